@@ -1,0 +1,47 @@
+"""Match chest radiograph studies with report prompts, offline, on a hospital workstation.
+
+Not for clinical use. Start with `Matcher("chest.alta").zero_shot(study, labels)`.
+"""
+
+from ._version import __version__
+from .engine import Engine
+from .errors import (
+    AltaError,
+    CalibrationError,
+    CheckpointError,
+    DicomError,
+    EngineError,
+    ExportError,
+    IntegrityError,
+    PromptError,
+    RuntimeUnavailable,
+    StudyError,
+    ViewError,
+)
+from .matcher import Matcher
+from .prompts import Label
+from .results import StudyEmbedding, ZeroShotResult
+from .study import Radiograph, Slot, Study
+
+__all__ = [
+    "AltaError",
+    "CalibrationError",
+    "CheckpointError",
+    "DicomError",
+    "Engine",
+    "EngineError",
+    "ExportError",
+    "IntegrityError",
+    "Label",
+    "Matcher",
+    "PromptError",
+    "Radiograph",
+    "RuntimeUnavailable",
+    "Slot",
+    "Study",
+    "StudyEmbedding",
+    "StudyError",
+    "ViewError",
+    "ZeroShotResult",
+    "__version__",
+]

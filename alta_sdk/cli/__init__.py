@@ -1,0 +1,27 @@
+"""The `alta` command: one file per subcommand."""
+
+import click
+
+from .. import __version__
+from ..terminal import show_debug_log
+from .doctor import doctor
+from .inspect import inspect
+from .score import score
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="alta")
+@click.option("--debug", is_flag=True, help="Log what is read, with paths, and show where an error comes from.")
+def main(debug: bool) -> None:
+    """Score chest radiograph studies against report prompts, offline.
+
+    Not for clinical use.
+    """
+    if debug:
+        show_debug_log()
+
+
+for command in (score, inspect, doctor):
+    main.add_command(command)
+
+__all__ = ["main"]

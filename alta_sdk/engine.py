@@ -1,0 +1,140 @@
+"""An engine: a verified bundle with its two graphs loaded, turning pixels and prompts into vectors.
+
+Safe to use from several threads. Every run has one of a few fixed shapes (one radiograph; eight
+prompts), so that a vector does not depend on what else is being computed.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alta_runtimes import Session, load
+
+from . import bundle as files
+from .bundle import Bundle, open_bundle
+from .errors import EngineError
+from .fusion import Head, Vector
+from .intensity import check_profile
+from .manifest import Manifest
+from .prompts import LabelSet, parse_label_sets
+from .study import Radiograph, Slot
+from .tokenizer import PromptTokenizer, pad_tokens, padded_length
+
+TEXT_ROWS = 8
+MAX_CACHED_PROMPTS = 20_000
+
+
+class Engine:
+    """Open one with `Engine.open("chest.alta")`."""
+
+    def __init__(self, bundle: Bundle, image: Session, text: Session) -> None:
+        """Put an engine together from a verified bundle and its loaded graphs."""
+        self.manifest: Manifest = bundle.manifest
+        self.bundle = bundle
+        self.head = Head.load(bundle.path(files.HEAD))
+        self.label_sets: dict[str, LabelSet] = parse_label_sets(_read_text(bundle, files.PROMPTS))
+        self._tokenizer = PromptTokenizer(_read_text(bundle, files.TOKENIZER), self.max_tokens)
+        self._image = image
+        self._text = text
+        self._projections: dict[str, Vector] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        runtime: str | None = None,
+        threads: int | None = None,
+    ) -> "Engine":
+        """Verify a bundle, load its graphs and run one row of its self-test.
+
+        Raises EngineError (no bundle, newer schema, wrong numbers on this machine), IntegrityError (a file
+        was changed) or RuntimeUnavailable (device or back end does not work here).
+        """
+        from .self_test import check_quickly
+
+        bundle = open_bundle(path)
+        check_profile(bundle.manifest.preprocessing["intensity_profile"])
+        image, text = (
+            load(bundle.path(name), device=device, threads=threads, runtime=runtime)
+            for name in (files.IMAGE_GRAPH, files.TEXT_GRAPH)
+        )
+        engine = cls(bundle, image, text)
+        check_quickly(engine)
+        return engine
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest prompt in tokens, [CLS] and [SEP] included."""
+        return self.manifest.sizes["max_tokens"]
+
+    @property
+    def provenance(self) -> dict[str, str | int]:
+        """What computes: engine, SDK, back end and device, without a path."""
+        info = self._image.info
+        return {
+            "engine": self.manifest.name,
+            "engine_sha256": self.manifest.sha256,
+            "exported_by": self.manifest.sdk_version,
+            "precision": self.manifest.engine["precision"],
+            "runtime": f"{info.runtime} {info.version}",
+            "device": info.device,
+            "threads": info.threads,
+        }
+
+    def encode_radiograph(self, radiograph: Radiograph, slot: Slot) -> Vector:
+        """Return the CLS vector (width,) float32 of one radiograph in one slot."""
+        cls: Vector = self.encode_pixels(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
+        return cls
+
+    def encode_pixels(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
+        """Run the image graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32."""
+        outputs = self._image.run({"pixels": pixels, "slot": slot})
+        return np.asarray(outputs["cls"], dtype=np.float32)
+
+    def encode_tokens(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Vector:
+        """Run the text graph: tokens (n, length) to global projections (n, embedding), not normalised."""
+        outputs = self._text.run({"input_ids": input_ids, "attention_mask": attention_mask})
+        return np.asarray(outputs["projection"], dtype=np.float32)
+
+    def project_prompts(self, prompts: Sequence[str]) -> Vector:
+        """Return the global projections (n, embedding) float32 of prompts, not normalised; cached.
+
+        Raises PromptError for an empty prompt or one that is too long.
+        """
+        known: dict[str, Vector] = {}
+        with self._lock:
+            known.update((p, self._projections[p]) for p in prompts if p in self._projections)
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+        encoded = self._tokenizer.encode(new) if new else []
+        for chunk in _chunks_of_one_length(encoded):
+            input_ids, mask = pad_tokens([encoded[i] for i in chunk], TEXT_ROWS, self.max_tokens)
+            vectors = self.encode_tokens(input_ids, mask)
+            known.update((new[i], vectors[row].copy()) for row, i in enumerate(chunk))
+        with self._lock:
+            if len(self._projections) + len(new) > MAX_CACHED_PROMPTS:
+                self._projections.clear()
+            self._projections.update((prompt, known[prompt]) for prompt in new)
+        width = self.manifest.sizes["embedding"]
+        return np.stack([known[prompt] for prompt in prompts]) if prompts else np.zeros((0, width), np.float32)
+
+
+def _chunks_of_one_length(encoded: list[list[int]]) -> Iterator[tuple[int, ...]]:
+    """Yield indices in chunks of at most 8 whose padded lengths are equal."""
+    order = sorted(range(len(encoded)), key=lambda i: padded_length(encoded[i]))
+    for _, group in groupby(order, key=lambda i: padded_length(encoded[i])):
+        same = tuple(group)
+        yield from (same[start : start + TEXT_ROWS] for start in range(0, len(same), TEXT_ROWS))
+
+
+def _read_text(bundle: Bundle, name: str) -> str:
+    try:
+        return bundle.path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"{name} cannot be read: export the bundle again") from error

@@ -1,0 +1,52 @@
+"""From a radiograph's own pixel grid to the model's: resize, crop, and the scaling the towers expect.
+
+Training, calibration and the SDK all come through here, so that a model never sees at the
+workstation what it did not see in training. Pillow, because the published bicubic resize is Pillow's.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import StudyError
+
+RESIZE_PX = 256
+CROP_PX = 224
+GREY_MEAN = 0.4785
+GREY_STD = 0.2834
+MIN_SIDE_PX = 32
+MAX_ASPECT = 8
+
+
+def resized_shape(height: int, width: int) -> tuple[int, int]:
+    """Return (height, width) after the shorter side became 256, the longer one rounded down."""
+    if height <= width:
+        return RESIZE_PX, int(RESIZE_PX * width / height)
+    return int(RESIZE_PX * height / width), RESIZE_PX
+
+
+def crop_offset(height: int, width: int) -> tuple[int, int]:
+    """Return (top, left) of the centre 224 × 224 crop in an image of this size, rounded half to even."""
+    return round((height - CROP_PX) / 2.0), round((width - CROP_PX) / 2.0)
+
+
+def to_model_pixels(image_u8: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize the shorter side to 256 (bicubic, antialiased) and crop the centre 224 × 224.
+
+    image_u8: (height, width) or (height, width, 3) uint8, bright is dense tissue (MONOCHROME2).
+    Returns (224, 224) uint8; colour is resized first and turned grey after the crop.
+    Raises StudyError if a side is under 32 pixels or one side is over 8 times the other.
+    Source: published ALTA preprocessing; equal to it to the last bit.
+    """
+    height, width = image_u8.shape[:2]
+    shorter, longer = sorted((height, width))
+    if shorter < MIN_SIDE_PX or longer > MAX_ASPECT * shorter:
+        raise StudyError(
+            f"radiograph of {width} × {height} pixels is not a usable image: each side must be at least "
+            f"{MIN_SIDE_PX} pixels and none over {MAX_ASPECT} times the other"
+        )
+    new_height, new_width = resized_shape(height, width)
+    top, left = crop_offset(new_height, new_width)
+    resized = Image.fromarray(image_u8).resize((new_width, new_height), Image.Resampling.BICUBIC)
+    cropped = resized.crop((left, top, left + CROP_PX, top + CROP_PX))
+    return np.asarray(cropped.convert("L"))

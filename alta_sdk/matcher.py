@@ -1,0 +1,171 @@
+"""Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import Engine
+from .errors import EngineError, PromptError
+from .fusion import Vector, check_mode, choose_slots, fuse_slots, to_unit_length
+from .intensity import AS_STORED
+from .prompts import Labels, LabelSet, resolve_labels
+from .results import StudyEmbedding, ZeroShotResult
+from .scoring import average_prompts, score_labels
+from .study import Study, load_study
+from .study_files import PathLike
+
+OneStudy = Study | StudyEmbedding | PathLike
+Temperature = float | Literal["engine"] | None
+
+
+class Matcher:
+    """Embeds studies and prompts with one engine and scores them; safe to share between threads."""
+
+    def __init__(
+        self,
+        engine: Engine | PathLike,
+        *,
+        device: str = "auto",
+        runtime: str | None = None,
+        threads: int | None = None,
+        fusion_mode: str | None = None,
+    ) -> None:
+        """Open an engine (a bundle's path, or one already open).
+
+        device: "auto" or "cpu". threads: inside one run; None takes every processor.
+        fusion_mode: "frontal", "present" or "published"; None takes the engine's own.
+        Raises EngineError, IntegrityError or RuntimeUnavailable.
+        """
+        if isinstance(engine, Engine):
+            if (device, runtime, threads) != ("auto", None, None):
+                raise EngineError("engine is already open: choose device, runtime and threads in Engine.open")
+            self.engine = engine
+        else:
+            self.engine = Engine.open(engine, device=device, runtime=runtime, threads=threads)
+        self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
+        check_mode(self.fusion_mode)
+
+    @overload
+    def embed(self, study: OneStudy) -> StudyEmbedding: ...  # type: ignore[overload-overlap]  # a str is a path
+    @overload
+    def embed(self, study: Sequence[OneStudy]) -> list[StudyEmbedding]: ...
+    def embed(self, study: OneStudy | Sequence[OneStudy]) -> StudyEmbedding | list[StudyEmbedding]:
+        """Embed a study, or each study of a list, in the fusion mode of this Matcher.
+
+        A study may be a path: DICOM (file, folder, zip) or one frontal JPEG or PNG.
+        Raises StudyError (also DicomError, ViewError) for one that cannot be read, EngineError for one
+        that was read with another intensity profile than the engine's.
+        """
+        studies, is_single = _as_list(study)
+        embeddings = [self._embed_one(one)[0] for one in studies]
+        return embeddings[0] if is_single else embeddings
+
+    def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed prompts: (n, embedding) float32, unit length; raises PromptError."""
+        if isinstance(prompts, str):
+            raise PromptError("prompts must be a list of phrases, not one string")
+        return to_unit_length(self.engine.project_prompts(prompts))
+
+    def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the cosine of a study with each prompt: (n,) float32."""
+        text = self.embed_text(prompts)
+        cosines: NDArray[np.float32] = text @ self._embed_one(study)[0].vector
+        return cosines
+
+    @overload
+    def zero_shot(  # type: ignore[overload-overlap]  # a str is a path
+        self, study: OneStudy, labels: Labels, *, temperature: Temperature = ...
+    ) -> ZeroShotResult: ...
+    @overload
+    def zero_shot(
+        self, study: Sequence[OneStudy], labels: Labels, *, temperature: Temperature = ...
+    ) -> list[ZeroShotResult]: ...
+    def zero_shot(
+        self, study: OneStudy | Sequence[OneStudy], labels: Labels, *, temperature: Temperature = "engine"
+    ) -> ZeroShotResult | list[ZeroShotResult]:
+        """Score findings for a study, or for each study of a list.
+
+        labels: names, a mapping of name to prompts or `Label`, or a named set ("chexpert5", "rsna").
+        temperature: divides the cosines before the softmax; "engine" takes the engine's learned one,
+        None none (the published protocol).
+        Raises PromptError for labels that cannot be scored, and what `embed` raises.
+        """
+        studies, is_single = _as_list(study)
+        results = list(self.iter_zero_shot(studies, labels, temperature=temperature))
+        return results[0] if is_single else results
+
+    def iter_zero_shot(
+        self, studies: Sequence[OneStudy], labels: Labels, *, temperature: Temperature = "engine"
+    ) -> Iterator[ZeroShotResult]:
+        """Score studies one by one, each read when its turn comes: memory does not grow with the list."""
+        resolved = resolve_labels(labels, self.engine.label_sets)
+        logit_scale = self._logit_scale(temperature)
+        text = self._embed_labels(resolved)
+        shared = {
+            **self.engine.provenance,
+            "fusion_mode": self.fusion_mode,
+            "logit_scale": logit_scale,
+            "label_set": labels if isinstance(labels, str) else None,
+            "notices": list(self.engine.manifest.notices),
+        }
+        return (self._score_one(study, resolved, text, logit_scale, shared) for study in studies)
+
+    def _score_one(
+        self,
+        study: OneStudy,
+        labels: LabelSet,
+        text: dict[str, tuple[Vector, Vector | None]],
+        logit_scale: float,
+        shared: Mapping[str, object],
+    ) -> ZeroShotResult:
+        embedding, origin = self._embed_one(study)
+        return ZeroShotResult(score_labels(embedding.vector, labels, text, logit_scale), {**shared, **origin})
+
+    def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
+        if isinstance(study, StudyEmbedding):
+            if (study.mode, study.engine) != (self.fusion_mode, self.engine.manifest.sha256):
+                raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
+            return study, {}
+        profile = self.engine.manifest.preprocessing["intensity_profile"]
+        if not isinstance(study, Study):
+            study = load_study(study, intensity_profile=profile)
+        slots = choose_slots(study.slots, self.fusion_mode)
+        profiles = {study.radiographs[slot].intensity_profile for slot in slots}
+        if not profiles <= {profile, AS_STORED}:
+            raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"')
+        cls_by_slot = {slot: self.engine.encode_radiograph(study.radiographs[slot], slot) for slot in slots}
+        fused = fuse_slots(cls_by_slot, self.fusion_mode, self.engine.head.missing_cls)
+        vector = to_unit_length(self.engine.head.project(fused[None]))[0]
+        origin = {"slots": [slot.name.lower() for slot in slots], "intensity_profile": sorted(profiles)}
+        return StudyEmbedding(vector, self.fusion_mode, self.engine.manifest.sha256), origin
+
+    def _embed_labels(self, labels: LabelSet) -> dict[str, tuple[Vector, Vector | None]]:
+        prompts = [prompt for label in labels.values() for prompt in (*label.positive, *label.negative)]
+        self.engine.project_prompts(prompts)  # all at once: full batches, then the cache answers
+
+        def embed(group: Sequence[str]) -> Vector:
+            return average_prompts(self.engine.project_prompts(group))
+
+        return {
+            name: (embed(label.positive), embed(label.negative) if label.negative else None)
+            for name, label in labels.items()
+        }
+
+    def _logit_scale(self, temperature: Temperature) -> float:
+        if temperature is None:
+            return 1.0
+        if temperature == "engine":
+            return self.engine.manifest.logit_scale
+        if isinstance(temperature, str) or not temperature > 0:
+            raise PromptError('temperature must be a positive number, "engine" or None')
+        return 1.0 / temperature
+
+
+def _as_list(study: OneStudy | Sequence[OneStudy]) -> tuple[list[OneStudy], bool]:
+    """Return the studies and whether the caller gave a single one."""
+    if isinstance(study, Study | StudyEmbedding | str | os.PathLike):
+        return [study], True
+    return list(study), False

@@ -1,0 +1,44 @@
+"""What the Matcher returns: values, with where they come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import EngineError
+from .fusion import Vector
+
+
+@dataclass(frozen=True, eq=False)
+class StudyEmbedding:
+    """A study in the shared space.
+
+    vector: (embedding,) float32 of unit length. mode: the fusion mode, a space of its own.
+    engine: the SHA-256 that names the engine.
+    """
+
+    vector: Vector
+    mode: str
+    engine: str
+
+    def similarity(self, other: "StudyEmbedding") -> float:
+        """Return the cosine with another study; raise EngineError if the two spaces differ."""
+        if (self.mode, self.engine) != (other.mode, other.engine):
+            raise EngineError("embeddings are of different fusion modes or engines: embed both with one Matcher")
+        return float(self.vector @ other.vector)
+
+
+@dataclass(frozen=True)
+class ZeroShotResult:
+    """Scores between 0 and 1 by label, and the provenance of each number (no patient data in it)."""
+
+    scores: Mapping[str, float]
+    provenance: Mapping[str, Any]
+
+    @property
+    def top(self) -> str:
+        """The label with the highest score."""
+        return max(self.scores, key=lambda name: self.scores[name])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        return {"scores": dict(self.scores), "top": self.top, "provenance": dict(self.provenance)}

@@ -1,0 +1,120 @@
+"""The `alta-export` command."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from alta_sdk import __version__
+from alta_sdk.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
+
+from .options import ENGINES, PRECISIONS, ExportOptions
+
+if TYPE_CHECKING:
+    from .pipeline import ExportReport
+
+NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="alta-export")
+@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="ALTA.pth, or our .safetensors.")
+@click.option(
+    "--text-model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The BERT folder the text tower was trained from (config.json, vocab.txt).",
+)
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The engine to write: NAME.alta.")
+@click.option("--engine", type=click.Choice(ENGINES), default="onnx", show_default=True, help="Kind of engine.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Number format.")
+@click.option(
+    "--fusion-mode",
+    type=click.Choice(["frontal", "present", "published"]),
+    default="frontal",
+    show_default=True,
+    help="How a study's radiographs become one vector, unless a Matcher says otherwise.",
+)
+@click.option(
+    "--image-heads",
+    type=click.IntRange(min=1),
+    help="Attention heads of the image tower. [default: the checkpoint's word, or the text model's head size]",
+)
+@click.option("--name", help="The engine's name in tables. [default: the output's]")
+@click.option("--overwrite", is_flag=True, help="Replace an engine that is already there.")
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@fail_in_one_line
+def main(debug: bool, **options: object) -> None:
+    """Merge a checkpoint's adapters and write an engine that the SDK runs without torch.
+
+    The graphs are compared with PyTorch before anything is written; an engine that differs is not.
+    """
+    if debug:
+        show_debug_log()
+    missing = [name for name in NEEDS if find_spec(name) is None]
+    if missing:
+        say(f"ExportError: {', '.join(missing)} not installed: pip install 'alta-sdk[export]'")
+        sys.exit(1)
+    from .pipeline import export_engine
+
+    report = export_engine(ExportOptions(**options), show_stage)  # type: ignore[arg-type]
+    show_report(report)
+
+
+@contextmanager
+def show_stage(name: str) -> Iterator[None]:
+    """Show a progress bar on standard error as long as a stage lasts."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=None)
+        yield
+        progress.update(task, total=1, completed=1)
+
+
+def show_report(report: "ExportReport") -> None:
+    """Print sizes, parity, time per radiograph and where the bundle is."""
+    manifest = report.manifest
+    merging = manifest.merging
+    print_table(
+        "Merging (one radiograph, one prompt of 32 tokens)",
+        ["tower", "parameters before", "after", "multiply-adds before", "after"],
+        [
+            (
+                tower,
+                *(
+                    f"{merging[f'{tower}_{when}'][what]:,}"
+                    for what in ("parameters", "multiply_adds")
+                    for when in ("before", "after")
+                ),
+            )
+            for tower in ("image", "text")
+        ],
+    )
+    print_table(
+        "Parity with PyTorch float32",
+        ["output", "rows", "worst cosine", "max abs difference", "limit"],
+        [
+            (d.output, d.rows, f"{d.worst_cosine:.8f}", f"{d.max_abs:.1e}", f"{d.max_abs_limit:.0e}")
+            for d in report.drifts
+        ],
+    )
+    print_table("Files", ["file", "bytes"], [(file.name, f"{file.size:,}") for file in manifest.files])
+    for notice in manifest.notices:
+        say(notice)
+    print_facts(
+        f"Engine {manifest.name}",
+        [
+            ("precision", manifest.engine["precision"]),
+            ("fusion mode", manifest.fusion_mode),
+            ("image heads", manifest.sizes["image_heads"]),
+            ("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine"),
+            ("bundle", report.path),
+        ],
+    )

@@ -1,0 +1,158 @@
+"""What the manifest of an exported engine says."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import onnx
+import torch
+
+from alta_sdk import __version__
+from alta_sdk.environment import processor_name
+from alta_sdk.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
+from alta_sdk.intensity import PUBLISHED
+from alta_sdk.manifest import BundleFile, Manifest
+from alta_sdk.prompts import PROMPT_SET_VERSION
+from alta_sdk.self_test import Drift
+from alta_training.checkpoint import Checkpoint
+from alta_training.model import AltaModel
+from alta_training.model.alta import to_model_input
+
+from .cost import measure_cost
+from .graph import IR_VERSION, OPSET, count_operators
+from .options import ExportOptions
+from .towers import MergedImageTower, MergedTextTower
+from .verify import LIMITS, PROMPTS, RADIOGRAPHS
+
+INTENDED_USE = (
+    "Research and evaluation of zero-shot matching of chest radiographs with text. "
+    "Not for clinical use: not a medical device."
+)
+DISCLAIMER = "Not for clinical use."
+UNSTATED_LICENCE = "not stated in the checkpoint; published ALTA weights are CC BY-NC 4.0"
+UNSTATED_TRAINING = "not stated in the checkpoint"
+TIMED_TOKENS = 32
+
+
+def describe_engine(
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    model: AltaModel,
+    merging: dict[str, Any],
+    drifts: list[Drift],
+    image: onnx.ModelProto,
+    text: onnx.ModelProto,
+) -> Callable[[tuple[BundleFile, ...]], Manifest]:
+    """Return a function that makes the manifest once the files are known."""
+    stated = checkpoint.metadata
+    notices = (stated["notice"], DISCLAIMER) if "notice" in stated else (DISCLAIMER,)
+
+    def make(files: tuple[BundleFile, ...]) -> Manifest:
+        return Manifest(
+            name=options.name or options.output.stem,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            sdk_version=__version__,
+            source={"checkpoint_sha256": checkpoint.sha256},
+            method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
+            sizes=describe_sizes(model),
+            preprocessing={
+                "intensity_profile": PUBLISHED,
+                "resize_px": RESIZE_PX,
+                "crop_px": CROP_PX,
+                "grey_mean": GREY_MEAN,
+                "grey_std": GREY_STD,
+                "folded_into_graph": True,
+                "prompt_sets": PROMPT_SET_VERSION,
+            },
+            fusion_mode=options.fusion_mode,
+            logit_scale=math.exp(float(model.logit_scale)),
+            engine={
+                "runtime": options.engine,
+                "precision": options.precision,
+                "opset": OPSET,
+                "ir_version": IR_VERSION,
+                "image_operators": count_operators(image),
+                "text_operators": count_operators(text),
+                "built_on": {
+                    "processor": processor_name(),
+                    **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
+                },
+            },
+            merging=merging,
+            verification={
+                "reference": "PyTorch float32, adapters in",
+                "radiographs": RADIOGRAPHS,
+                "prompts": PROMPTS,
+                "limits": LIMITS,
+                "drift": {d.output: {"worst_cosine": d.worst_cosine, "max_abs": d.max_abs} for d in drifts},
+            },
+            intended_use=INTENDED_USE,
+            licence=stated.get("licence", UNSTATED_LICENCE),
+            training_data=stated.get("training_data", UNSTATED_TRAINING),
+            notices=notices,
+            files=files,
+        )
+
+    return make
+
+
+def describe_sizes(model: AltaModel) -> dict[str, int]:
+    """Return the sizes that a reader of the manifest may want."""
+    image, text = model.sizes.image, model.sizes.text.config
+    return {
+        "image_width": image.width,
+        "image_depth": image.depth,
+        "image_heads": image.heads,
+        "image_px": image.image_px,
+        "patch_px": image.patch_px,
+        "text_width": text.hidden_size,
+        "text_depth": text.num_hidden_layers,
+        "text_heads": text.num_attention_heads,
+        "vocabulary": text.vocab_size,
+        "max_tokens": text.max_position_embeddings,
+        "embedding": image.embedding,
+    }
+
+
+def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextTower) -> dict[str, Any]:
+    """Count parameters and multiply-adds of both towers, before and after, for one radiograph and one prompt."""
+    px = model.sizes.image.image_px
+    grey, slot = torch.zeros(1, px, px, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
+    tokens = torch.ones(1, TIMED_TOKENS, dtype=torch.int64)
+    costs = {
+        "image_before": measure_cost(CostOfCls(model), to_model_input(grey), slot),
+        "image_after": measure_cost(image, grey[:, None], slot),
+        "text_before": measure_cost(CostOfText(model), tokens, tokens),
+        "text_after": measure_cost(text, tokens, tokens),
+    }
+    return {name: asdict(cost) for name, cost in costs.items()}
+
+
+class CostOfCls(torch.nn.Module):
+    """The image tower as far as the exported graph goes: pixels to CLS."""
+
+    def __init__(self, model: AltaModel) -> None:
+        """Look at a model's image tower."""
+        super().__init__()
+        self.tower = model.image
+
+    def forward(self, pixels: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+        """Return CLS (n, width)."""
+        cls: torch.Tensor = self.tower(pixels, slot)[:, 0]
+        return cls
+
+
+class CostOfText(torch.nn.Module):
+    """The text tower as far as the exported graph goes: tokens to both projections."""
+
+    def __init__(self, model: AltaModel) -> None:
+        """Look at a model's text tower."""
+        super().__init__()
+        self.tower = model.text
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the global and the local projections."""
+        return self.tower.project(self.tower(input_ids, attention_mask))

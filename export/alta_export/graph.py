@@ -1,0 +1,106 @@
+"""From a merged tower to a portable ONNX graph: standard operators, weights inside, batch dynamic."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from alta_sdk.errors import ExportError
+
+OPSET = 21
+IR_VERSION = 10
+EXAMPLE_BATCH = 2  # with 1 the exporter would make the batch a constant
+EXAMPLE_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One input of a graph: an example and the names of the axes whose length may change."""
+
+    name: str
+    example: Tensor
+    dynamic_axes: dict[int, str]
+
+
+def image_inputs(image_px: int) -> list[GraphInput]:
+    """Describe the image graph's inputs: pixels (n, 1, px, px) uint8 and slot (n,) int64."""
+    pixels = torch.zeros(EXAMPLE_BATCH, 1, image_px, image_px, dtype=torch.uint8)
+    slot = torch.zeros(EXAMPLE_BATCH, dtype=torch.int64)
+    return [GraphInput("pixels", pixels, {0: "n"}), GraphInput("slot", slot, {0: "n"})]
+
+
+def text_inputs() -> list[GraphInput]:
+    """Describe the text graph's inputs: input_ids and attention_mask (n, tokens) int64."""
+    example = torch.ones(EXAMPLE_BATCH, EXAMPLE_TOKENS, dtype=torch.int64)
+    axes = {0: "n", 1: "tokens"}
+    return [GraphInput("input_ids", example, axes), GraphInput("attention_mask", example.clone(), axes)]
+
+
+def export_graph(tower: nn.Module, inputs: list[GraphInput], outputs: list[str]) -> onnx.ModelProto:
+    """Export a tower to ONNX and check the graph.
+
+    Raises ExportError if the exporter or the checker refuses it, or if the graph is not portable.
+    """
+    dimensions = {name: torch.export.Dim(name) for item in inputs for name in item.dynamic_axes.values()}
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter warns about its own internals
+            _quiet_exporter()
+            program = torch.onnx.export(
+                tower.eval(),
+                tuple(item.example for item in inputs),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[item.name for item in inputs],
+                output_names=outputs,
+                dynamic_shapes=tuple(
+                    {axis: dimensions[name] for axis, name in item.dynamic_axes.items()} for item in inputs
+                ),
+                verbose=False,
+            )
+        graph: onnx.ModelProto = strip_build_notes(program.model_proto)  # type: ignore[union-attr]
+        onnx.checker.check_model(graph, full_check=True)
+    except Exception as error:  # the exporter raises many kinds
+        raise ExportError(f"graph with outputs {', '.join(outputs)} cannot be exported to ONNX") from error
+    check_portable(graph)
+    return graph
+
+
+def strip_build_notes(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove what the exporter notes about the building machine: stack traces with its paths, doc strings."""
+    del graph.metadata_props[:]
+    graph.doc_string = graph.graph.doc_string = ""
+    del graph.graph.metadata_props[:]
+    values = (*graph.graph.input, *graph.graph.output, *graph.graph.value_info, *graph.graph.initializer)
+    for item in (*graph.graph.node, *values):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    return graph
+
+
+def check_portable(graph: onnx.ModelProto) -> None:
+    """Raise ExportError unless the graph is standard ONNX of the fixed opset with a dynamic batch."""
+    opsets = {item.domain: item.version for item in graph.opset_import}
+    domains = {node.domain for node in graph.graph.node} - {"", "ai.onnx"}
+    if domains or opsets.get("") != OPSET or graph.ir_version != IR_VERSION:
+        raise ExportError(
+            f"graph is not portable: domains {sorted(domains)}, opset {opsets.get('')} (wanted {OPSET}), "
+            f"IR {graph.ir_version} (wanted {IR_VERSION})"
+        )
+    for value in (*graph.graph.input, *graph.graph.output):
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise ExportError(f"graph has a fixed batch in {value.name}: export with a larger example")
+
+
+def count_operators(graph: onnx.ModelProto) -> dict[str, int]:
+    """Count the graph's nodes by operator type, in alphabetical order."""
+    names = sorted(node.op_type for node in graph.graph.node)
+    return {name: names.count(name) for name in dict.fromkeys(names)}
+
+
+def _quiet_exporter() -> None:
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,48 @@
+"""What an export is asked to do, refused before any work starts if this version cannot do it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alta_sdk import __version__
+from alta_sdk.errors import ExportError
+
+ENGINES = ("onnx", "trt", "openvino")
+PRECISIONS = ("fp32", "fp16", "int8")
+SUPPORTED = {"onnx": ("fp32",)}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of one export.
+
+    image_heads: attention heads of the image tower; None takes the checkpoint's word or the text model's.
+    name: the engine's name in tables; None takes the output's.
+    """
+
+    checkpoint: Path
+    text_model: Path
+    output: Path
+    engine: str = "onnx"
+    precision: str = "fp32"
+    fusion_mode: str = "frontal"
+    image_heads: int | None = None
+    name: str | None = None
+    overwrite: bool = False
+
+
+def check_options(options: ExportOptions) -> None:
+    """Raise ExportError for what cannot be done: engine, precision, or where to write."""
+    if options.precision not in SUPPORTED.get(options.engine, ()):
+        supported = "; ".join(f"--engine {e} --precision {'|'.join(p)}" for e, p in SUPPORTED.items())
+        raise ExportError(
+            f"--engine {options.engine} --precision {options.precision} is not supported by alta-sdk "
+            f"{__version__}; supported: {supported}"
+        )
+    if options.output.suffix != ".alta":
+        raise ExportError("--output must end in .alta: a bundle is a folder NAME.alta")
+    if not options.output.resolve().parent.is_dir():
+        raise ExportError(f"--output {options.output.name}: its parent folder does not exist; make it first")
+    if options.output.exists() and not options.overwrite:
+        raise ExportError(f"{options.output.name} exists: choose another --output, or replace it with --overwrite")
+    if options.output.exists() and not (options.output / "manifest.json").is_file():
+        raise ExportError(f"{options.output.name} is not a bundle: --overwrite replaces only what alta-export wrote")

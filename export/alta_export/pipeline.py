@@ -1,0 +1,107 @@
+"""The whole way from a checkpoint to an engine, on one screen."""
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alta_sdk import bundle as names
+from alta_sdk.engine import Engine
+from alta_sdk.errors import ExportError
+from alta_sdk.geometry import CROP_PX
+from alta_sdk.manifest import Manifest
+from alta_sdk.prompts import build_label_sets, render_label_sets
+from alta_sdk.self_test import Drift
+from alta_sdk.tokenizer import PromptTokenizer, build_wordpiece
+from alta_training.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
+from alta_training.model import AltaModel
+
+from .bundle import make_head, pack_arrays, write_bundle
+from .describe import describe_engine, measure_merging
+from .graph import export_graph, image_inputs, text_inputs
+from .options import ExportOptions, check_options
+from .towers import MergedImageTower, MergedTextTower
+from .verify import PROMPTS, make_inputs, make_radiographs, verify_graphs
+
+TIMED_RUNS = 5
+Stage = Callable[[str], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export made: where, the manifest, the measured drift, the time of one radiograph in seconds."""
+
+    path: Path
+    manifest: Manifest
+    drifts: list[Drift]
+    radiograph_s: float
+
+
+def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
+    """Make an engine of a checkpoint.
+
+    stage: called with the name of each stage, gives a context that lasts as long as it.
+    Raises CheckpointError or ExportError; nothing is left behind then.
+    """
+    check_options(options)
+    with stage("Read checkpoint"):
+        checkpoint, text_model, model = read_model(options)
+    with stage("Merge adapters"):
+        image_tower, text_tower = MergedImageTower(model.image).eval(), MergedTextTower(model.text).eval()
+        head = make_head(model)
+        merging = measure_merging(model, image_tower, text_tower)
+    with stage("Export image graph"):
+        image = export_graph(image_tower, image_inputs(model.sizes.image.image_px), ["cls"])
+    with stage("Export text graph"):
+        text = export_graph(text_tower, text_inputs(), ["projection", "words"])
+    with stage("Verify against PyTorch"):
+        tokenizer_json = build_wordpiece(text_model.vocabulary, lowercase=text_model.lowercase)
+        label_sets = build_label_sets()
+        max_tokens = model.sizes.text.config.max_position_embeddings
+        prompts = [prompt for label in label_sets["chexpert5"].values() for prompt in label.positive[:2]]
+        inputs = make_inputs(model, PromptTokenizer(tokenizer_json, max_tokens), prompts[:PROMPTS])
+        verification = verify_graphs(model, head, image, text, inputs)
+    with stage("Write and open bundle"):
+        contents = {
+            names.IMAGE_GRAPH: image.SerializeToString(deterministic=True),
+            names.TEXT_GRAPH: text.SerializeToString(deterministic=True),
+            names.HEAD: pack_arrays(vars(head)),
+            names.TOKENIZER: tokenizer_json.encode(),
+            names.PROMPTS: render_label_sets(label_sets).encode(),
+            names.SELF_TEST: pack_arrays(verification.self_test),
+        }
+        describe = describe_engine(options, checkpoint, model, merging, verification.drifts, image, text)
+        manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite)
+    with stage("Time one radiograph"):
+        radiograph_s = time_radiograph(options.output)
+    return ExportReport(options.output, manifest, verification.drifts, radiograph_s)
+
+
+def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel]:
+    """Read a checkpoint and its text model, and refuse sizes that the SDK's preprocessing does not make."""
+    checkpoint = read_checkpoint(options.checkpoint)
+    text_model = read_text_model(options.text_model)
+    model = load_model(checkpoint, text_model, options.image_heads)
+    image_px = model.sizes.image.image_px
+    if image_px != CROP_PX:
+        raise ExportError(f"image tower reads {image_px} px; the preprocessing of this version makes {CROP_PX} px")
+    activation = model.sizes.text.config.hidden_act
+    if activation != "gelu":
+        raise ExportError(f'text model has the activation "{activation}"; the merging is exact for "gelu" alone')
+    return checkpoint, text_model, model
+
+
+def time_radiograph(path: Path) -> float:
+    """Return the median time in seconds of encoding one radiograph with the engine, on every processor."""
+    engine = Engine.open(path)
+    pixels, slot = make_radiographs(1, CROP_PX), np.zeros(1, dtype=np.int64)
+    times = []
+    for _ in range(TIMED_RUNS):
+        start = time.perf_counter()
+        engine.encode_pixels(pixels, slot)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

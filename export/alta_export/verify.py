@@ -1,0 +1,106 @@
+"""Prove the graphs equal to the PyTorch towers before anything is written, and keep the answers.
+
+The same synthetic inputs and the towers' answers go into the bundle as its self-test.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from alta_runtimes import Session, load
+from alta_sdk.errors import ExportError
+from alta_sdk.fusion import Head, to_unit_length
+from alta_sdk.self_test import Drift, measure_drift
+from alta_sdk.tokenizer import PromptTokenizer, pad_tokens
+from alta_training.model import AltaModel
+from alta_training.model.alta import to_model_input
+
+LIMITS = {"min_cosine": 0.99999, "max_abs": 1e-4}
+RADIOGRAPHS = 4
+PROMPTS = 8
+SEED = 20250611
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The self-test's arrays (inputs and the reference's answers) and how far the graphs are from them."""
+
+    self_test: Arrays
+    drifts: list[Drift]
+
+
+def make_inputs(model: AltaModel, tokenizer: PromptTokenizer, prompts: list[str]) -> Arrays:
+    """Make synthetic radiographs, one in each slot, and tokens of prompts; the same for every export."""
+    encoded = tokenizer.encode(prompts)
+    input_ids, mask = pad_tokens(encoded, len(encoded), model.sizes.text.config.max_position_embeddings)
+    return {
+        "pixels": make_radiographs(RADIOGRAPHS, model.sizes.image.image_px),
+        "slot": np.arange(RADIOGRAPHS, dtype=np.int64),
+        "input_ids": input_ids,
+        "attention_mask": mask,
+    }
+
+
+def make_radiographs(count: int, size_px: int) -> NDArray[np.uint8]:
+    """Make smooth random images (count, 1, size_px, size_px) uint8 with fine noise, from a fixed seed."""
+    generator = np.random.default_rng(SEED)
+    coarse = generator.integers(0, 256, (count, 14, 14), dtype=np.uint8)
+    smooth = np.stack([np.asarray(Image.fromarray(c).resize((size_px, size_px))) for c in coarse])
+    noise = generator.integers(-8, 9, smooth.shape)
+    return np.clip(smooth + noise, 0, 255).astype(np.uint8)[:, None]
+
+
+def answer_with_pytorch(model: AltaModel, inputs: Arrays) -> Arrays:
+    """Run the towers with their adapters in: unit-length embeddings, CLS, and local word projections."""
+    with torch.no_grad():
+        pixels = to_model_input(torch.from_numpy(inputs["pixels"][:, 0]))
+        cls = model.image(pixels, torch.from_numpy(inputs["slot"]))[:, 0]
+        hidden = model.text(torch.from_numpy(inputs["input_ids"]), torch.from_numpy(inputs["attention_mask"]))
+        projection, words = model.text.project(hidden)
+        image = model.image.projection_head(cls)
+    return {
+        "image": to_unit_length(image.numpy()),
+        "text": to_unit_length(projection.numpy()),
+        "cls": cls.numpy(),
+        "words": words.numpy(),
+    }
+
+
+def verify_graphs(
+    model: AltaModel, head: Head, image: onnx.ModelProto, text: onnx.ModelProto, inputs: Arrays
+) -> Verification:
+    """Run both graphs against the towers.
+
+    Raises ExportError if an embedding's cosine is under 0.99999, or differs by over 1e-4 anywhere.
+    """
+    reference = answer_with_pytorch(model, inputs)
+    computed = _answer_with_graphs(load(image.SerializeToString()), load(text.SerializeToString()), head, inputs)
+    drifts = [measure_drift(name, computed[name], reference[name], LIMITS) for name in ("image", "text")]
+    for name in ("cls", "words"):  # not of unit length: their directions are compared
+        ours, theirs = (to_unit_length(a[name].reshape(-1, a[name].shape[-1])) for a in (computed, reference))
+        drifts.append(measure_drift(name, ours, theirs, LIMITS))
+    for drift in drifts:
+        if not drift.is_within_limits:
+            raise ExportError(
+                f"{drift.output}: the graph differs from PyTorch (worst cosine {drift.worst_cosine:.7f}, "
+                f"largest difference {drift.max_abs:.1e}); nothing was written"
+            )
+    answers = {name: reference[name] for name in ("image", "text")}
+    return Verification({**inputs, **answers}, drifts)
+
+
+def _answer_with_graphs(image: Session, text: Session, head: Head, inputs: Arrays) -> Arrays:
+    seen = image.run({"pixels": inputs["pixels"], "slot": inputs["slot"]})
+    read = text.run({"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]})
+    return {
+        "image": to_unit_length(head.project(seen["cls"])),
+        "text": to_unit_length(read["projection"]),
+        "cls": seen["cls"],
+        "words": read["words"],
+    }

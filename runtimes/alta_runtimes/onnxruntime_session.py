@@ -1,0 +1,71 @@
+"""onnxruntime on the CPU: the default back end, installed with the SDK."""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .errors import EngineError, RuntimeUnavailable
+from .session import RuntimeInfo, SessionInfo, Tensor, check_inputs
+
+NAME = "onnxruntime"
+REQUIRES = ("onnxruntime",)
+DEVICES = ("cpu",)
+
+
+def is_available() -> RuntimeInfo:
+    """Say which onnxruntime is installed, without importing it."""
+    try:
+        return RuntimeInfo(NAME, version(REQUIRES[0]), DEVICES)
+    except PackageNotFoundError:
+        return RuntimeInfo(NAME, None, (), "not installed: pip install onnxruntime")
+
+
+def open_session(graph: Path | bytes, *, device: str, threads: int) -> "OnnxruntimeSession":
+    """Load an ONNX graph, from a file or from memory, for one device.
+
+    `threads`: threads inside one run.
+    Raises RuntimeUnavailable for a device other than the CPU, EngineError for a graph that
+    onnxruntime does not accept.
+    """
+    if device not in DEVICES:
+        raise RuntimeUnavailable(f'onnxruntime runs on device "cpu" in this version, not on "{device}"')
+    return OnnxruntimeSession(graph, threads)
+
+
+class OnnxruntimeSession:
+    """One graph in onnxruntime's CPU provider."""
+
+    def __init__(self, graph: Path | bytes, threads: int) -> None:
+        """Load a graph; see `open_session`."""
+        import onnxruntime as ort
+
+        ort.disable_telemetry_events()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only: warnings print graph internals to stderr
+        try:
+            self._session: Any = ort.InferenceSession(
+                graph if isinstance(graph, bytes) else os.fspath(graph),
+                sess_options=options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # onnxruntime's exceptions share no class but Exception
+            name = "graph" if isinstance(graph, bytes) else graph.name
+            raise EngineError(f"{name}: onnxruntime cannot load this graph; export the bundle again") from error
+        self._inputs = tuple(node.name for node in self._session.get_inputs())
+        self._outputs = tuple(node.name for node in self._session.get_outputs())
+        provider = self._session.get_providers()[0]
+        self._info = SessionInfo(NAME, ort.__version__, provider.removesuffix("ExecutionProvider").lower(), threads)
+
+    @property
+    def info(self) -> SessionInfo:
+        """Back end, version, device and threads in use."""
+        return self._info
+
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the graph once: arrays by input name in, arrays by output name out."""
+        outputs = self._session.run(self._outputs, check_inputs(inputs, self._inputs))
+        return dict(zip(self._outputs, outputs, strict=True))

@@ -1,0 +1,87 @@
+"""Packaging of alta-sdk: five folders, one distribution.
+
+The thin runtime (`pip install alta-sdk`) needs no torch; `[export]` and `[train]` add it.
+"""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+
+def read_version() -> str:
+    """Return the version string of alta_sdk/_version.py without importing the package."""
+    scope: dict[str, str] = {}
+    exec((HERE / "alta_sdk" / "_version.py").read_text(encoding="utf-8"), scope)
+    return scope["__version__"]
+
+
+TORCH = ["torch>=2.9,<3", "safetensors>=0.4.5", "timm>=1.0.20,<2", "transformers>=5,<6"]
+EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5"]
+DEV = [
+    "hypothesis>=6.100",
+    "import-linter>=2.1",
+    "mypy>=1.15",
+    "pytest>=8.3",
+    "ruff>=0.9",
+]
+
+setup(
+    name="alta-sdk",
+    version=read_version(),
+    description="Medical vision-language matching at the edge: train adapters, export an engine, score studies.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.11",
+    package_dir={
+        "alta_sdk": "alta_sdk",
+        "alta_runtimes": "runtimes/alta_runtimes",
+        "alta_training": "training/alta_training",
+        "alta_export": "export/alta_export",
+    },
+    packages=[
+        "alta_sdk",
+        "alta_sdk.cli",
+        "alta_runtimes",
+        "alta_training",
+        "alta_training.model",
+        "alta_export",
+    ],
+    package_data={name: ["py.typed"] for name in ("alta_sdk", "alta_runtimes", "alta_training", "alta_export")},
+    install_requires=[
+        "click>=8.1",
+        "numpy>=1.26",
+        "onnxruntime>=1.20",
+        "pillow>=10.3",
+        "pydicom>=3.0.2,<4",
+        "pylibjpeg>=2.0.1",
+        "pylibjpeg-openjpeg>=2.4",
+        "pyjpegls>=1.5.1",
+        "rich>=13.7",
+        "tokenizers>=0.20",
+    ],
+    extras_require={
+        "export": EXPORT,
+        "train": TORCH,
+        "gdcm": ["python-gdcm>=3.0.24"],
+        "openvino": ["openvino>=2025.0"],
+        "trt": ["tensorrt-lean-cu13>=10.13"],
+        "dev": DEV,
+    },
+    entry_points={
+        "console_scripts": [
+            "alta = alta_sdk.cli:main",
+            "alta-export = alta_export.cli:main",
+        ]
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Healthcare Industry",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+    ],
+)

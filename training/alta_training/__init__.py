@@ -1,0 +1,1 @@
+"""ALTA's towers with their adapters, their checkpoints, and (later) their training."""

@@ -1,0 +1,58 @@
+"""The sizes of an ALTA model; a checkpoint's own tensors tell all of them but the heads."""
+
+from dataclasses import dataclass
+
+from transformers import BertConfig
+
+
+@dataclass(frozen=True)
+class ImageSizes:
+    """Sizes of the image tower.
+
+    image_px and patch_px: sides in pixels; a study's slot has (image_px / patch_px)² patches.
+    mlp_width, attention_adapter_width, mlp_adapter_width: hidden units.
+    """
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_width: int = 3072
+    attention_adapter_width: int = 192
+    mlp_adapter_width: int = 192
+    image_px: int = 224
+    patch_px: int = 16
+    embedding: int = 128
+
+    @property
+    def patches(self) -> int:
+        """The number of patches of one radiograph."""
+        return (self.image_px // self.patch_px) ** 2
+
+
+@dataclass(frozen=True)
+class DecoderSizes:
+    """Sizes of the reconstruction decoder; its target has twice the tower's resolution."""
+
+    width: int = 768
+    depth: int = 4
+    heads: int = 6
+    mlp_width: int = 3072
+
+
+@dataclass(frozen=True)
+class TextSizes:
+    """What the text tower has beyond its BERT configuration."""
+
+    config: BertConfig
+    attention_adapter_width: int = 192
+    mlp_adapter_width: int = 192
+    embedding: int = 128
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Sizes of a whole ALTA model."""
+
+    image: ImageSizes
+    decoder: DecoderSizes
+    text: TextSizes

@@ -1,0 +1,76 @@
+"""The text tower: CXR-BERT with adapters after its layer norms."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.models.bert.modeling_bert import BertLayer, BertModel, BertOnlyMLMHead
+
+from .adapter import ADAPTER_SCALE, Adapter
+from .heads import ProjectionHead
+from .sizes import TextSizes
+
+
+class AdapterBertLayer(BertLayer):
+    """A BERT layer with a sequential adapter after attention and a parallel one beside the MLP.
+
+    Both act after the layer norms, so the MLP's sum with its skip is normalised without the adapter.
+    """
+
+    def __init__(self, sizes: TextSizes, index: int) -> None:
+        """Make layer `index` of the tower."""
+        super().__init__(sizes.config, index)
+        self.attn_adapter = Adapter(sizes.config.hidden_size, sizes.attention_adapter_width)
+        self.mlp_adapter = Adapter(sizes.config.hidden_size, sizes.mlp_adapter_width)
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
+        """Transform tokens (n, length, width); the mask is BertModel's own, added to the logits."""
+        attended = self.attention(hidden_states, attention_mask)[0]
+        attended = attended + self.attn_adapter(attended)
+        out: Tensor = self.feed_forward_chunk(attended) + ADAPTER_SCALE * self.mlp_adapter(attended)
+        return out
+
+
+class TextTower(nn.Module):
+    """Encodes prompts and reports; the parts are named as in the published text model."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        """Make a tower with fresh weights (a checkpoint replaces them)."""
+        super().__init__()
+        self.sizes = sizes
+        width = sizes.config.hidden_size
+        self.bert = BertModel(sizes.config, add_pooling_layer=False)
+        self.bert.encoder.layer = nn.ModuleList(
+            [AdapterBertLayer(sizes, index) for index in range(sizes.config.num_hidden_layers)]
+        )
+        self.cls = BertOnlyMLMHead(sizes.config)
+        # Tied as in BERT: the vocabulary's embeddings also predict masked words.
+        self.cls.predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
+        self.cls.predictions.decoder.bias = self.cls.predictions.bias
+        self.cls_projection_head = ProjectionHead(width, sizes.embedding)
+        self.local_projection_head = ProjectionHead(width, sizes.embedding)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, image_feature: Tensor | None = None) -> Tensor:
+        """Encode tokens: input_ids and attention_mask (n, length) int64 to (n, length, width).
+
+        image_feature: (n, width), added to every token embedding (masked report modelling).
+        """
+        embedded = self.bert.embeddings.word_embeddings(input_ids)  # (n, length, width)
+        if image_feature is not None:
+            embedded = embedded + image_feature[:, None]
+        hidden: Tensor = self.bert(inputs_embeds=embedded, attention_mask=attention_mask).last_hidden_state
+        return hidden
+
+    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the global projection (n, embedding) of CLS and the local ones (n, length - 1, embedding).
+
+        Neither is normalised; CLS has no local projection.
+        """
+        return self.cls_projection_head(hidden[:, 0]), self.local_projection_head(hidden[:, 1:])
+
+    def predict_words(self, hidden: Tensor) -> Tensor:
+        """Return the logits (n, length, vocabulary) of the masked-word head."""
+        logits: Tensor = self.cls(hidden)
+        return logits
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Embed prompts: (n, embedding) of unit length."""
+        return F.normalize(self.project(self(input_ids, attention_mask))[0], dim=-1)
