@@ -5,8 +5,8 @@ Everything is written to a temporary sibling (same folder, so same disk) and ren
 """
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +15,7 @@ from pathlib import Path
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; on success it becomes `path`, on any error it is removed."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _sibling(path, "tmp")
     try:
         yield temporary
         _flush(temporary)
@@ -35,10 +33,10 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     if path.exists() and not overwrite:
         raise FileExistsError(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary = _sibling(path, "tmp")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp makes it private; a bundle is read by others
         for file in temporary.iterdir():
             _flush(file)
         _swap_in(temporary, path)
@@ -51,15 +49,19 @@ def _swap_in(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    path.rename(old / path.name)
+    old = _sibling(path, "old")
+    path.rename(old)
     try:
         temporary.rename(path)
     except BaseException:
-        (old / path.name).rename(path)
-        old.rmdir()
+        old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sibling(path: Path, kind: str) -> Path:
+    # Not tempfile's: its files are private to the user, and a bundle is read by others.
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.{kind}")
 
 
 def _flush(path: Path) -> None:

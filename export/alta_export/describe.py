@@ -68,7 +68,7 @@ def describe_engine(
                 "prompt_sets": PROMPT_SET_VERSION,
             },
             fusion_mode=options.fusion_mode,
-            logit_scale=math.exp(float(model.logit_scale)),
+            logit_scale=math.exp(model.logit_scale.item()),
             engine={
                 "runtime": options.engine,
                 "precision": options.precision,

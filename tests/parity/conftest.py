@@ -1,0 +1,67 @@
+"""The published code's outputs: read from ALTA_PARITY_DIR and ALTA_DATA_DIR, nothing about them known here."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from alta_training.checkpoint import load_model, read_checkpoint, read_text_model
+from alta_training.model.alta import to_model_input
+
+SHARED = Path(__file__).parents[3] / "shared"
+PARITY_DIR = Path(os.environ.get("ALTA_PARITY_DIR", SHARED / "parity"))
+DATA_DIR = Path(os.environ.get("ALTA_DATA_DIR", SHARED / "data"))
+
+
+@pytest.fixture(scope="session")
+def parity_dir():
+    if not PARITY_DIR.is_dir():
+        pytest.skip("shared data absent: ALTA_PARITY_DIR")
+    return PARITY_DIR
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    if not DATA_DIR.is_dir():
+        pytest.skip("shared data absent: ALTA_DATA_DIR")
+    return DATA_DIR
+
+
+@pytest.fixture(scope="session")
+def golden(parity_dir):
+    with np.load(parity_dir / "golden.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="session")
+def facts(parity_dir):
+    return json.loads((parity_dir / "golden.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def text_model_dir(parity_dir):
+    return next(path.parent for path in parity_dir.glob("*/config.json"))
+
+
+@pytest.fixture(scope="session")
+def published(parity_dir, text_model_dir):
+    """The towers with the published checkpoint in them."""
+    return load_model(read_checkpoint(parity_dir / "ALTA.pth"), read_text_model(text_model_dir))
+
+
+@pytest.fixture(scope="session")
+def pixels(golden):
+    return to_model_input(torch.from_numpy(golden["pixels_u8"]))
+
+
+@pytest.fixture(scope="session")
+def image_paths(data_dir, facts):
+    return [data_dir / "nih_cxr" / "images" / name for name in facts["images"]]
+
+
+@pytest.fixture(scope="session")
+def dicom_path(data_dir, facts):
+    return data_dir / "dicom" / facts["dicom"]

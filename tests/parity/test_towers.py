@@ -1,0 +1,79 @@
+"""The towers agree with the published code."""
+
+import numpy as np
+import pytest
+import torch
+from tolerances import PARITY
+
+from alta_training.checkpoint import published_name
+
+
+@pytest.fixture(scope="module")
+def slots(published, pixels, golden):
+    rows = torch.from_numpy(golden["slot_rows"])
+    with torch.no_grad():
+        cls, patches = published.image.encode_studies(pixels[rows.clamp(min=0)], rows < 0)
+        embedding = published.embed_studies(pixels[rows.clamp(min=0)], rows < 0)
+        local = published.image.local_projection_head(patches).flatten(1, 2)
+    return cls, embedding, local
+
+
+@pytest.fixture(scope="module")
+def text(published, golden):
+    ids, mask = (torch.from_numpy(golden[name]) for name in ("input_ids", "attention_mask"))
+    with torch.no_grad():
+        return published.text.embed(ids, mask), published.text.project(published.text(ids, mask))[1]
+
+
+def test_sizes_are_read_from_the_tensors(published, facts):
+    image = published.sizes.image
+    assert (image.width, image.depth, image.heads) == (facts["embed_dim"], facts["depth"], facts["heads"])
+
+
+def test_parameter_names_are_the_published_ones(published, facts):
+    names = {published_name(name) for name, _ in published.named_parameters()}
+    assert names == {*facts["trainable"], *facts["frozen"]}
+
+
+def test_frontal_embedding(published, pixels, golden):
+    with torch.no_grad():
+        np.testing.assert_allclose(published.embed_radiographs(pixels), golden["frontal_embedding"], **PARITY)
+
+
+def test_text_embedding(text, golden):
+    np.testing.assert_allclose(text[0], golden["text_embedding"], **PARITY)
+
+
+def test_word_projections(text, golden):
+    np.testing.assert_allclose(text[1], golden["word_local"], **PARITY)
+
+
+def test_cls_of_every_slot_missing_ones_included(slots, golden):
+    np.testing.assert_allclose(slots[0], golden["slot_cls"], **PARITY)
+
+
+def test_four_slot_study_embedding(slots, golden):
+    np.testing.assert_allclose(slots[1], golden["study_embedding"], **PARITY)
+
+
+def test_patch_projections(slots, golden):
+    np.testing.assert_allclose(slots[2], golden["patch_local"], **PARITY)
+
+
+def test_masked_pass_and_decoder_reproduce_the_reconstruction_loss(published, pixels, golden):
+    rows = torch.from_numpy(golden["slot_rows"])
+    patches = published.sizes.image.patches
+    kept = patches // 4
+    keep = torch.arange(kept).expand(*rows.shape, kept)
+    with torch.no_grad():
+        cls, tokens = published.image.encode_studies(pixels[rows.clamp(min=0)], rows < 0, keep)
+        visible = torch.cat([cls[:, :1], tokens[:, 0]], dim=1)
+        predicted = published.decoder(visible, torch.arange(patches).expand(len(rows), patches))
+    side, px = round(patches**0.5), 2 * published.sizes.image.patch_px
+    frontal = pixels[rows[:, 0].clamp(min=0)]
+    large = torch.nn.functional.interpolate(frontal, scale_factor=2, mode="bilinear")
+    target = large.unflatten(3, (side, px)).unflatten(2, (side, px))  # (n, 3, side, px, side, px)
+    target = target.permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2)
+    target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
+    loss = ((predicted - target) ** 2).mean(-1)[:, kept:].mean()
+    np.testing.assert_allclose(loss, golden["reconstruction_loss_mask75"], **PARITY)

@@ -1,0 +1,11 @@
+"""Every tolerance of the tests, with its reason."""
+
+# Against the published code's outputs, in float32 (../shared/parity/README.md).
+PARITY = {"rtol": 0.0, "atol": 1e-4}
+# A merge is float64 algebra rounded once to float32: half a unit in the last place is 6e-8.
+MERGED_RELATIVE = 1e-6
+# Two float32 runs of the same products in another order.
+FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
+# Unit vectors of the engine against the PyTorch towers.
+EMBEDDING = {"rtol": 0.0, "atol": 1e-5}
+MIN_COSINE = 0.99999
