@@ -221,9 +221,8 @@ def _check_prior(current: "Dataset", prior: "Dataset") -> None:
     patients = [str(header.get("PatientID") or "").strip() for header in (current, prior)]
     if not patients[0] or patients[0] != patients[1]:
         raise StudyError("prior is not of the same patient: the PatientID elements differ or are empty")
-    moments = [
-        str(header.get("StudyDate") or "") + str(header.get("StudyTime") or "").ljust(6, "0")[:6]
-        for header in (current, prior)
-    ]
-    if not all(moment[:8].isdigit() for moment in moments) or moments[1] >= moments[0]:
+    dates = [str(header.get("StudyDate") or "") for header in (current, prior)]
+    times = [str(header.get("StudyTime") or "").ljust(6, "0")[:6] for header in (current, prior)]
+    are_stated = all(len(date) == 8 and date.isdigit() for date in dates)
+    if not are_stated or (dates[1], times[1]) >= (dates[0], times[0]):
         raise StudyError("prior is not earlier than the current study: compare the StudyDate elements")

@@ -47,7 +47,9 @@ def test_every_weight_survives_a_load_and_a_save(checkpoint_folder, text_model, 
     assert any(name.startswith("decoder_blocks") for name in second.weights)
 
 
-@pytest.mark.parametrize("name", ["norm.bias", "blocks.1.attn_adapter.D_fc2.weight", "bert_encoder.cls.predictions.bias"])
+@pytest.mark.parametrize(
+    "name", ["norm.bias", "blocks.1.attn_adapter.D_fc2.weight", "bert_encoder.cls.predictions.bias"]
+)
 def test_a_missing_tensor_is_named(published_file, text_model, name):
     checkpoint = read_checkpoint(published_file)
     del checkpoint.weights[name]

@@ -1,0 +1,75 @@
+"""What other programs rely on: names, a thin import, no network, no telemetry, torchvision beside any torch."""
+
+import os
+import subprocess
+import sys
+
+import alta_runtimes
+import alta_sdk
+from alta_sdk import errors
+from alta_training.torchvision_ops import ensure_torchvision_imports
+
+
+def run_python(code, **environment):
+    env = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**env, **environment}, check=False
+    )
+
+
+def test_all_is_what_is_visible():
+    for package in (alta_sdk, alta_runtimes):
+        visible = {name for name, value in vars(package).items() if not name.startswith("_") and not is_module(value)}
+        assert visible | {name for name in package.__all__ if name.startswith("__")} == set(package.__all__)
+
+
+def is_module(value):
+    return type(value).__name__ == "module"
+
+
+def test_every_error_is_an_alta_error_with_a_docstring():
+    for name in errors.__all__:
+        error = getattr(errors, name)
+        assert issubclass(error, alta_sdk.AltaError)
+        assert error.__doc__
+        assert name in errors.__doc__
+
+
+def test_the_sdk_imports_without_torch():
+    code = (
+        "import alta_sdk, alta_sdk.cli, sys;"
+        "print([m for m in ('torch', 'transformers', 'timm', 'onnx', 'torchvision', 'cv2') if m in sys.modules])"
+    )
+    assert run_python(code).stdout.strip() == "[]"
+
+
+def test_telemetry_is_off_before_onnxruntime_is_imported():
+    code = "import alta_sdk, os, sys; print('onnxruntime' in sys.modules, os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert run_python(code).stdout.split() == ["False", "1"]
+
+
+def test_scoring_opens_no_socket_and_writes_no_file_at_home(bundle, radiograph_path, tmp_path):
+    code = f"""
+import socket, sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        print("SOCKET", event); raise RuntimeError(event)
+sys.addaudithook(refuse)
+from click.testing import CliRunner
+from alta_sdk.cli import main
+for arguments in (["score", {str(radiograph_path)!r}, "--engine", {str(bundle)!r}, "--labels", "rsna"],
+                  ["inspect", {str(bundle)!r}], ["doctor"], ["doctor", {str(bundle)!r}]):
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+print("done")
+"""
+    result = run_python(code, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path))
+    assert result.stdout.split() == ["done"], result.stdout + result.stderr
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_torchvision_operators_are_declared_only_when_missing():
+    code = "from alta_training import torchvision_ops as t; import timm; print(t.ensure_torchvision_imports())"
+    result = run_python(code)
+    assert result.stdout.strip() == "False", result.stderr
+    assert ensure_torchvision_imports() is False
