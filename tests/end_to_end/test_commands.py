@@ -1,0 +1,82 @@
+"""The commands and examples as a user runs them, from another folder, in fresh processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+BIN = Path(sys.executable).parent
+
+
+def run(*command, cwd):
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Do what `make demo` does, up to the engine and the DICOM study."""
+    folder = tmp_path_factory.mktemp("demo")
+    examples = ROOT / "examples"
+    made = run(sys.executable, examples / "01_make_demo_checkpoint.py", "build", cwd=folder)
+    assert "UNTRAINED" in made.stdout, made.stderr
+    arguments = ["--checkpoint", "build/demo.safetensors", "--text-model", "build/text-model", "--output", "demo.alta"]
+    exported = run("alta-export", *arguments, cwd=folder)
+    assert exported.returncode == 0, exported.stderr
+    assert "demo.alta" in exported.stdout and "Warning" not in exported.stderr
+    radiograph = examples / "data" / "00001299_000.jpg"
+    written = run(sys.executable, examples / "02_write_dicom_study.py", radiograph, "study", cwd=folder)
+    assert written.returncode == 0, written.stderr
+    return folder
+
+
+def test_dicom_and_jpeg_of_one_radiograph_score_alike(demo):
+    radiograph = ROOT / "examples" / "data" / "00001299_000.jpg"
+    scores = []
+    for study in ("study", radiograph):
+        result = run("alta", "score", study, "--engine", "demo.alta", "--labels", "rsna", "--json", cwd=demo)
+        assert result.returncode == 0, result.stderr
+        assert "UNTRAINED DEMO MODEL" in result.stderr and "Not for clinical use." in result.stderr
+        scores.append(json.loads(result.stdout)["scores"]["pneumonia"])
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+
+
+def test_table_has_a_row_for_each_label_and_a_column_for_each_study(demo):
+    result = run("alta", "score", "study", "study", "--engine", "demo.alta", "--labels", "edema, pneumonia", cwd=demo)
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["label", "study", "1", "study", "2"]
+    assert [line.split()[0] for line in lines[3:5]] == ["edema", "pneumonia"]
+
+
+def test_inspect_and_doctor(demo):
+    inspected = run("alta", "inspect", "demo.alta", "--json", cwd=demo)
+    assert json.loads(inspected.stdout)["verified"] is True
+    assert "Not for clinical use" in run("alta", "inspect", "demo.alta", cwd=demo).stdout
+    assert "onnxruntime" in run("alta", "doctor", cwd=demo).stdout
+    tested = run("alta", "doctor", "demo.alta", "--json", cwd=demo)
+    assert tested.returncode == 0
+    assert json.loads(tested.stdout)["passed"] is True
+
+
+def test_quickstart_in_python(demo):
+    result = run(sys.executable, ROOT / "examples" / "03_score_a_study.py", "demo.alta", "study", cwd=demo)
+    assert result.returncode == 0, result.stderr
+    assert "embedding: (128,) frontal" in result.stdout
+
+
+def test_examples_are_short():
+    for path in (ROOT / "examples").glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path.name
+
+
+def test_fit_answers(tmp_path):
+    helped = run(sys.executable, ROOT / "training" / "fit.py", "--help", cwd=tmp_path)
+    assert helped.returncode == 0 and "adapters" in helped.stdout
+    refused = run(sys.executable, ROOT / "training" / "fit.py", cwd=tmp_path)
+    assert refused.returncode == 1 and refused.stderr.startswith("AltaError: ")

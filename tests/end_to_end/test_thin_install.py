@@ -1,0 +1,75 @@
+"""A fresh environment with nothing but the SDK: no torch, small, and it scores."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+LIMIT_BYTES = 300_000_000
+IMPORT_LIMIT_S = 0.5
+PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "ISC", "Zlib", "CC0", "Python Software Foundation")
+# tokenizers requires huggingface_hub, which requires tqdm: MIT, some of its files MPL-2.0. See README.
+KNOWN = {"tqdm": "MPL-2.0 AND MIT"}
+LICENCES = """
+import json
+from importlib.metadata import distributions
+print(json.dumps({d.metadata["Name"]: " ".join([d.metadata.get("License-Expression") or "",
+    (d.metadata.get("License") or "")[:80], *(d.metadata.get_all("Classifier") or [])]) for d in distributions()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("thin")
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = folder / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", ROOT]
+    subprocess.run(install, check=True, capture_output=True)
+    return python
+
+
+def test_it_is_small(python):
+    site = next((python.parent.parent / "lib").glob("python3*/site-packages"))
+    not_counted = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
+    size = sum(
+        file.stat().st_size
+        for file in site.rglob("*")
+        if file.is_file() and not file.relative_to(site).parts[0].startswith(not_counted)
+    )
+    print(f"thin install: {size / 1e6:.0f} MB")
+    assert 100_000_000 < size < LIMIT_BYTES
+
+
+def test_every_dependency_is_under_a_permissive_licence(python):
+    listed = subprocess.run([python, "-c", LICENCES], check=True, capture_output=True, text=True).stdout
+    licences = json.loads(listed)
+    assert "torch" not in licences
+    for name, licence in licences.items():
+        if name in KNOWN:
+            assert KNOWN[name] in licence
+        else:
+            assert any(word in licence for word in PERMISSIVE), f"{name}: {licence}"
+            assert not any(word in licence for word in ("GPL", "MPL")), f"{name}: {licence}"
+
+
+def test_import_is_fast(python):
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([python, "-c", "import alta_sdk"], check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < IMPORT_LIMIT_S
+
+
+def test_it_scores_and_says_what_export_needs(python, bundle, radiograph_path):
+    alta, export = (python.with_name(name) for name in ("alta", "alta-export"))
+    arguments = [str(radiograph_path), "--engine", bundle, "--labels", "rsna", "--json"]
+    scored = subprocess.run([alta, "score", *arguments], capture_output=True, text=True, check=True)
+    assert 0 <= json.loads(scored.stdout)["scores"]["pneumonia"] <= 1
+    arguments = ["--checkpoint", "a.pth", "--text-model", "b", "--output", "c.alta"]
+    refused = subprocess.run([export, *arguments], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "pip install 'alta-sdk[export]'" in refused.stderr
