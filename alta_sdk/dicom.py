@@ -46,6 +46,10 @@ def read_header(data: bytes) -> "Dataset":
             _ = element.value
     except Exception as error:  # pydicom raises more kinds than it documents
         raise DicomError("DICOM file is damaged or truncated: its header cannot be read to the end") from error
+    # pydicom ends silently at a premature end of file, with the elements before it or none at all.
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    if "Rows" not in header and (kind is None or "Image Storage" in kind.name):
+        raise DicomError("DICOM image file is damaged or truncated: its image elements are missing; send it again")
     return header
 
 
@@ -61,7 +65,7 @@ def decode_grey(header: "Dataset", profile: str) -> NDArray[np.uint8]:
     Raises DicomError if there are no pixels, or more than this reads, or they cannot be decoded.
     """
     if not any(keyword in header for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise DicomError("DICOM file holds no pixel data: give the image object of the study")
+        raise DicomError("DICOM file holds no pixel data: it is truncated or not an image object; send the image again")
     photometric = _check_layout(header)
     stored = _decode(header)
     return scale_intensity(stored, is_monochrome1=photometric == "MONOCHROME1", profile=profile)

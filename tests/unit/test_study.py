@@ -1,8 +1,10 @@
 """Studies: which file fills which slot, and what is refused."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom import Dataset
@@ -114,8 +116,16 @@ def test_every_truncation_is_an_error_of_ours(make_dicom, tmp_path):
     whole = make_dicom().read_bytes()
     for length in (0, 100, 131, 140, 300, 500, 700, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.dcm").write_bytes(whole[:length])
-        with pytest.raises(StudyError):
+        with pytest.raises(DicomError):
             Study.from_dicom(tmp_path / "cut.dcm")
+
+
+def test_a_truncated_compressed_file_is_called_truncated(tmp_path):
+    whole = (Path(pydicom.__file__).parent / "data" / "test_files" / "693_J2KI.dcm").read_bytes()
+    for share in (0.05, 0.5, 0.9):
+        (tmp_path / "cut.dcm").write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(DicomError, match="truncated"):
+            Study.from_dicom(tmp_path / "cut.dcm", any_body_part=True, any_view=True)
 
 
 def test_images_are_taken_as_they_are(radiograph_path):
