@@ -19,6 +19,7 @@ def read_version() -> str:
 
 TORCH = ["torch>=2.9,<3", "safetensors>=0.4.5", "timm>=1.0.20,<2", "transformers>=5,<6"]
 EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5"]
+TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.18"]
 DEV = [
     "hypothesis>=6.100",
     "import-linter>=2.1",
@@ -47,6 +48,7 @@ setup(
         "alta_sdk.cli",
         "alta_runtimes",
         "alta_training",
+        "alta_training.losses",
         "alta_training.model",
         "alta_export",
     ],
@@ -65,7 +67,7 @@ setup(
     ],
     extras_require={
         "export": EXPORT,
-        "train": TORCH,
+        "train": TRAIN,
         "gdcm": ["python-gdcm>=3.0.24"],
         "openvino": ["openvino>=2025.0"],
         "trt": ["tensorrt-lean-cu13>=10.13"],

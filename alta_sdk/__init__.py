@@ -16,6 +16,7 @@ from .errors import (
     PromptError,
     RuntimeUnavailable,
     StudyError,
+    TrainingError,
     ViewError,
 )
 from .matcher import Matcher
@@ -41,6 +42,7 @@ __all__ = [
     "Study",
     "StudyEmbedding",
     "StudyError",
+    "TrainingError",
     "ViewError",
     "ZeroShotResult",
     "__version__",

@@ -10,6 +10,7 @@
     │   └── RuntimeUnavailable  the back end or device does not work here
     ├── CheckpointError         weights or a text-model folder that cannot be loaded
     ├── ExportError             an export that cannot be done or was not exact
+    ├── TrainingError           a table, recipe or run that cannot be trained or evaluated
     └── CalibrationError        calibration data or thresholds that cannot be used
 
 A message is one line: what was wrong, where, and what to do. No patient data, no prompt or report
@@ -29,6 +30,7 @@ __all__ = [
     "PromptError",
     "RuntimeUnavailable",
     "StudyError",
+    "TrainingError",
     "ViewError",
 ]
 
@@ -59,6 +61,10 @@ class CheckpointError(AltaError):
 
 class ExportError(AltaError):
     """An export that cannot be done or was not exact."""
+
+
+class TrainingError(AltaError):
+    """A table, recipe or run that cannot be trained or evaluated."""
 
 
 class CalibrationError(AltaError):

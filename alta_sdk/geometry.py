@@ -18,23 +18,25 @@ MIN_SIDE_PX = 32
 MAX_ASPECT = 8
 
 
-def resized_shape(height: int, width: int) -> tuple[int, int]:
-    """Return (height, width) after the shorter side became 256, the longer one rounded down."""
+def resized_shape(height: int, width: int, zoom: int = 1) -> tuple[int, int]:
+    """Return (height, width) after the shorter side became 256 · zoom, the longer one rounded down."""
+    side = RESIZE_PX * zoom
     if height <= width:
-        return RESIZE_PX, int(RESIZE_PX * width / height)
-    return int(RESIZE_PX * height / width), RESIZE_PX
+        return side, int(side * width / height)
+    return int(side * height / width), side
 
 
-def crop_offset(height: int, width: int) -> tuple[int, int]:
-    """Return (top, left) of the centre 224 × 224 crop in an image of this size, rounded half to even."""
-    return round((height - CROP_PX) / 2.0), round((width - CROP_PX) / 2.0)
+def crop_offset(height: int, width: int, zoom: int = 1) -> tuple[int, int]:
+    """Return (top, left) of the centre crop, 224 · zoom wide, in an image of this size, rounded half to even."""
+    return round((height - CROP_PX * zoom) / 2.0), round((width - CROP_PX * zoom) / 2.0)
 
 
-def to_model_pixels(image_u8: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def to_model_pixels(image_u8: NDArray[np.uint8], zoom: int = 1) -> NDArray[np.uint8]:
     """Resize the shorter side to 256 (bicubic, antialiased) and crop the centre 224 × 224.
 
     image_u8: (height, width) or (height, width, 3) uint8, bright is dense tissue (MONOCHROME2).
-    Returns (224, 224) uint8; colour is resized first and turned grey after the crop.
+    zoom: 2 gives the same view at twice the resolution, which training reconstructs.
+    Returns (224 · zoom, 224 · zoom) uint8; colour is resized first and turned grey after the crop.
     Raises StudyError if a side is under 32 pixels or one side is over 8 times the other.
     Source: published ALTA preprocessing; equal to it to the last bit.
     """
@@ -45,8 +47,8 @@ def to_model_pixels(image_u8: NDArray[np.uint8]) -> NDArray[np.uint8]:
             f"radiograph of {width} × {height} pixels is not a usable image: each side must be at least "
             f"{MIN_SIDE_PX} pixels and none over {MAX_ASPECT} times the other"
         )
-    new_height, new_width = resized_shape(height, width)
-    top, left = crop_offset(new_height, new_width)
+    new_height, new_width = resized_shape(height, width, zoom)
+    top, left = crop_offset(new_height, new_width, zoom)
     resized = Image.fromarray(image_u8).resize((new_width, new_height), Image.Resampling.BICUBIC)
-    cropped = resized.crop((left, top, left + CROP_PX, top + CROP_PX))
+    cropped = resized.crop((left, top, left + CROP_PX * zoom, top + CROP_PX * zoom))
     return np.asarray(cropped.convert("L"))

@@ -1,5 +1,6 @@
 """The text tower: CXR-BERT with adapters after its layer norms."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.bert.modeling_bert import BertLayer, BertModel, BertOnlyMLMHead
@@ -22,7 +23,7 @@ class AdapterBertLayer(BertLayer):
         self.mlp_adapter = Adapter(sizes.config.hidden_size, sizes.mlp_adapter_width)
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
-        """Transform tokens (n, length, width); the mask is BertModel's own, added to the logits."""
+        """Transform tokens (n, length, width); the mask is added to the attention logits."""
         attended = self.attention(hidden_states, attention_mask)[0]
         attended = attended + self.attn_adapter(attended)
         out: Tensor = self.feed_forward_chunk(attended) + ADAPTER_SCALE * self.mlp_adapter(attended)
@@ -51,12 +52,15 @@ class TextTower(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, image_feature: Tensor | None = None) -> Tensor:
         """Encode tokens: input_ids and attention_mask (n, length) int64 to (n, length, width).
 
-        image_feature: (n, width), added to every token embedding (masked report modelling).
+        image_feature: (n, width), added to every token after the embeddings' layer norm (masked report
+        modelling).
         """
-        embedded = self.bert.embeddings.word_embeddings(input_ids)  # (n, length, width)
+        hidden: Tensor = self.bert.embeddings(input_ids)  # (n, length, width)
         if image_feature is not None:
-            embedded = embedded + image_feature[:, None]
-        hidden: Tensor = self.bert(inputs_embeds=embedded, attention_mask=attention_mask).last_hidden_state
+            hidden = hidden + image_feature[:, None]
+        unseen = torch.finfo(hidden.dtype).min * (attention_mask == 0).to(hidden.dtype)
+        for layer in self.bert.encoder.layer:
+            hidden = layer(hidden, unseen[:, None, None])  # the same for every head and query
         return hidden
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
