@@ -149,7 +149,7 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
 
     Raises CheckpointError if a tensor that tells a size is missing, or if sizes contradict each other.
     """
-    shape = partial(_side, checkpoint.weights)
+    shape = partial(shape_of, checkpoint.weights)
     text = _text_sizes(checkpoint.weights, text_model.config)
     width = shape("patch_embed.proj.weight", 0)
     patches = shape("pos_embed", 1) - 1
@@ -160,7 +160,7 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
         raise CheckpointError(f"{heads} heads do not divide the image tower's width {width}: give --image-heads")
     image = ImageSizes(
         width=width,
-        depth=_count_layers(checkpoint.weights, "blocks"),
+        depth=count_layers(checkpoint.weights, "blocks"),
         heads=heads,
         mlp_width=shape("blocks.0.mlp.fc1.weight", 0),
         attention_adapter_width=shape("blocks.0.attn_adapter.D_fc1.weight", 0),
@@ -172,7 +172,7 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
     decoder_width = shape("decoder_embed.weight", 0)
     decoder = DecoderSizes(
         width=decoder_width,
-        depth=_count_layers(checkpoint.weights, "decoder_blocks"),
+        depth=count_layers(checkpoint.weights, "decoder_blocks"),
         heads=int(checkpoint.metadata.get("decoder_heads", 0)) or PUBLISHED_DECODER_HEADS.get(decoder_width, heads),
         mlp_width=shape("decoder_blocks.0.mlp.fc1.weight", 0),
     )
@@ -181,13 +181,13 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
 
 def _text_sizes(weights: Mapping[str, Tensor], config: BertConfig) -> TextSizes:
     prefix = "bert_encoder.bert"
-    shape = partial(_side, weights)
+    shape = partial(shape_of, weights)
     told = {
         "vocab_size": shape(f"{prefix}.embeddings.word_embeddings.weight", 0),
         "hidden_size": shape(f"{prefix}.embeddings.word_embeddings.weight", 1),
         "max_position_embeddings": shape(f"{prefix}.embeddings.position_embeddings.weight", 0),
         "type_vocab_size": shape(f"{prefix}.embeddings.token_type_embeddings.weight", 0),
-        "num_hidden_layers": _count_layers(weights, f"{prefix}.encoder.layer"),
+        "num_hidden_layers": count_layers(weights, f"{prefix}.encoder.layer"),
         "intermediate_size": shape(f"{prefix}.encoder.layer.0.intermediate.dense.weight", 0),
     }
     different = [name for name, value in told.items() if getattr(config, name, None) != value]
@@ -205,14 +205,16 @@ def _text_sizes(weights: Mapping[str, Tensor], config: BertConfig) -> TextSizes:
     )
 
 
-def _side(weights: Mapping[str, Tensor], name: str, axis: int) -> int:
+def shape_of(weights: Mapping[str, Tensor], name: str, axis: int) -> int:
+    """Return one side of a tensor; raise CheckpointError if it is not there."""
     tensor = weights.get(name)
     if tensor is None or tensor.ndim <= axis:
         raise CheckpointError(f"checkpoint is not an ALTA checkpoint, or not a whole one: missing {name}")
     return int(tensor.shape[axis])
 
 
-def _count_layers(weights: Mapping[str, Tensor], prefix: str) -> int:
+def count_layers(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """Count the numbered parts under a prefix; raise CheckpointError if there is none."""
     pattern = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
     numbers = {int(match[1]) for name in weights if (match := pattern.match(name))}
     if not numbers:

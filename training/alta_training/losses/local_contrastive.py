@@ -20,7 +20,11 @@ MIN_LENGTH = 1e-8
 
 
 def contrast_locally(
-    patches: Tensor, words: Tensor, word_mask: Tensor, scales: tuple[Tensor, Tensor, Tensor]
+    patches: Tensor,
+    words: Tensor,
+    word_mask: Tensor,
+    scales: tuple[Tensor, Tensor, Tensor],
+    patch_mask: Tensor | None = None,
 ) -> Tensor:
     """Return the symmetric cross entropy of matching studies with reports word by word.
 
@@ -28,15 +32,23 @@ def contrast_locally(
     words: (n, length, embedding), CLS dropped; not normalised. word_mask: (n, length) bool, true for
     the words of a report and its [SEP].
     scales: of the attention over patches, of a word's cosine, and of the final logits (scalars).
+    patch_mask: (n, patches) bool, false for patches of slots that no word may look at; None: all (published).
     Source: ALTA's local loss, after Huang et al. 2021 (GLoRIA).
     """
-    similarity = match_words(patches, words, word_mask, scales[0], scales[1])  # (n studies, n reports)
+    similarity = match_words(patches, words, word_mask, scales[0], scales[1], patch_mask)  # (n studies, n reports)
     logits = scales[2] * similarity
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
-def match_words(patches: Tensor, words: Tensor, word_mask: Tensor, patch_scale: Tensor, word_scale: Tensor) -> Tensor:
+def match_words(
+    patches: Tensor,
+    words: Tensor,
+    word_mask: Tensor,
+    patch_scale: Tensor,
+    word_scale: Tensor,
+    patch_mask: Tensor | None = None,
+) -> Tensor:
     """Return how well each report's words match each study: (studies, reports)."""
     studies, per_study = patches.shape[:2]
     lengths = word_mask.sum(dim=1).tolist()
@@ -46,7 +58,7 @@ def match_words(patches: Tensor, words: Tensor, word_mask: Tensor, patch_scale: 
     for rows in chunks:
         longest = max(lengths[row] for row in rows)
         index = torch.tensor(rows, device=words.device)
-        given = (patches, words[index, :longest], word_mask[index, :longest], patch_scale, word_scale)
+        given = (patches, words[index, :longest], word_mask[index, :longest], patch_scale, word_scale, patch_mask)
         matched = checkpoint(_match_chunk, *given, use_reentrant=False) if needs_grad else _match_chunk(*given)
         for row, column in zip(rows, matched.unbind(1), strict=True):
             columns[row] = column
@@ -65,7 +77,14 @@ def _chunk_reports(lengths: list[int], patches: int) -> list[list[int]]:
     return chunks
 
 
-def _match_chunk(patches: Tensor, words: Tensor, word_mask: Tensor, patch_scale: Tensor, word_scale: Tensor) -> Tensor:
+def _match_chunk(
+    patches: Tensor,
+    words: Tensor,
+    word_mask: Tensor,
+    patch_scale: Tensor,
+    word_scale: Tensor,
+    patch_mask: Tensor | None,
+) -> Tensor:
     """Match a chunk of reports with all studies: (studies, reports of the chunk)."""
     studies, per_study, _ = patches.shape
     reports, length, embedding = words.shape
@@ -76,6 +95,8 @@ def _match_chunk(patches: Tensor, words: Tensor, word_mask: Tensor, patch_scale:
     # The cosine does not see a word's attention sum, so the softmax over patches needs no division;
     # its maximum is subtracted for range alone.
     attention = (patch_scale * (share - share.detach().amax(dim=1, keepdim=True))).exp()
+    if patch_mask is not None:
+        attention = attention * patch_mask[:, :, None]
     collected = torch.bmm(attention.transpose(1, 2), patches)  # (studies, reports · length, embedding)
     cosine = _cosine(flat, collected).unflatten(1, (reports, length))
     return (word_scale * cosine).masked_fill(~word_mask, -torch.inf).logsumexp(dim=-1)

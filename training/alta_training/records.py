@@ -1,0 +1,117 @@
+"""The training table: rows of up to four radiographs and a report, checked as a whole before a run."""
+
+import csv
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from alta_sdk.errors import AltaError, TrainingError
+
+# In the order of alta_sdk.Slot; the published train.csv.
+COLUMNS = ("image_path", "auxview_image_path", "last_image_path", "last_auxview_image_path")
+REPORT = "report"
+MISSING = "-1"
+SHOWN_ROWS = 10
+MAX_CELL = 1 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One study and its report; `row` counts the table's data rows from 1, `images` follow the slots."""
+
+    row: int
+    images: tuple[Path | None, Path | None, Path | None, Path | None]
+    report: str
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used, and why."""
+
+    row: int
+    problem: str
+
+
+def read_table(path: Path, root: Path | None = None) -> list[Record]:
+    """Read a table; relative image paths start at root, or at the table's folder.
+
+    Rows without a frontal or a report are kept for the checker. Raises TrainingError for a table that
+    is not there, is damaged, lacks columns or has no row.
+    """
+    csv.field_size_limit(MAX_CELL)
+    base = root or path.parent
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            lacking = [name for name in (*COLUMNS, REPORT) if name not in (reader.fieldnames or ())]
+            if lacking:
+                raise TrainingError(f"table {path.name} lacks the columns {', '.join(lacking)}")
+            records = [_make_record(number, row, base) for number, row in enumerate(reader, start=1)]
+    except FileNotFoundError as error:
+        raise TrainingError(f"table {path.name} not found: give a CSV file as pair.py writes it") from error
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise TrainingError(f"table {path.name} cannot be read: it is damaged or not a CSV file in UTF-8") from error
+    if not records:
+        raise TrainingError(f"no usable row in {path.name}: it has none at all")
+    return records
+
+
+def check_records(
+    records: Sequence[Record],
+    read: Callable[[Path], object],
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[BadRow]:
+    """Check every row and return the bad ones, in order.
+
+    read: raises AltaError for an image that cannot be used; each file is read once.
+    progress: called with the number of files read so far.
+    """
+    paths = sorted({path for record in records for path in record.images if path is not None})
+
+    def find_problem(path: Path) -> str | None:
+        if not path.is_file():
+            return f"{path.name}: file not found"
+        try:
+            read(path)
+        except AltaError as error:
+            return f"{path.name}: {error}"
+        return None
+
+    problems: dict[Path, str | None] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for number, (path, problem) in enumerate(zip(paths, pool.map(find_problem, paths), strict=True), start=1):
+            problems[path] = problem
+            if progress is not None:
+                progress(number)
+    bad = []
+    for record in records:
+        found = [problems[path] for path in record.images if path is not None]
+        own = "no current frontal image" if record.images[0] is None else None
+        empty = None if record.report.strip() else "empty report"
+        problem = own or next((text for text in found if text), None) or empty
+        if problem:
+            bad.append(BadRow(record.row, problem))
+    return bad
+
+
+def keep_good(records: Sequence[Record], bad: Sequence[BadRow], on_bad_row: str, table_name: str) -> list[Record]:
+    """Return the usable records; raise TrainingError if there are bad ones ("stop") or no good one."""
+    rows = {row.row for row in bad}
+    good = [record for record in records if record.row not in rows]
+    shown = "; ".join(f"row {row.row}: {row.problem}" for row in bad[:SHOWN_ROWS])
+    if not good:
+        raise TrainingError(f"no usable row in {table_name}: {shown}")
+    if bad and on_bad_row == "stop":
+        raise TrainingError(
+            f"{len(bad)} of {len(records)} rows of {table_name} cannot be used: {shown}"
+            f"{'; …' if len(bad) > SHOWN_ROWS else ''}; mend them or pass --bad-rows skip"
+        )
+    return good
+
+
+def _make_record(number: int, row: dict[str, str | None], base: Path) -> Record:
+    cells = [(row[name] or "").strip() for name in COLUMNS]
+    images = tuple(None if cell in ("", MISSING) else base / cell for cell in cells)
+    return Record(number, images, (row[REPORT] or "").strip())  # type: ignore[arg-type]  # four columns, four slots

@@ -1,0 +1,77 @@
+"""What a run leaves in its folder, each file written atomically: state to resume from, weights, metrics.
+
+OUTPUT/recipe.toml         every setting
+       state.pt            to resume from; state.previous.pt is the one before
+       last.safetensors    weights after the last epoch; best.safetensors: of the best validation AUC
+       text-model/         the text tower's configuration and vocabulary
+       metrics.jsonl       one line a step or validation; tensorboard/: the same as curves
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alta_sdk.atomic import new_file
+from alta_sdk.errors import TrainingError
+
+from .recipe import Recipe, write_recipe
+
+STATE = "state.pt"
+PREVIOUS = "state.previous.pt"
+METRICS = "metrics.jsonl"
+
+
+def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool) -> None:
+    """Make a new run's folder, or check that a resumed one has the same recipe.
+
+    Raises TrainingError if the folder is taken, or holds no run to resume.
+    """
+    if resume:
+        if not (folder / STATE).is_file():
+            raise TrainingError(f"{folder.name} holds no {STATE} to resume from: start it without --resume")
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, or give --resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe, folder / "recipe.toml")
+    (folder / "text-model").mkdir()
+    for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
+        if (text_model / name).is_file():
+            shutil.copyfile(text_model / name, folder / "text-model" / name)
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state; the one before is kept under another name until the next."""
+    with new_file(folder / STATE) as temporary:
+        torch.save(dict(state), temporary)
+        if (folder / STATE).exists():
+            os.replace(folder / STATE, folder / PREVIOUS)
+
+
+def load_state(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    """Read the state; raise TrainingError if it is damaged or of another recipe.
+
+    A kill between the two renames of `save_state` leaves only the previous state: it is taken then.
+    """
+    path = folder / STATE if (folder / STATE).exists() else folder / PREVIOUS
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        saved = dict(state["recipe"])
+    except Exception as error:  # torch raises many kinds for damaged files
+        raise TrainingError(f"{path.name} is damaged: rename {PREVIOUS} to {STATE} and resume from that") from error
+    changed = sorted(name for name, value in asdict(recipe).items() if saved.get(name) != value)
+    if changed:
+        raise TrainingError(f"the run was started with another recipe: {', '.join(changed)} differ; do not change them")
+    return state
+
+
+def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:
+    """Append one JSON object to metrics.jsonl."""
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
