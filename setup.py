@@ -52,7 +52,10 @@ setup(
         "alta_training.model",
         "alta_export",
     ],
-    package_data={name: ["py.typed"] for name in ("alta_sdk", "alta_runtimes", "alta_training", "alta_export")},
+    package_data={
+        **{name: ["py.typed"] for name in ("alta_sdk", "alta_runtimes", "alta_export")},
+        "alta_training": ["py.typed", "pairing_rules.toml"],
+    },
     install_requires=[
         "click>=8.1",
         "numpy>=1.26",

@@ -103,6 +103,10 @@ class Engine:
         outputs = self._text.run({"input_ids": input_ids, "attention_mask": attention_mask})
         return np.asarray(outputs["projection"], dtype=np.float32)
 
+    def cut_prompt(self, text: str) -> str:
+        """Return a report cut to what the text tower reads; scoring never does this by itself."""
+        return self._tokenizer.cut(text)
+
     def project_prompts(self, prompts: Sequence[str]) -> Vector:
         """Return the global projections (n, embedding) float32 of prompts, not normalised; cached.
 

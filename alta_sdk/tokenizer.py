@@ -72,6 +72,17 @@ class PromptTokenizer:
                 )
         return encoded
 
+    def cut(self, text: str) -> str:
+        """Return a text, cut after the last whole word that fits; for reports in evaluation, never for prompts."""
+        encoded = self._tokenizer.encode(text)
+        if len(encoded.ids) <= self._max_tokens:
+            return text
+        words = encoded.word_ids
+        last = self._max_tokens - 1  # this token makes room for [SEP]
+        while last > 1 and words[last] == words[last - 1]:
+            last -= 1
+        return text[: encoded.offsets[last - 1][1]]
+
 
 def padded_length(ids: Sequence[int]) -> int:
     """Return the number of tokens rounded up to a multiple of 16."""

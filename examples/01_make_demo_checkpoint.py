@@ -10,7 +10,7 @@ from transformers import BertConfig
 
 from alta_training.checkpoint import save_checkpoint
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-from alta_training.synthetic import list_prompt_words, make_random_model, write_text_model
+from alta_training.synthetic import make_random_model, write_text_model
 
 SEED = 2025
 STATEMENTS = {
@@ -33,6 +33,6 @@ sizes = ModelSizes(
     decoder=DecoderSizes(width=192, depth=1, heads=3, mlp_width=768),
     text=TextSizes(text, attention_adapter_width=48, mlp_adapter_width=48),
 )
-write_text_model(folder / "text-model", text, list_prompt_words())
+write_text_model(folder / "text-model", text)
 save_checkpoint(make_random_model(sizes, SEED), folder / "demo.safetensors", STATEMENTS)
 print(f"{STATEMENTS['notice']} Checkpoint and text model: {folder}")

@@ -14,7 +14,7 @@ from alta_export.options import ExportOptions
 from alta_export.pipeline import export_engine
 from alta_training.checkpoint import save_checkpoint
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-from alta_training.synthetic import list_prompt_words, make_random_model, write_text_model
+from alta_training.synthetic import make_random_model, write_text_model
 
 ROOT = Path(__file__).parent.parent
 # On CI nothing else may be skipped: a test that silently stops running is a defect.
@@ -49,7 +49,7 @@ def model():
 @pytest.fixture(scope="session")
 def checkpoint_folder(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("checkpoint")
-    write_text_model(folder / "text-model", model.sizes.text.config, list_prompt_words())
+    write_text_model(folder / "text-model", model.sizes.text.config)
     save_checkpoint(model, folder / "model.safetensors", {"notice": "RANDOM TEST MODEL"})
     return folder
 

@@ -1,21 +1,88 @@
-"""Train ALTA's adapters. This version of alta-sdk exports and runs trained checkpoints; it does not train yet."""
+"""Align by adapters: train ALTA's adapters, heads and norms inside frozen towers."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import click
 
-from alta_sdk import AltaError
+from alta_sdk.errors import CheckpointError
 from alta_sdk.terminal import fail_in_one_line
+from alta_training.backbone import load_backbone
+from alta_training.checkpoint import read_text_model
+from alta_training.labelled import read_labelled
+from alta_training.loop import RunOptions
+from alta_training.recipe import read_recipe
+from alta_training.records import read_table
+from alta_training.setup_run import (
+    DeviceOptions,
+    TableOptions,
+    add_run_options,
+    count_processes,
+    refuse_towers,
+    start_run,
+)
+from alta_training.trainable import freeze_backbones
+from alta_training.validate import ValidationSet, validate_model
+
+PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--backbone", required=True, type=PATH, help="MRM.pth, or what pretrain.py wrote.")
+@click.option("--text-model", type=PATH, help="BERT folder (CXR-BERT). [default: text-model beside the backbone]")
+@add_run_options
+@click.option("--validation", type=PATH, help="Labelled table: image, patient, view, findings, split.")
+@click.option("--validation-split", default="val", show_default=True, help="Its rows to take.")
+@click.option("--validation-finding", default="Pneumonia", show_default=True, help="Against No Finding.")
+@click.option("--validation-pairs", type=PATH, help="A table like --data, for retrieval.")
+@click.option("--validate-every", default=1, show_default=True, help="Epochs between validations.")
+@click.option("--training-data", default="not stated", help="One line for the model card, kept in the checkpoint.")
+@click.option("--licence", default="not stated", help="Of the weights, kept in the checkpoint.")
+@click.option("--notice", help="Shown wherever the model is used, kept in the checkpoint.")
 @fail_in_one_line
-def main() -> None:
-    """Train adapters inside the frozen towers (not in this version).
+def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) -> None:
+    """Train ALTA's adapters on studies with reports.
 
-    Training is planned for a later version of alta-sdk. Until then, export a checkpoint that was trained
-    elsewhere in the published format: alta-export --checkpoint ALTA.pth --text-model FOLDER --output
-    NAME.alta
+    The published recipe is the default. Writes OUTPUT/best.safetensors (of the best validation AUC),
+    last.safetensors and text-model/, which alta-export reads. Not for clinical use.
     """
-    raise AltaError("training is not part of this version; export a trained checkpoint with alta-export")
+    recipe, towers = read_recipe(given["recipe_file"], given["overrides"])
+    refuse_towers(towers)
+    folder = text_model or backbone.parent / "text-model"
+    if not backbone.is_file():
+        raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain.py wrote")
+    text = read_text_model(folder)
+    loaded = load_backbone(backbone, folder, text.config)
+    counts = freeze_backbones(loaded.model)
+    validate = None
+    if given["validation"]:
+        radiographs = read_labelled(
+            given["validation"], split=given["validation_split"], finding=given["validation_finding"]
+        )
+        pairs = read_table(given["validation_pairs"]) if given["validation_pairs"] else []
+        data = ValidationSet(radiographs, given["validation_finding"], pairs)
+        validate = partial(validate_model, text_model=text, data=data)
+    devices, nodes = count_processes(given["devices"], given["nodes"])
+    metadata = {name: given[name] for name in ("training_data", "licence", "notice") if given[name]}
+    start_run(
+        loaded.model,
+        counts,
+        recipe,
+        TableOptions(given["data"], given["root"], given["bad_rows"], given["cache"], given["workers"]),
+        DeviceOptions(given["device"], devices, nodes),
+        RunOptions(
+            output,
+            given["resume"],
+            given["workers"],
+            given["validate_every"],
+            given["save_every"],
+            given["stop_after"],
+        ),
+        (text, folder),
+        {**metadata, "backbone_sha256": loaded.source.sha256},
+        validate,
+    )
 
 
 if __name__ == "__main__":

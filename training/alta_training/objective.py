@@ -52,8 +52,8 @@ class AlignmentObjective(nn.Module):
         fused = fuse_cls(cls, batch.missing, self.fusion)
         zero = fused.sum() * 0.0
         parts = dict.fromkeys(LOSS_NAMES, zero)
-        hidden = model.text(batch.input_ids, batch.attention_mask)
-        report, words = model.text.project(hidden)
+        if self.weights["global"] or self.weights["local"]:
+            report, words = model.text.project(model.text(batch.input_ids, batch.attention_mask))
         if self.weights["global"]:
             study = F.normalize(model.image.projection_head(fused), dim=-1)
             report = F.normalize(report, dim=-1)
@@ -116,7 +116,7 @@ class AlignmentObjective(nn.Module):
         visible = torch.cat([cls[:, :1], tokens[:, 0]], dim=1)  # the current frontal's
         predicted = self.model.decoder(visible, batch.restore)
         hidden = batch.restore >= tokens.shape[2]  # patches that stand after the kept ones
-        return measure_reconstruction(predicted.float(), to_model_input(batch.target), hidden)
+        return measure_reconstruction(predicted.float(), to_model_input(batch.target)[:, :1], hidden)
 
 
 def fuse_cls(cls: Tensor, missing: Tensor, fusion: str) -> Tensor:

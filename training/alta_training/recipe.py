@@ -7,12 +7,16 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alta_sdk.atomic import new_file
 from alta_sdk.errors import TrainingError
 from alta_sdk.manifest import FUSION_MODES
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -24,7 +28,6 @@ class Recipe:
     base_learning_rate · batch / 256. schedule_epochs: length of the cosine, of which `epochs` are run.
     *_weight: of each loss. rotate, shear: degrees; translate: share of the side; scale, brightness,
     contrast: ± around 1. fusion: what of a study meets the report ("published": mean of four slots).
-    keep_prior: probability that a prior or lateral that is there is shown (1: always).
     """
 
     seed: int = 0
@@ -76,8 +79,11 @@ class Recipe:
         return self.base_learning_rate * self.batch / 256
 
 
-def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> tuple[Recipe, dict[str, Any]]:
     """Read a recipe file, if one is given, and apply overrides of the form name=value.
+
+    Returns the recipe and what the file's [tower] table (or tower.name=value) says, which only
+    pretraining takes.
 
     Raises TrainingError for a file that cannot be read, an unknown key, or a value of another kind.
     """
@@ -91,8 +97,13 @@ def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> Recipe:
         name, equals, value = override.partition("=")
         if not equals:
             raise TrainingError(f'"{override}" is not a setting: write name=value')
-        given[name.strip()] = _parse_value(value.strip())
-    return replace(Recipe(), **_check_settings(given))
+        group, dot, key = name.strip().partition(".")
+        if dot and group == "tower":
+            given.setdefault("tower", {})[key] = _parse_value(value.strip())
+        else:
+            given[name.strip()] = _parse_value(value.strip())
+    towers = given.pop("tower", {})
+    return fill_settings(Recipe(), given), towers
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -102,8 +113,9 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _check_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {field.name: type(field.default) for field in fields(Recipe)}
+def fill_settings(defaults: Settings, given: Mapping[str, Any]) -> Settings:
+    """Return a dataclass of settings with the given ones in; raise TrainingError for unknown or misfit ones."""
+    kinds = {field.name: type(field.default) for field in fields(defaults)}
     unknown = sorted(set(given) - set(kinds))
     if unknown:
         raise TrainingError(f"recipe has unknown keys: {', '.join(unknown)}; known: {', '.join(kinds)}")
@@ -115,7 +127,7 @@ def _check_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) is not kind:
             raise TrainingError(f"recipe: {name} must be a {kind.__name__}")
         checked[name] = value
-    return checked
+    return replace(defaults, **checked)
 
 
 def _parse_value(text: str) -> Any:

@@ -1,0 +1,54 @@
+"""Labelled radiographs: a metadata table (image, patient, view, findings, split) read for one finding."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from alta_sdk.errors import TrainingError
+
+NEEDED = ("image", "patient", "findings")
+
+
+@dataclass(frozen=True)
+class LabelledRadiograph:
+    """One radiograph with its truth; patient groups radiographs of one person, view may be empty."""
+
+    path: Path
+    patient: str
+    view: str
+    is_positive: bool
+
+
+def read_labelled(
+    path: Path, images: Path | None = None, *, split: str | None = None, finding: str, against: str = "No Finding"
+) -> list[LabelledRadiograph]:
+    """Read the radiographs with a finding and those with `against`; others are left out.
+
+    images: the folder of the image files; None takes `images` beside the table if it is there, else the
+    table's own folder. findings are separated by "|" and compared without regard to case.
+    Raises TrainingError for a table that cannot be read, lacks columns, or has only one of the two.
+    """
+    folder = images or (path.parent / "images" if (path.parent / "images").is_dir() else path.parent)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise TrainingError(f"labelled table {path.name} cannot be read: give a CSV file in UTF-8") from error
+    needed = (*NEEDED, "split") if split else NEEDED
+    lacking = [name for name in needed if rows and name not in rows[0]]
+    if lacking or not rows:
+        raise TrainingError(f"labelled table {path.name} lacks {', '.join(lacking) or 'rows'}")
+    radiographs = []
+    for row in rows:
+        found = {name.strip().lower() for name in (row["findings"] or "").split("|")}
+        is_positive = finding.lower() in found
+        if (is_positive or against.lower() in found) and (split is None or row["split"] == split):
+            radiographs.append(
+                LabelledRadiograph(folder / row["image"], row["patient"], row.get("view") or "", is_positive)
+            )
+    if len({radiograph.is_positive for radiograph in radiographs}) < 2:
+        raise TrainingError(
+            f"labelled table {path.name} does not have both {finding} and {against}"
+            f"{f' in split {split}' if split else ''}: an AUC needs two classes"
+        )
+    return radiographs

@@ -1,0 +1,67 @@
+"""Validation during training: zero-shot AUC on labelled radiographs, retrieval between radiographs and reports.
+
+In frontal mode, by the encoder that `evaluate.py` measures checkpoints with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alta_sdk.fusion import Vector
+from alta_sdk.prompts import Label, make_pair
+
+from .checkpoint import TextModel
+from .encoders import CheckpointEncoder, Encoder, embed_label, embed_reports
+from .labelled import LabelledRadiograph
+from .metrics import measure_auc, precision_at
+from .model import AltaModel
+from .records import Record
+
+RETRIEVED = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """What a run is validated on.
+
+    radiographs: labelled for `finding`, which makes the pair "There is …" / "There is no …".
+    pairs: studies with their own reports, for retrieval; may be empty.
+    """
+
+    radiographs: Sequence[LabelledRadiograph]
+    finding: str
+    pairs: Sequence[Record] = ()
+
+
+def validate_model(model: AltaModel, text_model: TextModel, data: ValidationSet) -> dict[str, float]:
+    """Return AUC with its 95 % interval, and precision at 1, 5, 10 both ways if there are pairs."""
+    encoder = CheckpointEncoder(model, text_model)
+    scores = score_pair(encoder, data.radiographs, make_pair(data.finding.lower()))
+    truth = np.array([radiograph.is_positive for radiograph in data.radiographs])
+    auc = measure_auc(truth, scores, groups=np.array([radiograph.patient for radiograph in data.radiographs]))
+    figures = {"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high}
+    if data.pairs:
+        figures |= measure_retrieval(encoder, data.pairs)
+    return figures
+
+
+def score_pair(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], label: Label) -> Vector:
+    """Return the cosine of the positive prompts less that of the negative ones: (n,)."""
+    vectors = encoder.embed_radiographs([radiograph.path for radiograph in radiographs])
+    difference = embed_label(encoder, label.positive) - embed_label(encoder, label.negative)
+    return np.asarray(vectors @ difference)
+
+
+def measure_retrieval(encoder: Encoder, pairs: Sequence[Record]) -> dict[str, float]:
+    """Return precision at k of finding a report of the same words, and of a radiograph of such a report."""
+    reports = [record.report for record in pairs]
+    labels = np.unique(reports, return_inverse=True)[1]
+    frontals = [record.images[0] for record in pairs if record.images[0] is not None]
+    similarity = encoder.embed_radiographs(frontals) @ embed_reports(encoder, reports).T
+    return {
+        f"{name}_p{k}": precision_at(matrix, labels, labels, k)
+        for name, matrix in (("to_report", similarity), ("to_radiograph", similarity.T))
+        for k in RETRIEVED
+        if k <= len(pairs)
+    }

@@ -1,0 +1,104 @@
+"""Build a training table from radiographs with findings and reports that belong to other people."""
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from alta_sdk.atomic import new_file
+from alta_sdk.errors import TrainingError
+from alta_sdk.terminal import fail_in_one_line, print_table, say
+from alta_training.pairing import (
+    RULES,
+    FoundRadiograph,
+    Pair,
+    describe_findings,
+    find_report_findings,
+    pair_radiographs,
+    read_radiographs,
+    read_reports,
+    read_rules,
+)
+from alta_training.records import COLUMNS, MISSING, REPORT
+
+EXTRA = ("radiograph_findings", "patient", "report_uid")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--radiographs", required=True, type=click.Path(path_type=Path), help="Table: image, patient, findings, …"
+)
+@click.option("--images", type=click.Path(path_type=Path), help="Their folder. [default: images beside the table]")
+@click.option(
+    "--reports", required=True, type=click.Path(path_type=Path), help="Table: uid, findings, impression, mesh."
+)
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The training table to write.")
+@click.option("--split", help="Take only radiographs of this split.")
+@click.option("--rules", default=RULES, type=click.Path(path_type=Path), help="Which mesh words fit which finding.")
+@click.option("--reports-per-radiograph", default=1, show_default=True, help="Rows a radiograph gets.")
+@click.option("--finding-sentences", is_flag=True, help='Put "There is …" of the radiograph\'s labels before a report.')
+@click.option("--priors/--no-priors", default=True, show_default=True, help="Link a patient's previous radiograph.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw between equally fitting reports.")
+@click.option("--overwrite", is_flag=True, help="Replace a table that is already there.")
+@fail_in_one_line
+def main(
+    radiographs: Path,
+    images: Path | None,
+    reports: Path,
+    output: Path,
+    split: str | None,
+    rules: Path,
+    reports_per_radiograph: int,
+    finding_sentences: bool,
+    priors: bool,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Pair radiographs with reports by finding; the reports are not of these patients."""
+    if output.exists() and not overwrite:
+        raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
+    by_rule = read_rules(rules)
+    found, written = read_radiographs(radiographs, split), read_reports(reports)
+    pairs = pair_radiographs(
+        found, written, by_rule, per_radiograph=reports_per_radiograph, seed=seed, link_priors=priors
+    )
+    beside = radiographs.parent / "images"
+    folder = images or (beside if beside.is_dir() else radiographs.parent)
+    with new_file(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, REPORT, *EXTRA])
+        for pair in pairs:
+            report = pair.report.text
+            if finding_sentences:
+                report = f"{describe_findings(pair.radiograph, by_rule)} {report}"
+            own, prior = (_locate(r, folder, output.parent) for r in (pair.radiograph, pair.prior))
+            findings = "|".join(pair.radiograph.findings)
+            row = [own, MISSING, prior, MISSING, report, findings, pair.radiograph.patient, pair.report.uid]
+            writer.writerow(row)
+    candidates = Counter(finding for report in written for finding in find_report_findings(report, by_rule))
+    _show(found, pairs, candidates)
+
+
+def _locate(radiograph: FoundRadiograph | None, folder: Path, start: Path) -> str:
+    if radiograph is None:
+        return MISSING
+    return Path(os.path.relpath(folder / radiograph.image, start)).as_posix()
+
+
+def _show(found: list[FoundRadiograph], pairs: list[Pair], candidates: Counter[str]) -> None:
+    radiographs = Counter(name for radiograph in found for name in radiograph.findings)
+    rows = Counter(name for pair in pairs for name in pair.radiograph.findings)
+    print_table(
+        "Paired by finding: the reports are not of these patients",
+        ["finding", "radiographs", "reports that fit", "rows"],
+        [(name, radiographs[name], candidates[name], rows[name]) for name, _ in radiographs.most_common()],
+    )
+    left = len(found) - len({pair.radiograph.image for pair in pairs})
+    linked = sum(pair.prior is not None for pair in pairs)
+    say(f"{len(pairs)} rows; {left} radiographs without a fitting report; {linked} priors")
+
+
+if __name__ == "__main__":
+    main()

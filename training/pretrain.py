@@ -1,0 +1,63 @@
+"""Pretrain towers by masked record modelling: hidden patches and hidden words, each helped by the other."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alta_sdk.terminal import fail_in_one_line
+from alta_training.backbone import load_backbone
+from alta_training.checkpoint import read_text_model
+from alta_training.loop import RunOptions
+from alta_training.pretraining import TowerSizes, as_pretraining, make_model, make_text_config, train_backbones
+from alta_training.recipe import fill_settings, read_recipe
+from alta_training.records import read_table
+from alta_training.setup_run import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
+from alta_training.vocabulary import learn_vocabulary, write_bert_folder
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--backbone",
+    type=click.Path(path_type=Path),
+    help="Go on from MRM.pth or an earlier pretraining. [default: a fresh tower of the recipe's [tower] sizes]",
+)
+@click.option(
+    "--text-model",
+    type=click.Path(path_type=Path),
+    help="BERT folder. [default: beside the backbone; without one, a vocabulary is learned from the reports]",
+)
+@add_run_options
+@fail_in_one_line
+def main(backbone: Path | None, text_model: Path | None, output: Path, **given: Any) -> None:
+    """Pretrain an image tower (and a text tower) of any size on studies with reports.
+
+    Writes OUTPUT/last.safetensors and text-model/, which fit.py --backbone reads. Not for clinical use.
+    """
+    recipe, towers = read_recipe(given["recipe_file"], given["overrides"])
+    recipe = as_pretraining(recipe)
+    sizes = fill_settings(TowerSizes(), towers)
+    folder = text_model or (backbone.parent / "text-model" if backbone else None)
+    if folder is None:
+        folder = output.parent / f"{output.name}-vocabulary"
+        config = make_text_config(sizes)
+        reports = [record.report for record in read_table(given["data"], given["root"])]
+        write_bert_folder(folder, config, learn_vocabulary(reports, sizes.vocabulary))
+    text = read_text_model(folder)
+    model = load_backbone(backbone, folder, text.config).model if backbone else make_model(sizes, recipe.seed)
+    counts = train_backbones(model)
+    devices, nodes = count_processes(given["devices"], given["nodes"])
+    start_run(
+        model,
+        counts,
+        recipe,
+        TableOptions(given["data"], given["root"], given["bad_rows"], given["cache"], given["workers"]),
+        DeviceOptions(given["device"], devices, nodes),
+        RunOptions(output, given["resume"], given["workers"], 1, given["save_every"], given["stop_after"]),
+        (text, folder),
+        {"notice": "PRETRAINED ONLY: not aligned, the scores mean nothing."},
+    )
+
+
+if __name__ == "__main__":
+    main()
