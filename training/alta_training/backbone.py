@@ -88,11 +88,9 @@ def infer_backbone_sizes(checkpoint: Checkpoint, config: BertConfig, adapter_sha
     width, patch_px = shape("patch_embed.proj.weight", 0), shape("patch_embed.proj.weight", 2)
     side = round((shape("pos_embed", 1) - 1) ** 0.5)
     heads = int(checkpoint.metadata.get("image_heads", 0)) or max(1, width // PUBLISHED_HEAD_SIZE)
-    adapter = max(1, round(width * adapter_share))
+    adapter = _adapter_widths(checkpoint.weights, "blocks.0", width, adapter_share)
     depth = count_layers(checkpoint.weights, "blocks")
-    image = ImageSizes(
-        width, depth, heads, shape("blocks.0.mlp.fc1.weight", 0), adapter, adapter, side * patch_px, patch_px
-    )
+    image = ImageSizes(width, depth, heads, shape("blocks.0.mlp.fc1.weight", 0), *adapter, side * patch_px, patch_px)
     decoder = DecoderSizes(width=width, heads=PUBLISHED_DECODER_HEADS.get(width, heads), mlp_width=4 * width)
     if "decoder_embed.weight" in checkpoint.weights:
         decoder_width = shape("decoder_embed.weight", 0)
@@ -103,8 +101,9 @@ def infer_backbone_sizes(checkpoint: Checkpoint, config: BertConfig, adapter_sha
             heads=stated or PUBLISHED_DECODER_HEADS.get(decoder_width, heads),
             mlp_width=shape("decoder_blocks.0.mlp.fc1.weight", 0),
         )
-    text_adapter = max(1, round(config.hidden_size * adapter_share))
-    return ModelSizes(image, decoder, TextSizes(config, text_adapter, text_adapter))
+    layer = "bert_encoder.bert.encoder.layer.0"
+    text_adapter = _adapter_widths(checkpoint.weights, layer, config.hidden_size, adapter_share)
+    return ModelSizes(image, decoder, TextSizes(config, *text_adapter))
 
 
 def start_fresh(model: AltaModel) -> None:
@@ -124,6 +123,13 @@ def start_fresh(model: AltaModel) -> None:
     for name, parameter in model.text.bert.named_parameters():
         if "adapter" not in name and name.endswith("weight") and parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.02)
+
+
+def _adapter_widths(weights: Mapping[str, Tensor], block: str, width: int, share: float) -> tuple[int, int]:
+    """Return the hidden units of a block's two adapters: the checkpoint's, if it has any already."""
+    names = (f"{block}.attn_adapter.D_fc1.weight", f"{block}.mlp_adapter.D_fc1.weight")
+    attention, mlp = (shape_of(weights, name, 0) if name in weights else max(1, round(width * share)) for name in names)
+    return attention, mlp
 
 
 def _has_text(weights: Mapping[str, Tensor]) -> bool:

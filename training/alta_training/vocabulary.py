@@ -1,7 +1,8 @@
-"""A text model of one's own: a WordPiece vocabulary learned from reports, and the folder that holds it."""
+"""A text model of one's own: a WordPiece vocabulary taken from reports, and the folder that holds it."""
 
 import json
 import string
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,29 +41,28 @@ def list_prompt_words() -> list[str]:
 
 
 def learn_vocabulary(texts: Iterable[str], size: int) -> list[str]:
-    """Learn a lower-case WordPiece vocabulary of at most `size` tokens; the same texts give the same list.
+    """Take a lower-case vocabulary of at most `size` tokens from texts; the same texts give the same list.
 
-    It also has the words of the built-in label sets, and every letter and digit, so that no English
-    word is unknown. Raises TrainingError if size does not hold those.
+    First what is always there: special tokens, letters and digits with their inner pieces, so that no
+    English word is unknown, and the words of the built-in label sets. Then the texts' words, the most
+    frequent first. Whole words only: the WordPiece trainer of `tokenizers` breaks ties by hash order, so
+    its list differs from run to run, and reports use few words.
+    Raises TrainingError if size does not hold what is always there.
     """
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
-    from tokenizers.trainers import WordPieceTrainer
 
     characters = string.ascii_lowercase + string.digits
     always = [*SPECIAL_TOKENS, *characters, *(f"##{c}" for c in characters), *PUNCTUATION, *list_prompt_words()]
     always = list(dict.fromkeys(always))
     if size < len(always):
         raise TrainingError(f"vocabulary {size} is too small: the prompts alone need {len(always)} tokens")
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    trainer = WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIAL_TOKENS), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    return list(dict.fromkeys([*always, *(token for token, _ in by_id)]))[:size]
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    frequent = sorted(counts, key=lambda word: (-counts[word], word))
+    return list(dict.fromkeys([*always, *frequent]))[:size]
 
 
 def write_bert_folder(folder: Path, config: BertConfig, vocabulary: Sequence[str]) -> None:

@@ -1,0 +1,82 @@
+"""The losses: chance levels, chunks, masks, and what the local loss is by its definition."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from alta_training.losses import contrast_globally, contrast_locally, measure_reconstruction, measure_report_modelling
+
+
+def match_by_definition(patches, words, count, patch_scale, word_scale):
+    """One report against one study, as the paper writes it."""
+    words = words[:count]
+    share = (patches @ words.T).softmax(dim=1)  # (patches, words): over the words
+    attention = (patch_scale * share.T).softmax(dim=1)  # (words, patches)
+    cosine = F.cosine_similarity(words, attention @ patches, dim=1)
+    return (word_scale * cosine).exp().sum().log()
+
+
+@pytest.fixture
+def local_inputs():
+    generator = torch.Generator().manual_seed(1)
+    patches = torch.randn(5, 12, 16, generator=generator, dtype=torch.float64)
+    words = torch.randn(5, 9, 16, generator=generator, dtype=torch.float64)
+    counts = [9, 3, 5, 1, 7]
+    mask = torch.arange(9) < torch.tensor(counts)[:, None]
+    return patches, words, counts, mask, tuple(torch.tensor(s, dtype=torch.float64) for s in (4.0, 5.0, 10.0))
+
+
+@pytest.mark.parametrize("max_elements", [10**6, 1])
+def test_the_local_loss_is_its_definition_in_any_chunks(local_inputs, monkeypatch, max_elements):
+    monkeypatch.setattr("alta_training.losses.local_contrastive.MAX_ELEMENTS", max_elements)
+    patches, words, counts, mask, scales = local_inputs
+    similarity = torch.stack(
+        [
+            torch.stack([match_by_definition(p, w, n, *scales[:2]) for w, n in zip(words, counts, strict=True)])
+            for p in patches
+        ]
+    )
+    logits, own = scales[2] * similarity, torch.arange(5)
+    expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    torch.testing.assert_close(contrast_locally(patches, words, mask, scales), expected)
+
+
+def test_the_local_loss_has_the_gradient_of_its_definition(local_inputs):
+    patches, words, _, mask, scales = local_inputs
+    inputs = [tensor.clone().requires_grad_() for tensor in (patches, words, *scales)]
+    assert torch.autograd.gradcheck(lambda p, w, *s: contrast_locally(p, w, mask, s), inputs)
+
+
+def test_patches_that_are_masked_do_not_count(local_inputs):
+    patches, words, _, mask, scales = local_inputs
+    seen = torch.ones(5, 12, dtype=torch.bool)
+    seen[:, 8:] = False
+    expected = contrast_locally(patches[:, :8], words, mask, scales)
+    patches[:, 8:] = 100.0
+    torch.testing.assert_close(contrast_locally(patches, words, mask, scales, seen), expected)
+
+
+def test_the_global_loss_is_chance_for_vectors_that_are_all_alike():
+    same = F.normalize(torch.ones(32, 8), dim=1)
+    assert float(contrast_globally(same, same, torch.tensor(10.0))) == pytest.approx(math.log(32), abs=1e-5)
+
+
+def test_reconstruction_is_zero_for_the_right_answer_and_ignores_visible_patches():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 1, 8, 8, generator=generator)
+    cut = target.unflatten(3, (2, 4)).unflatten(2, (2, 4)).permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2)
+    three = cut.repeat_interleave(3, dim=2)  # channels last, all equal
+    right = (three - three.mean(-1, keepdim=True)) / (three.var(-1, keepdim=True) + 1e-6).sqrt()
+    hidden = torch.tensor([[True, False, True, True], [False, True, True, False]])
+    right[~hidden] = 9.0
+    assert float(measure_reconstruction(right, target, hidden)) == pytest.approx(0, abs=1e-6)
+
+
+def test_report_modelling_without_a_hidden_word_is_zero_and_has_a_gradient():
+    logits = torch.randn(2, 3, 7, requires_grad=True)
+    loss = measure_report_modelling(logits, torch.full((2, 3), -100))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
