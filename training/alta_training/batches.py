@@ -128,6 +128,9 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         sentences = SENTENCE_END.split(report.strip())
         if self.recipe.shuffle_sentences:
             sentences = [sentences[i] for i in torch.randperm(len(sentences), generator=generator).tolist()]
+        fewest = self.recipe.min_sentences
+        if 0 < fewest < len(sentences):
+            sentences = sentences[: int(torch.randint(fewest, len(sentences) + 1, (1,), generator=generator))]
         return torch.tensor(self._tokenizer.encode(" ".join(sentences)).ids)
 
     def _hide_words(self, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ class Recipe:
 
     batch: studies of one optimizer step over all processes and accumulated parts. learning_rate is
     base_learning_rate · batch / 256. schedule_epochs: length of the cosine, of which `epochs` are run.
+    min_sentences: above 0, a random number of a report's sentences, from this to all, is shown; 0: all.
     *_weight: of each loss. rotate, shear: degrees; translate: share of the side; scale, brightness,
     contrast: ± around 1. fusion: what of a study meets the report ("published": mean of four slots).
     """
@@ -46,6 +47,7 @@ class Recipe:
     text_mask: float = 0.5
     max_tokens: int = 128
     shuffle_sentences: bool = True
+    min_sentences: int = 0
     global_weight: float = 1.0
     local_weight: float = 1.0
     reconstruction_weight: float = 1.0

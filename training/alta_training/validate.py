@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alta_sdk.fusion import Vector
-from alta_sdk.prompts import Label, make_pair
-
 from .checkpoint import TextModel
-from .encoders import CheckpointEncoder, Encoder, embed_label, embed_reports
+from .encoders import CheckpointEncoder, Encoder, embed_reports
 from .labelled import LabelledRadiograph
 from .metrics import measure_auc, precision_at
 from .model import AltaModel
+from .protocols import score_pair
 from .records import Record
 
 RETRIEVED = (1, 5, 10)
@@ -37,20 +35,13 @@ class ValidationSet:
 def validate_model(model: AltaModel, text_model: TextModel, data: ValidationSet) -> dict[str, float]:
     """Return AUC with its 95 % interval, and precision at 1, 5, 10 both ways if there are pairs."""
     encoder = CheckpointEncoder(model, text_model)
-    scores = score_pair(encoder, data.radiographs, make_pair(data.finding.lower()))
+    scores = score_pair(encoder, data.radiographs, data.finding)
     truth = np.array([radiograph.is_positive for radiograph in data.radiographs])
     auc = measure_auc(truth, scores, groups=np.array([radiograph.patient for radiograph in data.radiographs]))
     figures = {"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high}
     if data.pairs:
         figures |= measure_retrieval(encoder, data.pairs)
     return figures
-
-
-def score_pair(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], label: Label) -> Vector:
-    """Return the cosine of the positive prompts less that of the negative ones: (n,)."""
-    vectors = encoder.embed_radiographs([radiograph.path for radiograph in radiographs])
-    difference = embed_label(encoder, label.positive) - embed_label(encoder, label.negative)
-    return np.asarray(vectors @ difference)
 
 
 def measure_retrieval(encoder: Encoder, pairs: Sequence[Record]) -> dict[str, float]:
