@@ -75,8 +75,17 @@ def test_examples_are_short():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path.name
 
 
-def test_fit_answers(tmp_path):
-    helped = run(sys.executable, ROOT / "training" / "fit.py", "--help", cwd=tmp_path)
-    assert helped.returncode == 0 and "adapters" in helped.stdout
-    refused = run(sys.executable, ROOT / "training" / "fit.py", cwd=tmp_path)
-    assert refused.returncode == 1 and refused.stderr.startswith("AltaError: ")
+@pytest.mark.parametrize("command", ["fit", "pretrain", "pair", "evaluate"])
+def test_training_commands_answer(command, tmp_path):
+    helped = run(sys.executable, ROOT / "training" / f"{command}.py", "--help", cwd=tmp_path)
+    assert helped.returncode == 0 and "Usage" in helped.stdout
+    assert run(sys.executable, ROOT / "training" / f"{command}.py", "--wrong", cwd=tmp_path).returncode == 2
+
+
+def test_fit_without_its_backbone_fails_in_one_line(tmp_path):
+    arguments = ["--backbone", "none.pth", "--data", "train.csv", "--output", "run"]
+    refused = run(sys.executable, ROOT / "training" / "fit.py", *arguments, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("CheckpointError: backbone none.pth not found")
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()

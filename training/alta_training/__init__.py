@@ -1,1 +1,1 @@
-"""ALTA's towers with their adapters, their checkpoints, and (later) their training."""
+"""ALTA's towers with their adapters, their checkpoints, their training and its evaluation."""
