@@ -1,4 +1,4 @@
-"""Time the local contrastive loss, forward and backward, against a loop over reports, in turn in one run.
+"""Time the local contrastive loss, forward and backward, against two loops over reports, in turn in one run.
 
 python benchmarks/local_loss.py --rounds 3
 """
@@ -15,12 +15,16 @@ from torch.nn import functional as F
 from alta_sdk.environment import processor_name
 from alta_sdk.terminal import print_facts
 from alta_training.losses import contrast_locally
+from alta_training.losses.tiles import plan_tiles
 
 SCALES = (4.0, 5.0, 10.0)
 
 
-def contrast_by_loop(patches: Tensor, words: Tensor, mask: Tensor, scales: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """The same loss written report by report, keeping everything for the backward pass."""
+Scales = tuple[Tensor, Tensor, Tensor]
+
+
+def contrast_by_loop(patches: Tensor, words: Tensor, mask: Tensor, scales: Scales) -> Tensor:
+    """The same loss written report by report as lean as autograd allows, keeping everything for the backward pass."""
     columns = []
     for row, count in zip(words, mask.sum(dim=1).tolist(), strict=True):
         own = row[:count]
@@ -28,7 +32,25 @@ def contrast_by_loop(patches: Tensor, words: Tensor, mask: Tensor, scales: tuple
         attention = (scales[0] * share.transpose(1, 2)).softmax(dim=-1)
         cosine = F.cosine_similarity(own.expand(len(patches), -1, -1), attention @ patches, dim=-1)
         columns.append((scales[1] * cosine).logsumexp(dim=-1))
-    logits = scales[2] * torch.stack(columns, dim=1)
+    return cross_entropy_both_ways(scales[2] * torch.stack(columns, dim=1))
+
+
+def contrast_by_copying_loop(patches: Tensor, words: Tensor, mask: Tensor, scales: Scales) -> Tensor:
+    """The loop as research code has it: words repeated for each study, every transposition copied."""
+    columns = []
+    context = patches.transpose(1, 2).contiguous()  # (studies, embedding, patches)
+    for row, count in zip(words, mask.sum(dim=1).tolist(), strict=True):
+        own = row[:count].T.repeat(len(patches), 1, 1)  # (studies, embedding, words)
+        share = torch.bmm(context.transpose(1, 2).contiguous(), own).softmax(dim=-1)
+        attention = (share.transpose(1, 2).contiguous() * scales[0]).softmax(dim=-1)
+        collected = torch.bmm(context, attention.transpose(1, 2).contiguous())
+        cosine = F.cosine_similarity(own.transpose(1, 2).contiguous(), collected.transpose(1, 2).contiguous(), dim=-1)
+        columns.append((cosine * scales[1]).exp().sum(dim=-1).log())
+    return cross_entropy_both_ways(scales[2] * torch.stack(columns, dim=1))
+
+
+def cross_entropy_both_ways(logits: Tensor) -> Tensor:
+    """Return the symmetric cross entropy of square logits whose diagonal is true."""
     own = torch.arange(len(logits))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
@@ -60,17 +82,36 @@ def main(batch: int, patches: int, tokens: int, embedding: int, rounds: int, thr
         torch.randn(batch, tokens, embedding, generator=generator),
         torch.ones(batch, tokens, dtype=torch.bool),
     )
-    pairs = [(time_loss(contrast_by_loop, inputs), time_loss(contrast_locally, inputs)) for _ in range(rounds)]
-    ratios = [loop[0] / whole[0] for loop, whole in pairs]
+    losses = (contrast_locally, contrast_by_loop, contrast_by_copying_loop)
+    runs = [[time_loss(loss, inputs) for loss in losses] for _ in range(rounds)]
+    seconds = [statistics.median(run[number][0] for run in runs) for number in range(len(losses))]
+    ratios = [statistics.median(run[number][0] / run[0][0] for run in runs) for number in range(len(losses))]
+    apart = max(abs(run[number][1] - run[0][1]) for run in runs for number in (1, 2))
     print_facts(
         f"Local loss, batch {batch}, {patches} patches, {tokens} tokens, forward and backward; {processor_name()}",
         [
-            ("loop over reports", f"{statistics.median(loop[0] for loop, _ in pairs):.2f} s"),
-            ("whole batch in chunks", f"{statistics.median(whole[0] for _, whole in pairs):.2f} s"),
-            ("ratio, median of pairs", f"{statistics.median(ratios):.2f}"),
-            ("largest difference", f"{max(abs(loop[1] - whole[1]) for loop, whole in pairs):.1e}"),
+            ("whole batch in tiles", f"{seconds[0]:.2f} s, loss {runs[0][0][1]:.6f}"),
+            ("loop over reports", f"{seconds[1]:.2f} s, {ratios[1]:.2f} times as long (median of pairs)"),
+            ("loop, copying", f"{seconds[2]:.2f} s, {ratios[2]:.2f} times as long (median of pairs)"),
+            ("largest difference", f"{apart:.1e}"),
+            ("matrix products alone", f"{time_products(inputs):.2f} s: eight products of the tiles' sizes"),
         ],
     )
+
+
+def time_products(inputs: tuple[Tensor, Tensor, Tensor]) -> float:
+    """Return the seconds that the eight matrix products of the tiled loss take by themselves: its floor."""
+    patches, words, mask = inputs
+    tiles = plan_tiles(patches, mask)
+    start = time.perf_counter()
+    for tile in tiles:
+        own, flat = patches[tile.studies], words[tile.reports].flatten(0, 1)
+        for _ in range(3):
+            similarity = own.flatten(0, 1) @ flat.T  # twice; the gradient of the attention
+            similarity.T @ own.flatten(0, 1)  # what words collect, twice; the gradient of the words
+        for _ in range(2):
+            similarity @ flat  # the gradient of the patches, in two parts
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def test_global_contrastive_loss(golden, published):
 
 @pytest.mark.parametrize("max_elements", [2**25, 1])
 def test_local_contrastive_loss_in_one_chunk_and_in_many(golden, published, monkeypatch, max_elements):
-    monkeypatch.setattr("alta_training.losses.local_contrastive.MAX_ELEMENTS", max_elements)
+    monkeypatch.setattr("alta_training.losses.tiles.CPU_ELEMENTS", max_elements)
     patches = torch.from_numpy(golden["patch_local"])
     words = torch.from_numpy(golden["word_local"])[: len(patches)]
     mask = torch.from_numpy(golden["attention_mask"])[: len(patches), 1:].bool()

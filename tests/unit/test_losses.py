@@ -30,7 +30,7 @@ def local_inputs():
 
 @pytest.mark.parametrize("max_elements", [10**6, 1])
 def test_the_local_loss_is_its_definition_in_any_chunks(local_inputs, monkeypatch, max_elements):
-    monkeypatch.setattr("alta_training.losses.local_contrastive.MAX_ELEMENTS", max_elements)
+    monkeypatch.setattr("alta_training.losses.tiles.CPU_ELEMENTS", max_elements)
     patches, words, counts, mask, scales = local_inputs
     similarity = torch.stack(
         [
