@@ -118,7 +118,10 @@ def pair_radiographs(
     pairs = []
     for radiograph in radiographs:
         wanted = frozenset(radiograph.findings) & set(rules)
-        candidates = {report.uid: (report, found) for finding in wanted for report, found in by_finding[finding]}
+        # Sorted, since the order of a set of strings, and with it the draw, differs from process to process.
+        candidates = {
+            report.uid: (report, found) for finding in sorted(wanted) for report, found in by_finding[finding]
+        }
         ranked = sorted(
             candidates.values(),
             key=lambda item: (_distance(wanted, item[1]), used[item[0].uid], generator.random()),
