@@ -1,6 +1,7 @@
 """The training table: rows of up to four radiographs and a report, checked as a whole before a run."""
 
 import csv
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,6 +110,18 @@ def keep_good(records: Sequence[Record], bad: Sequence[BadRow], on_bad_row: str,
             f"{'; …' if len(bad) > SHOWN_ROWS else ''}; mend them or pass --bad-rows skip"
         )
     return good
+
+
+def digest_records(records: Sequence[Record]) -> str:
+    """Return a SHA-256 of the studies, in order: file names (not folders) and reports.
+
+    A model keeps it, so that what it was trained on can be proved to whoever has the table.
+    """
+    digest = hashlib.sha256()
+    for record in records:
+        names = [MISSING if path is None else path.name for path in record.images]
+        digest.update("\x1f".join([*names, record.report]).encode() + b"\x1e")
+    return digest.hexdigest()
 
 
 def _make_record(number: int, row: dict[str, str | None], base: Path) -> Record:

@@ -17,7 +17,7 @@ from .loop import RunOptions, Trainer, Validate, open_fabric
 from .model import AltaModel
 from .pixels import PixelReader
 from .recipe import Recipe
-from .records import Record, check_records, keep_good, read_table
+from .records import Record, check_records, digest_records, keep_good, read_table
 from .run_files import open_run_folder
 from .trainable import ParameterCount
 
@@ -119,7 +119,8 @@ def start_run(
         say(f"trains {counts} parameters on {len(records)} studies. {NOT_CLINICAL}")
         open_run_folder(run.output, recipe, text_model[1], run.resume)
     fabric.barrier()
-    trainer = Trainer(fabric, model, dataset, recipe, run, metadata, validate)
+    stated = {**metadata, "studies_sha256": digest_records(records)}
+    trainer = Trainer(fabric, model, dataset, recipe, run, stated, validate)
     trainer.run()
     if fabric.is_global_zero:
         done = trainer.epoch == recipe.epochs
