@@ -1,6 +1,8 @@
 """Pretrain towers by masked record modelling: hidden patches and hidden words, each helped by the other."""
 
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -10,7 +12,7 @@ from alta_training.backbone import load_backbone
 from alta_training.checkpoint import read_text_model
 from alta_training.loop import RunOptions
 from alta_training.pretraining import TowerSizes, as_pretraining, make_model, make_text_config, train_backbones
-from alta_training.recipe import fill_settings, read_recipe
+from alta_training.recipe import Recipe, fill_settings, read_recipe
 from alta_training.records import read_table
 from alta_training.setup_run import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
 from alta_training.vocabulary import learn_vocabulary, write_bert_folder
@@ -38,11 +40,19 @@ def main(backbone: Path | None, text_model: Path | None, output: Path, **given: 
     recipe = as_pretraining(recipe)
     sizes = fill_settings(TowerSizes(), towers)
     folder = text_model or (backbone.parent / "text-model" if backbone else None)
-    if folder is None:
-        folder = output.parent / f"{output.name}-vocabulary"
-        config = make_text_config(sizes)
-        reports = [record.report for record in read_table(given["data"], given["root"])]
-        write_bert_folder(folder, config, learn_vocabulary(reports, sizes.vocabulary))
+    with ExitStack() as leave:
+        if folder is None and given["resume"]:
+            folder = output / "text-model"
+        elif folder is None:
+            folder = Path(leave.enter_context(TemporaryDirectory())) / "text-model"  # the run takes a copy
+            reports = [record.report for record in read_table(given["data"], given["root"])]
+            write_bert_folder(folder, make_text_config(sizes), learn_vocabulary(reports, sizes.vocabulary))
+        _pretrain(recipe, sizes, backbone, folder, output, given)
+
+
+def _pretrain(
+    recipe: Recipe, sizes: TowerSizes, backbone: Path | None, folder: Path, output: Path, given: dict[str, Any]
+) -> None:
     text = read_text_model(folder)
     model = load_backbone(backbone, folder, text.config).model if backbone else make_model(sizes, recipe.seed)
     counts = train_backbones(model)

@@ -73,32 +73,23 @@ class AlignmentObjective(nn.Module):
         return Losses(parts, total)
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return CLS (n, 4, width) and patch tokens (n, 4, kept, width).
+        """Return CLS (n, slots, width) and patch tokens (n, slots, kept, width).
 
-        Slots that the fusion does not look at are not run and hold zeros.
+        Slots that the fusion does not look at are not run: mode frontal has one slot, mode present has
+        zeros for those that are missing.
         """
         image, pixels = self.model.image, to_model_input(batch.pixels)
         if self.fusion == "published":
             return image.encode_studies(pixels, batch.missing, batch.keep)
-        study, slot = self._seen(batch).nonzero(as_tuple=True)
+        slots = 1 if self.fusion == "frontal" else batch.missing.shape[1]
+        study, slot = (~batch.missing[:, :slots]).nonzero(as_tuple=True)
         run = image(pixels[study, slot], slot, keep=batch.keep[study, slot])  # (radiographs, 1 + kept, width)
-        tokens = run.new_zeros(*batch.missing.shape, *run.shape[1:])
-        tokens = tokens.index_put((study, slot), run)
+        tokens = run.new_zeros(len(pixels), slots, *run.shape[1:]).index_put((study, slot), run)
         return tokens[:, :, 0], tokens[:, :, 1:]
-
-    def _seen(self, batch: Batch) -> Tensor:
-        """Return which slots (n, 4) the fusion looks at."""
-        seen = ~batch.missing
-        if self.fusion == "published":
-            return torch.ones_like(seen)
-        if self.fusion == "frontal":
-            seen = seen.clone()
-            seen[:, 1:] = False
-        return seen
 
     def _contrast_locally(self, tokens: Tensor, words: Tensor, batch: Batch) -> Tensor:
         model = self.model
-        patches = model.image.local_projection_head(tokens).flatten(1, 2)  # (n, 4 · kept, embedding)
+        patches = model.image.local_projection_head(tokens).flatten(1, 2)  # (n, slots · kept, embedding)
         scales = (
             model.logit_scale_local1.exp(),
             model.logit_scale_local2.exp(),
@@ -106,8 +97,8 @@ class AlignmentObjective(nn.Module):
         )
         mask = batch.attention_mask[:, 1:]
         looked_at = None
-        if self.fusion != "published":
-            looked_at = gather_rows(self._seen(batch).long()).bool().repeat_interleave(tokens.shape[2], dim=1)
+        if self.fusion == "present":
+            looked_at = gather_rows((~batch.missing).long()).bool().repeat_interleave(tokens.shape[2], dim=1)
         return contrast_locally(
             gather_rows(patches.float()), gather_padded(words.float()), gather_padded(mask).bool(), scales, looked_at
         )
@@ -120,7 +111,7 @@ class AlignmentObjective(nn.Module):
 
 
 def fuse_cls(cls: Tensor, missing: Tensor, fusion: str) -> Tensor:
-    """Fuse CLS (n, 4, width) of a study's slots into (n, width), as `alta_sdk.fusion` does for vectors."""
+    """Fuse CLS (n, slots, width) of a study's slots into (n, width), as `alta_sdk.fusion` does for vectors."""
     if fusion == "frontal":
         return cls[:, 0]
     if fusion == "present":

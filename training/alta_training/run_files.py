@@ -40,10 +40,15 @@ def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool
         raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, or give --resume")
     folder.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, folder / "recipe.toml")
-    (folder / "text-model").mkdir()
+    copy_text_model(text_model, folder / "text-model")
+
+
+def copy_text_model(source: Path, folder: Path) -> None:
+    """Copy a BERT folder's configuration and vocabulary, without weights."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
-        if (text_model / name).is_file():
-            shutil.copyfile(text_model / name, folder / "text-model" / name)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
