@@ -34,6 +34,8 @@ FAST = [
     "base_learning_rate=0.01",
     "--set",
     "schedule_epochs=2",
+    "--set",
+    "text_dropout=0",  # processes and resumed runs are to be compared
 ]
 PROCESS_ATOL = 1e-4  # the issue's; float32 sums in another order
 
@@ -64,12 +66,11 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
-    """A tiny whole model without dropout, so that processes and resumed runs can be compared."""
+    """A tiny whole model."""
     from conftest import make_sizes
 
     folder = tmp_path_factory.mktemp("backbone")
     sizes = make_sizes(width=16, depth=1, heads=2, adapter=4, text_depth=1)
-    sizes.text.config.hidden_dropout_prob = sizes.text.config.attention_probs_dropout_prob = 0.0
     write_text_model(folder / "text-model", sizes.text.config)
     save_checkpoint(make_random_model(sizes, 5), folder / "backbone.safetensors", {})
     return folder / "backbone.safetensors"

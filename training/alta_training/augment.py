@@ -21,6 +21,11 @@ class Draw:
     brightness: float
     contrast: float
 
+    @property
+    def is_still(self) -> bool:
+        """True if the draw leaves a radiograph as it is."""
+        return self.brightness == self.contrast == 1 and bool(torch.equal(self.matrix, torch.eye(2, 3)))
+
 
 def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> Draw:
     """Draw rotation, shear, translation, scale, brightness and contrast within the recipe's bounds."""
@@ -39,6 +44,8 @@ def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> Draw:
 
 def apply_augmentation(grey_u8: Tensor, draw: Draw) -> Tensor:
     """Apply a draw to a square radiograph (side, side) uint8; what comes from outside is black, as published."""
+    if draw.is_still:
+        return grey_u8.clone()
     image = grey_u8.float()[None, None]
     grid = F.affine_grid(draw.matrix[None], [1, 1, *grey_u8.shape], align_corners=False)
     moved = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -19,7 +19,7 @@ from .pixels import PixelReader
 from .recipe import Recipe
 from .records import Record, check_records, digest_records, keep_good, read_table
 from .run_files import open_run_folder
-from .trainable import ParameterCount
+from .trainable import ParameterCount, set_dropout
 
 NOT_CLINICAL = "Not for clinical use."
 
@@ -112,6 +112,7 @@ def start_run(
     """Check the table, open the run's folder and train."""
     has_unused = 0.0 in (recipe.global_weight, recipe.local_weight, recipe.reconstruction_weight, recipe.report_weight)
     fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes, has_unused)
+    set_dropout(model.text, recipe.text_dropout)
     reader = PixelReader(recipe.intensity_profile, table.cache)
     records = read_records(table, reader)
     dataset = StudyDataset(records, recipe, text_model[0], reader, model.sizes.image.patches)

@@ -55,6 +55,13 @@ def freeze_backbones(model: AltaModel) -> ParameterCount:
     return count_parameters(model)
 
 
+def set_dropout(module: nn.Module, share: float) -> None:
+    """Let every dropout layer of a module drop this share of its input in training."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = share
+
+
 def count_parameters(model: nn.Module) -> ParameterCount:
     """Count a model's parameters."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
