@@ -57,7 +57,7 @@ def describe_engine(
             sdk_version=__version__,
             source={"checkpoint_sha256": checkpoint.sha256},
             method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
-            sizes=describe_sizes(model),
+            sizes=model.sizes.describe(),
             preprocessing={
                 "intensity_profile": PUBLISHED,
                 "resize_px": RESIZE_PX,
@@ -97,24 +97,6 @@ def describe_engine(
         )
 
     return make
-
-
-def describe_sizes(model: AltaModel) -> dict[str, int]:
-    """Return the sizes that a reader of the manifest may want."""
-    image, text = model.sizes.image, model.sizes.text.config
-    return {
-        "image_width": image.width,
-        "image_depth": image.depth,
-        "image_heads": image.heads,
-        "image_px": image.image_px,
-        "patch_px": image.patch_px,
-        "text_width": text.hidden_size,
-        "text_depth": text.num_hidden_layers,
-        "text_heads": text.num_attention_heads,
-        "vocabulary": text.vocab_size,
-        "max_tokens": text.max_position_embeddings,
-        "embedding": image.embedding,
-    }
 
 
 def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextTower) -> dict[str, Any]:

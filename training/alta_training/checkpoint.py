@@ -127,9 +127,23 @@ def load_weights(model: AltaModel, weights: Mapping[str, Tensor]) -> None:
     model.load_state_dict({own: given[name].to(state[own].dtype) for name, own in by_published.items()})
 
 
-def save_checkpoint(model: AltaModel, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a model as safetensors, atomically, with the heads and the given statements in its metadata."""
-    weights = {published_name(name): tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
+def save_checkpoint(
+    model: AltaModel, path: Path, metadata: Mapping[str, str], storage: torch.dtype = torch.float32
+) -> None:
+    """Write a model as safetensors, atomically, with the heads and the given statements in its metadata.
+
+    storage: the number format of the file; float16 halves it, and reading gives float32 again.
+    Raises CheckpointError if a value does not fit the format.
+    """
+    weights = {
+        published_name(name): tensor.to(storage, copy=True).contiguous() for name, tensor in model.state_dict().items()
+    }
+    for tied, source in TIED.items():
+        if storage != torch.float32 and source in weights:
+            weights.pop(tied, None)  # one copy is enough in a file that is to be small
+    beyond = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if beyond:
+        raise CheckpointError(f"{beyond[0]} holds values that {storage} cannot: the checkpoint is not written")
     own = {
         "image_heads": str(model.sizes.image.heads),
         "decoder_heads": str(model.sizes.decoder.heads),

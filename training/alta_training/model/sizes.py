@@ -56,3 +56,20 @@ class ModelSizes:
     image: ImageSizes
     decoder: DecoderSizes
     text: TextSizes
+
+    def describe(self) -> dict[str, int]:
+        """Return the sizes that a reader of a manifest or a model card may want."""
+        image, text = self.image, self.text.config
+        return {
+            "image_width": image.width,
+            "image_depth": image.depth,
+            "image_heads": image.heads,
+            "image_px": image.image_px,
+            "patch_px": image.patch_px,
+            "text_width": text.hidden_size,
+            "text_depth": text.num_hidden_layers,
+            "text_heads": text.num_attention_heads,
+            "vocabulary": text.vocab_size,
+            "max_tokens": text.max_position_embeddings,
+            "embedding": image.embedding,
+        }
