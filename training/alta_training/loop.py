@@ -139,7 +139,7 @@ class Trainer:
         except torch.cuda.OutOfMemoryError as error:
             size = len(batch.rows)
             raise TrainingError(
-                f"the GPU's memory does not hold {size} studies at once: try --set batch={max(size // 2, 1)}, "
+                f"the GPU's memory does not hold {size} studies at once: try --set batch={max(self.recipe.batch // 2, 1)}, "
                 f"or --set accumulate={2 * self.recipe.accumulate} with the same batch"
             ) from error
         reduced = {name: self.fabric.all_reduce(part.detach(), reduce_op="mean") for name, part in losses.parts.items()}
