@@ -34,9 +34,9 @@ class Batch:
     """One batch of n studies.
 
     rows: (n,) int64, of the table. pixels: (n, 4, side, side) uint8. missing: (n, 4) bool. target: (n,
-    2 · side, 2 · side) uint8, the current frontal. input_ids, attention_mask, labels: (n, length) int64;
-    hidden_ids: the same with the hidden words masked. keep: (n, 4, kept) int64, the visible patches;
-    restore: (n, patches) int64, of the current frontal.
+    2 · side, 2 · side) uint8, the current frontal, or (n, 0) if nothing is reconstructed. input_ids,
+    attention_mask, labels: (n, length) int64; hidden_ids: the same with the hidden words masked. keep:
+    (n, 4, kept) int64, the visible patches; restore: (n, patches) int64, of the current frontal.
     """
 
     rows: Tensor
@@ -104,16 +104,17 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         # One draw for both frontals, one for both laterals.
         draws = [draw_augmentation(self.recipe, generator) for _ in range(2)]
         slots: list[Tensor | None] = []
-        target = None
+        wants_target = self.recipe.reconstruction_weight > 0
+        target = torch.empty(0, dtype=torch.uint8)
         for slot, path in zip(Slot, record.images, strict=True):
             if path is None:
                 slots.append(None)
                 continue
-            read = self.reader.read(path, with_target=slot == Slot.FRONTAL)
+            read = self.reader.read(path, with_target=wants_target and slot == Slot.FRONTAL)
             slots.append(apply_augmentation(torch.from_numpy(np.array(read.small)), draws[slot % 2]))
             if read.large is not None:
                 target = apply_augmentation(torch.from_numpy(np.array(read.large)), draws[0])
-        if slots[0] is None or target is None:
+        if slots[0] is None:
             raise TrainingError(f"row {record.row} has no current frontal radiograph")
         blank = torch.zeros_like(slots[0])
         missing = torch.tensor([slot is None for slot in slots])
