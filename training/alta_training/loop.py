@@ -137,9 +137,9 @@ class Trainer:
                 self._check_finite(losses.total, batch)
                 self.fabric.backward(losses.total / self.recipe.accumulate)
         except torch.cuda.OutOfMemoryError as error:
-            size = len(batch.rows)
+            half = max(self.recipe.batch // 2, 1)
             raise TrainingError(
-                f"the GPU's memory does not hold {size} studies at once: try --set batch={max(self.recipe.batch // 2, 1)}, "
+                f"the GPU's memory does not hold {len(batch.rows)} studies at once: try --set batch={half}, "
                 f"or --set accumulate={2 * self.recipe.accumulate} with the same batch"
             ) from error
         reduced = {name: self.fabric.all_reduce(part.detach(), reduce_op="mean") for name, part in losses.parts.items()}
