@@ -1,11 +1,13 @@
 """Shared fixtures: small random models, an exported engine, DICOM files; and a guard against silent skips."""
 
 import contextlib
+import importlib.util
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 from transformers import BertConfig
@@ -17,6 +19,8 @@ from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, Text
 from alta_training.synthetic import make_random_model, write_text_model
 
 ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+DATA_DIR = Path(os.environ.get("ALTA_DATA_DIR", SHARED / "data"))
 # On CI nothing else may be skipped: a test that silently stops running is a defect.
 ALLOWED_SKIPS = ("shared data absent",)
 
@@ -37,8 +41,23 @@ def make_sizes(width=32, depth=2, heads=2, adapter=8, text_depth=2, vocabulary=4
     )
 
 
+def run_training_command(name, *arguments):
+    """Run training/NAME.py in this process, so that what it uses can be replaced and no start-up is paid."""
+    spec = importlib.util.spec_from_file_location(f"training_{name}", ROOT / "training" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return CliRunner().invoke(module.main, [str(argument) for argument in arguments])
+
+
 def export_quietly(options):
     return export_engine(options, lambda name: contextlib.nullcontext())
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    if not DATA_DIR.is_dir():
+        pytest.skip("shared data absent: ALTA_DATA_DIR")
+    return DATA_DIR
 
 
 @pytest.fixture(scope="session")

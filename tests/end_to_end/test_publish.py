@@ -3,17 +3,14 @@
 import csv
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from conftest import run_training_command
 from PIL import Image
 
 from alta_training.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 
-TRAINING = Path(__file__).parents[2] / "training"
 STATED = {"notice": "TEST MODEL.", "training_data": "nothing", "licence": "none"}
 SPLITS = {"train": 90, "val": 12, "test": 12}
 
@@ -47,12 +44,7 @@ def run_folder(checkpoint_folder, tmp_path):
 
 
 def publish(*arguments):
-    sys.path.insert(0, str(TRAINING))
-    try:
-        from publish import main
-    finally:
-        sys.path.pop(0)
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return run_training_command("publish", *arguments)
 
 
 def test_the_stored_model_is_half_as_large_and_its_card_has_both_splits(run_folder, table, tmp_path):

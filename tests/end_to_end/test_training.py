@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from conftest import run_training_command
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -81,20 +81,8 @@ def fit(table, backbone, output, *more):
     return [str(argument) for argument in arguments]
 
 
-def run_fit(*given, environment=None):
-    command = [sys.executable, str(TRAINING / "fit.py"), *fit(*given)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=300
-    )
-
-
 def invoke_fit(*given):
-    sys.path.insert(0, str(TRAINING))
-    try:
-        from fit import main
-    finally:
-        sys.path.pop(0)
-    return CliRunner().invoke(main, fit(*given))
+    return run_training_command("fit", *fit(*given))
 
 
 def read_losses(output):

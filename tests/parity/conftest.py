@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import SHARED
 
 from alta_training.checkpoint import load_model, read_checkpoint, read_text_model
 from alta_training.model.alta import to_model_input
 
-SHARED = Path(__file__).parents[3] / "shared"
 PARITY_DIR = Path(os.environ.get("ALTA_PARITY_DIR", SHARED / "parity"))
-DATA_DIR = Path(os.environ.get("ALTA_DATA_DIR", SHARED / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +20,6 @@ def parity_dir():
     if not PARITY_DIR.is_dir():
         pytest.skip("shared data absent: ALTA_PARITY_DIR")
     return PARITY_DIR
-
-
-@pytest.fixture(scope="session")
-def data_dir():
-    if not DATA_DIR.is_dir():
-        pytest.skip("shared data absent: ALTA_DATA_DIR")
-    return DATA_DIR
 
 
 @pytest.fixture(scope="session")

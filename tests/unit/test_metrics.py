@@ -2,12 +2,10 @@
 
 import csv
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from conftest import run_training_command
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -18,7 +16,6 @@ from alta_training.metrics import choose_threshold, measure_auc, precision_at, s
 from alta_training.protocol_files import CHEXPERT5
 from alta_training.protocols import evaluate_baseline, evaluate_chexpert5, evaluate_chexpert8, evaluate_rsna
 
-TRAINING = Path(__file__).parents[2] / "training"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # words of the test vocabulary, so that reports differ
 SAME = 1e-4  # a figure of a checkpoint and of its engine: float32 in another order
 
@@ -155,12 +152,7 @@ def test_the_baseline_learns_what_pixels_show(tmp_path):
 
 
 def run_evaluate(*arguments):
-    sys.path.insert(0, str(TRAINING))
-    try:
-        from evaluate import main
-    finally:
-        sys.path.pop(0)
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return run_training_command("evaluate", *arguments)
 
 
 def test_evaluate_prints_figures_and_refuses_one_class(bundle, images, tmp_path):
@@ -184,4 +176,4 @@ def test_a_table_without_a_column_is_refused_with_its_name(bundle, tmp_path):
     table = write_csv(tmp_path / "chexpert_5x200.csv", ["Path", "Edema"], ["a.png", 1])
     refused = run_evaluate(bundle, "--protocol", "chexpert5x200", "--data", table)
     assert refused.exit_code == 1
-    assert "chexpert_5x200.csv lacks Report Impression" in refused.stderr
+    assert "chexpert_5x200.csv lacks the columns Report Impression" in refused.stderr

@@ -1,10 +1,11 @@
 """Labelled radiographs: a metadata table (image, patient, view, findings, split) read for one finding."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+
+from .tables import read_rows
 
 NEEDED = ("image", "patient", "findings")
 
@@ -29,22 +30,14 @@ def read_labelled(
     Raises TrainingError for a table that cannot be read, lacks columns, or has only one of the two.
     """
     folder = images or (path.parent / "images" if (path.parent / "images").is_dir() else path.parent)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise TrainingError(f"labelled table {path.name} cannot be read: give a CSV file in UTF-8") from error
-    needed = (*NEEDED, "split") if split else NEEDED
-    lacking = [name for name in needed if rows and name not in rows[0]]
-    if lacking or not rows:
-        raise TrainingError(f"labelled table {path.name} lacks {', '.join(lacking) or 'rows'}")
+    rows = read_rows(path, (*NEEDED, "split") if split else NEEDED)
     radiographs = []
     for row in rows:
-        found = {name.strip().lower() for name in (row["findings"] or "").split("|")}
+        found = {name.strip().lower() for name in row["findings"].split("|")}
         is_positive = finding.lower() in found
         if (is_positive or against.lower() in found) and (split is None or row["split"] == split):
             radiographs.append(
-                LabelledRadiograph(folder / row["image"], row["patient"], row.get("view") or "", is_positive)
+                LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), is_positive)
             )
     if len({radiograph.is_positive for radiograph in radiographs}) < 2:
         raise TrainingError(

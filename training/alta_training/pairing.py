@@ -4,7 +4,6 @@ Such pairs teach what a finding looks like and how it is written of, not one pat
 result of them must say so. Priors are the same patient's earlier radiographs.
 """
 
-import csv
 import random
 import re
 import tomllib
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+
+from .tables import read_rows
 
 RULES = Path(__file__).with_name("pairing_rules.toml")
 NORMAL = "No Finding"
@@ -64,7 +65,7 @@ def read_rules(path: Path = RULES) -> dict[str, tuple[str, ...]]:
 def read_radiographs(path: Path, split: str | None = None) -> list[FoundRadiograph]:
     """Read a metadata table: image, patient, findings, and follow_up or date; split selects rows."""
     needed = ("image", "patient", "findings", *(("split",) if split else ()))
-    rows = [row for row in _read_rows(path, needed) if split is None or row["split"] == split]
+    rows = [row for row in read_rows(path, needed) if split is None or row["split"] == split]
     return [
         FoundRadiograph(
             row["image"],
@@ -79,7 +80,7 @@ def read_radiographs(path: Path, split: str | None = None) -> list[FoundRadiogra
 def read_reports(path: Path) -> list[Report]:
     """Read a table of reports: uid, findings, impression, mesh; those of under three words are dropped."""
     reports = []
-    for row in _read_rows(path, ("uid", "findings", "impression", "mesh")):
+    for row in read_rows(path, ("uid", "findings", "impression", "mesh")):
         text = re.sub(r"\bX{2,}\b", " ", f"{row['findings']} {row['impression']}")  # removed names and dates
         text = " ".join(text.split())
         if len(text.split()) >= MIN_WORDS:
@@ -178,16 +179,3 @@ def _time_order(text: str) -> tuple[float, str]:
         return float(text), ""
     except ValueError:
         return 0.0, text  # a date: ISO dates sort as text
-
-
-def _read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
-    csv.field_size_limit(1 << 20)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise TrainingError(f"table {path.name} cannot be read: give a CSV file in UTF-8") from error
-    lacking = [name for name in needed if rows and name not in rows[0]]
-    if lacking or not rows:
-        raise TrainingError(f"table {path.name} lacks {', '.join(lacking) or 'rows'}")
-    return [{name: value or "" for name, value in row.items()} for row in rows]

@@ -1,11 +1,11 @@
 """The published evaluation files: CheXpert 5×200 and 8×200 tables, RSNA lists."""
 
-import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+
+from .tables import read_rows
 
 CHEXPERT5 = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 FIRST_CLASS_COLUMN = 5  # of an 8×200 candidate table; the path is in the first
@@ -22,7 +22,7 @@ class Example:
 
 def read_chexpert5(path: Path, root: Path | None = None) -> list[Example]:
     """Read chexpert_5x200.csv: Path, five classes of which one is 1, Report Impression."""
-    rows = _read_csv(path, ("Path", "Report Impression", *CHEXPERT5))
+    rows = read_rows(path, ("Path", "Report Impression", *CHEXPERT5))
     examples = []
     for number, row in enumerate(rows, start=1):
         found = [name for name in CHEXPERT5 if _is_one(row[name])]
@@ -34,7 +34,7 @@ def read_chexpert5(path: Path, root: Path | None = None) -> list[Example]:
 
 def read_queries(path: Path, root: Path) -> list[Example]:
     """Read an 8×200 query.csv: Path or Text, and Variable, the class's name."""
-    rows = _read_csv(path, ("Variable",))
+    rows = read_rows(path, ("Variable",))
     if "Path" not in rows[0] and "Text" not in rows[0]:
         raise TrainingError(f"{path.name} lacks Path or Text")
     return [
@@ -45,7 +45,7 @@ def read_queries(path: Path, root: Path) -> list[Example]:
 def read_candidates(path: Path, root: Path) -> list[Example]:
     """Read an 8×200 candidate.csv: a path first, classes from the sixth column on, of which one is 1."""
     examples = []
-    for number, row in enumerate(_read_csv(path, ()), start=1):
+    for number, row in enumerate(read_rows(path, ()), start=1):
         names = list(row)
         found = [name for name in names[FIRST_CLASS_COLUMN:] if _is_one(row[name])]
         if len(found) != 1:
@@ -77,15 +77,3 @@ def _is_one(cell: str) -> bool:
         return float(cell) == 1
     except ValueError:
         return False
-
-
-def _read_csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path.name} cannot be read: give the published file") from error
-    lacking = [name for name in needed if rows and name not in rows[0]]
-    if lacking or not rows:
-        raise TrainingError(f"{path.name} lacks {', '.join(lacking) or 'rows'}")
-    return [{name: value or "" for name, value in row.items() if name is not None} for row in rows]

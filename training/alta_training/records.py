@@ -1,6 +1,5 @@
 """The training table: rows of up to four radiographs and a report, checked as a whole before a run."""
 
-import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +8,13 @@ from pathlib import Path
 
 from alta_sdk.errors import AltaError, TrainingError
 
+from .tables import read_rows
+
 # In the order of alta_sdk.Slot; the published train.csv.
 COLUMNS = ("image_path", "auxview_image_path", "last_image_path", "last_auxview_image_path")
 REPORT = "report"
 MISSING = "-1"
 SHOWN_ROWS = 10
-MAX_CELL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,9 @@ def read_table(path: Path, root: Path | None = None) -> list[Record]:
     Rows without a frontal or a report are kept for the checker. Raises TrainingError for a table that
     is not there, is damaged, lacks columns or has no row.
     """
-    csv.field_size_limit(MAX_CELL)
     base = root or path.parent
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            lacking = [name for name in (*COLUMNS, REPORT) if name not in (reader.fieldnames or ())]
-            if lacking:
-                raise TrainingError(f"table {path.name} lacks the columns {', '.join(lacking)}")
-            records = [_make_record(number, row, base) for number, row in enumerate(reader, start=1)]
-    except FileNotFoundError as error:
-        raise TrainingError(f"table {path.name} not found: give a CSV file as pair.py writes it") from error
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise TrainingError(f"table {path.name} cannot be read: it is damaged or not a CSV file in UTF-8") from error
-    if not records:
-        raise TrainingError(f"no usable row in {path.name}: it has none at all")
-    return records
+    rows = read_rows(path, (*COLUMNS, REPORT))
+    return [_make_record(number, row, base) for number, row in enumerate(rows, start=1)]
 
 
 def check_records(
@@ -124,7 +111,7 @@ def digest_records(records: Sequence[Record]) -> str:
     return digest.hexdigest()
 
 
-def _make_record(number: int, row: dict[str, str | None], base: Path) -> Record:
-    cells = [(row[name] or "").strip() for name in COLUMNS]
+def _make_record(number: int, row: dict[str, str], base: Path) -> Record:
+    cells = [row[name].strip() for name in COLUMNS]
     images = tuple(None if cell in ("", MISSING) else base / cell for cell in cells)
-    return Record(number, images, (row[REPORT] or "").strip())  # type: ignore[arg-type]  # four columns, four slots
+    return Record(number, images, row[REPORT].strip())  # type: ignore[arg-type]  # four columns, four slots
