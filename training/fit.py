@@ -37,8 +37,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--validation-finding", default="Pneumonia", show_default=True, help="Against No Finding.")
 @click.option("--validation-pairs", type=PATH, help="A table like --data, for retrieval.")
 @click.option("--validate-every", default=1, show_default=True, help="Epochs between validations.")
-@click.option("--training-data", default="not stated", help="One line for the model card, kept in the checkpoint.")
-@click.option("--licence", default="not stated", help="Of the weights, kept in the checkpoint.")
+@click.option("--training-data", help="One line for the model card, kept in the checkpoint.")
+@click.option("--licence", help="Of the weights, kept in the checkpoint.")
 @click.option("--notice", help="Shown wherever the model is used, kept in the checkpoint.")
 @fail_in_one_line
 def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) -> None:

@@ -35,6 +35,8 @@ def main(run: Path, output: Path, data: Path, finding: str, overwrite: bool) -> 
         raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
     if not output.resolve().parent.is_dir():
         raise TrainingError(f"--output {output.name}: its parent folder does not exist; make it first")
+    if not (run / "best.safetensors").is_file():
+        raise TrainingError(f"{run.name} has no best.safetensors: give a folder of fit.py that ran with --validation")
     best = read_checkpoint(run / "best.safetensors")
     lacking = [name for name in STATED if name not in best.metadata]
     if lacking:

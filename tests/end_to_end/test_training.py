@@ -136,10 +136,34 @@ def test_a_resumed_run_is_the_whole_run_bit_for_bit(table, backbone, whole_run, 
         ]
 
 
+def test_a_resumed_run_drops_the_same_words_and_keeps_each_step_once(table, backbone, tmp_path):
+    """With dropout, so that a step uses random numbers; the state of a kill in the midst of saving."""
+    given = ("--set", "epochs=2", "--set", "text_dropout=0.3")
+    assert invoke_fit(table, backbone, tmp_path / "whole", *given).exit_code == 0
+    output = tmp_path / "stopped"
+    assert invoke_fit(table, backbone, output, *given, "--stop-after", 3).exit_code == 0
+    (output / "state.pt").rename(output / "state.previous.pt")
+    with (output / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "step": 4, "epoch": 2}\n{"kind": "tra')
+    resumed = invoke_fit(table, backbone, output, *given, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert_same_weights(tmp_path / "whole", output)
+    assert [line["step"] for line in read_losses(output)] == [1, 2, 3, 4]
+
+
+def test_a_run_is_not_resumed_on_another_table(table, backbone, whole_run, tmp_path):
+    lines = table.read_text().splitlines()
+    other = table.parent / "other.csv"
+    other.write_text("\n".join([*lines[:-1], lines[-1].replace("normal", "a mass")]) + "\n")
+    result = invoke_fit(other, backbone, whole_run, "--set", "epochs=2", "--resume")
+    assert result.exit_code == 1
+    assert "studies_sha256 differ" in result.output
+
+
 def test_a_run_is_not_resumed_with_another_recipe(table, backbone, whole_run):
     result = invoke_fit(table, backbone, whole_run, "--set", "epochs=1", "--resume")
     assert result.exit_code == 1
-    assert "another recipe: epochs differ" in result.output
+    assert "another recipe, table or backbone: epochs differ" in result.output
 
 
 def test_a_taken_folder_is_not_overwritten(table, backbone, whole_run):

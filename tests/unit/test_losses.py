@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from alta_training.losses import contrast_globally, contrast_locally, measure_reconstruction, measure_report_modelling
+from alta_training.losses.local_contrastive import match_words
 
 
 def match_by_definition(patches, words, count, patch_scale, word_scale):
@@ -56,6 +57,24 @@ def test_patches_that_are_masked_do_not_count(local_inputs):
     expected = contrast_locally(patches[:, :8], words, mask, scales)
     patches[:, 8:] = 100.0
     torch.testing.assert_close(contrast_locally(patches, words, mask, scales, seen), expected)
+
+
+def test_a_masked_patch_does_not_set_the_range_of_the_others():
+    """In float32, at a scale where the difference of shares underflows."""
+    words = torch.tensor([[[4.0, 0.0], [0.0, 4.0]]])
+    patches = torch.tensor([[[0.1, 0.0], [0.0, 0.2], [0.0, 3.0]]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    scales = torch.tensor(90.0), torch.tensor(5.0)
+    seen = torch.tensor([[True, True, False]])
+    expected = match_words(patches[:, :2], words, mask, *scales)
+    torch.testing.assert_close(match_words(patches, words, mask, *scales, seen), expected)
+
+
+def test_the_gradient_heeds_the_patch_mask(local_inputs):
+    patches, words, _, mask, scales = local_inputs
+    seen = torch.rand(5, 12, generator=torch.Generator().manual_seed(2)) < 0.7
+    inputs = [tensor.clone().requires_grad_() for tensor in (patches, words, *scales)]
+    assert torch.autograd.gradcheck(lambda p, w, *s: contrast_locally(p, w, mask, s, seen), inputs)
 
 
 def test_the_global_loss_is_chance_for_vectors_that_are_all_alike():

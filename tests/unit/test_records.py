@@ -59,6 +59,13 @@ def test_every_bad_row_is_listed_and_the_good_ones_can_be_kept(write_table, imag
     bad = check_records(records, lambda path: reader.read(path, with_target=False), workers=2)
     assert [row.row for row in bad] == [2, 3, 4, 5]
     assert [record.row for record in keep_good(records, bad, "skip", "train.csv")] == [1]
+    assert [row.problem.partition(":")[0] for row in bad] == [
+        "image_path",
+        "auxview_image_path",
+        "empty report",
+        "no current frontal image",
+    ]
+    assert not any("none.png" in row.problem for row in bad)  # a file's name may be a patient's
     with pytest.raises(TrainingError, match="4 of 5 rows of train.csv cannot be used: row 2"):
         keep_good(records, bad, "stop", "train.csv")
     with pytest.raises(TrainingError, match="no usable row"):

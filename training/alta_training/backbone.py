@@ -38,7 +38,7 @@ OPTIONAL = (
     "temporal_embedding",
     "missing_token",
     "bert_embed",
-    "bert_encoder",
+    "bert_encoder.cls",
     "decoder",
     "mask_token",
 )
@@ -58,13 +58,14 @@ def load_backbone(path: Path, text_folder: Path, config: BertConfig, adapter_sha
     """Build a model around the towers of a checkpoint and of a BERT folder.
 
     adapter_share: hidden units of an adapter per unit of its tower's width (published: 192 of 768).
-    Raises CheckpointError if a tensor of the image tower is missing or of another shape, or if neither
-    the checkpoint nor the folder has the text tower's weights.
+    Text weights in the folder (CXR-BERT) come before those in the checkpoint.
+    Raises CheckpointError if a tensor of a tower is missing or of another shape, or if neither the
+    checkpoint nor the folder has the text tower's weights.
     """
     checkpoint = read_checkpoint(path)
     model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share))
     start_fresh(model)
-    text = {} if _has_text(checkpoint.weights) else _read_text_weights(text_folder)
+    text = _read_text_weights(text_folder, needed=not _has_text(checkpoint.weights))
     given = {**checkpoint.weights, **text}
     own = {published_name(name): tensor for name, tensor in model.state_dict().items()}
     usable = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
@@ -136,11 +137,13 @@ def _has_text(weights: Mapping[str, Tensor]) -> bool:
     return "bert_encoder.bert.encoder.layer.0.intermediate.dense.weight" in weights
 
 
-def _read_text_weights(folder: Path) -> dict[str, Tensor]:
+def _read_text_weights(folder: Path, *, needed: bool) -> dict[str, Tensor]:
     for name in TEXT_WEIGHTS:
         if (folder / name).is_file():
             weights = read_checkpoint(folder / name).weights
             return {f"bert_encoder.{key}": tensor for key, tensor in weights.items()}
+    if not needed:
+        return {}
     raise CheckpointError(
         f"text model {folder.name} has no weights: give a folder with {' or '.join(TEXT_WEIGHTS)}, "
         "or a backbone that pretrain.py wrote"

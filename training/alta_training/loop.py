@@ -27,7 +27,7 @@ from .model import AltaModel
 from .objective import AlignmentObjective, Losses
 from .recipe import Recipe
 from .report_progress import ProgressReport
-from .run_files import load_state, save_state
+from .run_files import cut_metrics, load_state, save_state
 from .trainable import group_parameters
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -84,7 +84,9 @@ class Trainer:
         self.objective, self.optimizer = fabric.setup(AlignmentObjective(model, recipe), optimizer)
         self.epoch, self.step, self.best = 0, 0, -math.inf
         if options.resume:
-            self._restore(load_state(options.output, recipe))
+            self._restore(load_state(options.output, recipe, metadata))
+            if fabric.is_global_zero:
+                cut_metrics(options.output, self.step)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -151,7 +153,7 @@ class Trainer:
             shown = ", ".join(str(row) for row in sorted(torch.as_tensor(rows).flatten().tolist()))
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}: look at rows {shown} of the table, or lower "
-                "base_learning_rate; the state before this epoch is kept"
+                "base_learning_rate; what was saved before is kept"
             )
 
     def _update(self, rate: float) -> None:
@@ -189,12 +191,12 @@ class Trainer:
         if self.fabric.is_global_zero:
             state = {
                 "recipe": asdict(self.recipe),
+                "stated": self.metadata,
                 "epoch": self.epoch,
                 "step": self.step,
                 "best": self.best,
                 "model": {n: p.detach().cpu() for n, p in self.model.named_parameters() if p.requires_grad},
                 "optimizer": self.optimizer.state_dict(),
-                "random": torch.get_rng_state(),
             }
             save_state(self.options.output, state)
         self.fabric.barrier()
@@ -209,7 +211,6 @@ class Trainer:
                     raise TrainingError(f"the state to resume from is of another model: {name} has another shape")
                 own[name].copy_(tensor)
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
         self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
 
     def _any_process(self, value: bool) -> bool:

@@ -49,36 +49,36 @@ def check_records(
     records: Sequence[Record],
     read: Callable[[Path], object],
     workers: int,
-    progress: Callable[[int], None] | None = None,
 ) -> list[BadRow]:
     """Check every row and return the bad ones, in order.
 
     read: raises AltaError for an image that cannot be used; each file is read once.
-    progress: called with the number of files read so far.
     """
     paths = sorted({path for record in records for path in record.images if path is not None})
 
     def find_problem(path: Path) -> str | None:
         if not path.is_file():
-            return f"{path.name}: file not found"
+            return "file not found"
         try:
             read(path)
         except AltaError as error:
-            return f"{path.name}: {error}"
+            return str(error)
         return None
 
     problems: dict[Path, str | None] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for number, (path, problem) in enumerate(zip(paths, pool.map(find_problem, paths), strict=True), start=1):
-            problems[path] = problem
-            if progress is not None:
-                progress(number)
+        problems.update(zip(paths, pool.map(find_problem, paths), strict=True))
     bad = []
     for record in records:
-        found = [problems[path] for path in record.images if path is not None]
+        # The column and not the file's name, which may be a patient's.
+        found = [
+            f"{column}: {problems[path]}"
+            for column, path in zip(COLUMNS, record.images, strict=True)
+            if path is not None and problems[path]
+        ]
         own = "no current frontal image" if record.images[0] is None else None
         empty = None if record.report.strip() else "empty report"
-        problem = own or next((text for text in found if text), None) or empty
+        problem = own or next(iter(found), None) or empty
         if problem:
             bad.append(BadRow(record.row, problem))
     return bad

@@ -25,6 +25,7 @@ from .recipe import Recipe, write_recipe
 STATE = "state.pt"
 PREVIOUS = "state.previous.pt"
 METRICS = "metrics.jsonl"
+IDENTITY = ("studies_sha256", "backbone_sha256")  # of a run's statements, those that a resumed run must share
 
 
 def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool) -> None:
@@ -33,14 +34,19 @@ def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool
     Raises TrainingError if the folder is taken, or holds no run to resume.
     """
     if resume:
-        if not (folder / STATE).is_file():
-            raise TrainingError(f"{folder.name} holds no {STATE} to resume from: start it without --resume")
+        if not _has_state(folder):
+            raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
         return
     if folder.exists() and any(folder.iterdir()):
-        raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, or give --resume")
+        way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
+        raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
     folder.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, folder / "recipe.toml")
     copy_text_model(text_model, folder / "text-model")
+
+
+def _has_state(folder: Path) -> bool:
+    return (folder / STATE).is_file() or (folder / PREVIOUS).is_file()
 
 
 def copy_text_model(source: Path, folder: Path) -> None:
@@ -59,8 +65,8 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
             os.replace(folder / STATE, folder / PREVIOUS)
 
 
-def load_state(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """Read the state; raise TrainingError if it is damaged or of another recipe.
+def load_state(folder: Path, recipe: Recipe, stated: Mapping[str, str]) -> dict[str, Any]:
+    """Read the state; raise TrainingError if it is damaged, or of another recipe, table or backbone.
 
     A kill between the two renames of `save_state` leaves only the previous state: it is taken then.
     """
@@ -71,9 +77,30 @@ def load_state(folder: Path, recipe: Recipe) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for damaged files
         raise TrainingError(f"{path.name} is damaged: rename {PREVIOUS} to {STATE} and resume from that") from error
     changed = sorted(name for name, value in asdict(recipe).items() if saved.get(name) != value)
+    given = {name: stated[name] for name in IDENTITY if name in stated}
+    changed += sorted(name for name, value in given.items() if state["stated"].get(name) != value)
     if changed:
-        raise TrainingError(f"the run was started with another recipe: {', '.join(changed)} differ; do not change them")
+        raise TrainingError(
+            f"the run was started with another recipe, table or backbone: {', '.join(changed)} differ; "
+            "do not change them"
+        )
     return state
+
+
+def cut_metrics(folder: Path, step: int) -> None:
+    """Drop what metrics.jsonl says of steps after `step`: a resumed run takes them again."""
+    path = folder / METRICS
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:  # torn by a kill; nothing follows it
+            break
+    with new_file(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:

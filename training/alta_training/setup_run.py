@@ -81,14 +81,13 @@ def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def read_records(options: TableOptions, reader: PixelReader) -> list[Record]:
-    """Read and check the whole table; list bad rows on standard error."""
+def read_records(options: TableOptions, reader: PixelReader, is_first: bool) -> list[Record]:
+    """Read and check the whole table; the first process lists every bad row on standard error."""
     records = read_table(options.data, options.root)
     bad = check_records(records, lambda path: reader.read(path, with_target=True), max(1, options.workers))
-    good = keep_good(records, bad, options.bad_rows, options.data.name)
-    for row in bad:
-        say(f"skipped row {row.row}: {row.problem}")
-    return good
+    for row in bad if is_first else ():
+        say(f"row {row.row}: {row.problem}")
+    return keep_good(records, bad, options.bad_rows, options.data.name)
 
 
 def count_processes(devices: int | None, nodes: int | None) -> tuple[int, int]:
@@ -114,7 +113,7 @@ def start_run(
     fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes, has_unused)
     set_dropout(model.text, recipe.text_dropout)
     reader = PixelReader(recipe.intensity_profile, table.cache)
-    records = read_records(table, reader)
+    records = read_records(table, reader, fabric.is_global_zero)
     dataset = StudyDataset(records, recipe, text_model[0], reader, model.sizes.image.patches)
     if fabric.is_global_zero:
         say(f"trains {counts} parameters on {len(records)} studies. {NOT_CLINICAL}")

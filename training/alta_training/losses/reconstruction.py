@@ -11,8 +11,11 @@ def measure_reconstruction(predicted: Tensor, target: Tensor, hidden: Tensor) ->
     predicted: (n, patches, pixels · 3), as the decoder gives it. target: (n, channels, side, side), the
     current frontal at twice the tower's resolution; one channel stands for three equal ones. Its scale
     does not matter but for the floor of the variance. hidden: (n, patches) bool.
+    Without a hidden patch it is 0.
     Source: He et al. 2022 (normalised pixels); Zhou et al. 2023 (MRM, twice the resolution).
     """
+    if not hidden.any():
+        return predicted.sum() * 0.0
     patches = cut_patches(target, predicted.shape[1])[hidden]  # (hidden, pixels · channels)
     pixels = patches.shape[-1]
     copies = predicted.shape[-1] // pixels  # of the one channel

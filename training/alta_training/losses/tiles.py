@@ -154,9 +154,12 @@ def _match_tile(
     share, attention = second, first
     # The cosine does not see a word's attention sum, so the softmax over patches needs no division;
     # its maximum is subtracted for range alone.
-    torch.sub(share, share.amax(dim=1, keepdim=True), out=attention).mul_(patch_scale).exp_()
-    if patch_mask is not None:
-        attention.mul_(patch_mask[:, :, None])
+    if patch_mask is None:
+        torch.sub(share, share.amax(dim=1, keepdim=True), out=attention).mul_(patch_scale).exp_()
+    else:  # a patch that no word may look at must not set the maximum
+        seen = patch_mask[:, :, None]
+        torch.sub(share, (share * seen).amax(dim=1, keepdim=True), out=attention)
+        attention.mul_(patch_scale).clamp_(max=0).exp_().mul_(seen)
     collected = _multiply(attention.transpose(1, 2), patches)
     cosine = (flat * collected).sum(dim=-1) / (flat.norm(dim=-1) * collected.norm(dim=-1)).clamp(min=MIN_LENGTH)
     word_match = (word_scale * cosine).view(studies, *words.shape[:2])
