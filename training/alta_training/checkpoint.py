@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from transformers import BertConfig
 
@@ -149,7 +149,7 @@ def save_checkpoint(
         "decoder_heads": str(model.sizes.decoder.heads),
     }
     with new_file(path) as temporary:
-        save_file(weights, temporary, metadata={**metadata, **own})
+        temporary.write_bytes(save(weights, metadata={**metadata, **own}))  # save_file's are private to the user
 
 
 def published_name(name: str) -> str:
