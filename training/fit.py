@@ -36,7 +36,9 @@ PATH = click.Path(path_type=Path)
 @click.option("--validation-split", default="val", show_default=True, help="Its rows to take.")
 @click.option("--validation-finding", default="Pneumonia", show_default=True, help="Against No Finding.")
 @click.option("--validation-pairs", type=PATH, help="A table like --data, for retrieval.")
-@click.option("--validate-every", default=1, show_default=True, help="Epochs between validations.")
+@click.option(
+    "--validate-every", type=click.IntRange(min=1), default=1, show_default=True, help="Epochs between validations."
+)
 @click.option("--training-data", help="One line for the model card, kept in the checkpoint.")
 @click.option("--licence", help="Of the weights, kept in the checkpoint.")
 @click.option("--notice", help="Shown wherever the model is used, kept in the checkpoint.")

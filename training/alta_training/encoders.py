@@ -115,6 +115,8 @@ def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | 
 
     Raises CheckpointError, EngineError or TrainingError.
     """
+    if not path.exists():
+        raise TrainingError(f"{path.name} not found: give a checkpoint or an engine")
     if path.is_dir():
         return BundleEncoder(Matcher(path, fusion_mode="frontal"))
     folder = text_model or path.parent / "text-model"

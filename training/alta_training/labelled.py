@@ -39,6 +39,12 @@ def read_labelled(
             radiographs.append(
                 LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), is_positive)
             )
+    absent = sum(not radiograph.path.is_file() for radiograph in radiographs)
+    if absent:
+        raise TrainingError(
+            f"labelled table {path.name}: {absent} of {len(radiographs)} image files are not there: "
+            "they are looked for in images beside the table, or beside it"
+        )
     if len({radiograph.is_positive for radiograph in radiographs}) < 2:
         raise TrainingError(
             f"labelled table {path.name} does not have both {finding} and {against}"

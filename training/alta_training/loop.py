@@ -75,6 +75,7 @@ class Trainer:
             num_workers=options.workers,
             persistent_workers=options.workers > 0,
             pin_memory=fabric.device.type == "cuda",
+            worker_init_fn=ignore_termination,
         )
         optimizer = torch.optim.AdamW(
             group_parameters(model, recipe.weight_decay),
@@ -120,7 +121,7 @@ class Trainer:
         self.sampler.start = (self.step - self.epoch * self.steps_per_epoch) * accumulate
         shown: dict[str, float] = {}
         for number, batch in enumerate(self.loader, start=self.sampler.start):
-            rate = learning_rate_at(self.recipe, self.epoch + number / len(self.sampler))
+            rate = learning_rate_at(self.recipe, self.epoch + (number - number % accumulate) / len(self.sampler))
             is_last = (number + 1) % accumulate == 0
             part = self._backward(batch, number, is_last)
             shown = {name: shown.get(name, 0.0) + value / accumulate for name, value in part.items()}
@@ -218,6 +219,11 @@ class Trainer:
             return value
         counted = self.fabric.all_reduce(torch.tensor(float(value), device=self.fabric.device), reduce_op="sum")
         return bool(torch.as_tensor(counted) > 0)
+
+
+def ignore_termination(worker: int) -> None:
+    """Leave SIGTERM, which a scheduler sends to every process of a run, to the process that saves."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

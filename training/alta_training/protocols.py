@@ -128,7 +128,7 @@ def evaluate_baseline(
 
 def score_pair(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], finding: str) -> Vector:
     """Return the cosine with "There is …" less that with "There is no …": (n,)."""
-    label = make_pair(finding.lower())
+    label = make_pair(finding.replace("_", " ").lower())
     vectors = encoder.embed_radiographs([radiograph.path for radiograph in radiographs])
     return np.asarray(vectors @ (embed_label(encoder, label.positive) - embed_label(encoder, label.negative)))
 

@@ -62,7 +62,13 @@ def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="What to do when rows of the table cannot be used; every one is listed.",
             ),
             click.option("--cache", type=path, help="Folder for decoded and resized radiographs."),
-            click.option("--workers", default=0, show_default=True, help="Processes that read radiographs."),
+            click.option(
+                "--workers",
+                type=click.IntRange(min=0),
+                default=0,
+                show_default=True,
+                help="Processes that read radiographs.",
+            ),
             click.option(
                 "--device",
                 type=click.Choice(["auto", "cpu", "cuda"]),

@@ -46,13 +46,13 @@ def validate_model(model: AltaModel, text_model: TextModel, data: ValidationSet)
 
 def measure_retrieval(encoder: Encoder, pairs: Sequence[Record]) -> dict[str, float]:
     """Return precision at k of finding a report of the same words, and of a radiograph of such a report."""
-    reports = [record.report for record in pairs]
+    usable = [(record.images[0], record.report) for record in pairs if record.images[0] is not None]
+    frontals, reports = [frontal for frontal, _ in usable], [report for _, report in usable]
     labels = np.unique(reports, return_inverse=True)[1]
-    frontals = [record.images[0] for record in pairs if record.images[0] is not None]
     similarity = encoder.embed_radiographs(frontals) @ embed_reports(encoder, reports).T
     return {
         f"{name}_p{k}": precision_at(matrix, labels, labels, k)
         for name, matrix in (("to_report", similarity), ("to_radiograph", similarity.T))
         for k in RETRIEVED
-        if k <= len(pairs)
+        if k <= len(usable)
     }
