@@ -12,6 +12,7 @@ import click
 from alta_sdk import __version__
 from alta_sdk.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
 
+from .demo_model import find_inputs
 from .options import ENGINES, PRECISIONS, ExportOptions
 
 if TYPE_CHECKING:
@@ -22,14 +23,21 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="alta-export")
-@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="ALTA.pth, or our .safetensors.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="ALTA.pth, or our .safetensors. [default: the repository's demo model]",
+)
 @click.option(
     "--text-model",
-    required=True,
     type=click.Path(path_type=Path),
-    help="The BERT folder the text tower was trained from (config.json, vocab.txt).",
+    help="The BERT folder the text tower was trained from. [default: text-model beside the checkpoint]",
 )
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The engine to write: NAME.alta.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The engine to write: NAME.alta. [default: of the checkpoint's name, here]",
+)
 @click.option("--engine", type=click.Choice(ENGINES), default="onnx", show_default=True, help="Kind of engine.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Number format.")
 @click.option(
@@ -48,8 +56,10 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 @click.option("--overwrite", is_flag=True, help="Replace an engine that is already there.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 @fail_in_one_line
-def main(debug: bool, **options: object) -> None:
+def main(debug: bool, checkpoint: Path | None, text_model: Path | None, output: Path | None, **options: object) -> None:
     """Merge a checkpoint's adapters and write an engine that the SDK runs without torch.
+
+    Without --checkpoint the small demo model of the repository is exported.
 
     The graphs are compared with PyTorch before anything is written; an engine that differs is not.
     """
@@ -61,7 +71,10 @@ def main(debug: bool, **options: object) -> None:
         sys.exit(1)
     from .pipeline import export_engine
 
-    report = export_engine(ExportOptions(**options), show_stage)  # type: ignore[arg-type]
+    inputs = find_inputs(checkpoint, text_model, output)
+    if checkpoint is None:
+        say(f"no --checkpoint: exporting the demo model to {inputs[2]}")
+    report = export_engine(ExportOptions(*inputs, **options), show_stage)  # type: ignore[arg-type]
     show_report(report)
 
 

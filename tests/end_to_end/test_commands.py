@@ -24,10 +24,7 @@ def demo(tmp_path_factory):
     """Do what `make demo` does, up to the engine and the DICOM study."""
     folder = tmp_path_factory.mktemp("demo")
     examples = ROOT / "examples"
-    made = run(sys.executable, examples / "01_make_demo_checkpoint.py", "build", cwd=folder)
-    assert "UNTRAINED" in made.stdout, made.stderr
-    arguments = ["--checkpoint", "build/demo.safetensors", "--text-model", "build/text-model", "--output", "demo.alta"]
-    exported = run("alta-export", *arguments, cwd=folder)
+    exported = run("alta-export", "--output", "demo.alta", cwd=folder)
     assert exported.returncode == 0, exported.stderr
     assert "demo.alta" in exported.stdout and "Warning" not in exported.stderr
     radiograph = examples / "data" / "00001299_000.jpg"
@@ -42,7 +39,7 @@ def test_dicom_and_jpeg_of_one_radiograph_score_alike(demo):
     for study in ("study", radiograph):
         result = run("alta", "score", study, "--engine", "demo.alta", "--labels", "rsna", "--json", cwd=demo)
         assert result.returncode == 0, result.stderr
-        assert "UNTRAINED DEMO MODEL" in result.stderr and "Not for clinical use." in result.stderr
+        assert "DEMO MODEL" in result.stderr and "Not for clinical use." in result.stderr
         scores.append(json.loads(result.stdout)["scores"]["pneumonia"])
     assert scores[0] == pytest.approx(scores[1], abs=0.01)
 
@@ -70,12 +67,21 @@ def test_quickstart_in_python(demo):
     assert "embedding: (128,) frontal" in result.stdout
 
 
+def test_quickstart_of_training_makes_a_checkpoint_that_exports(tmp_path):
+    trained = run(sys.executable, ROOT / "examples" / "01_train_a_model.py", "tiny", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    advice = trained.stdout.splitlines()[-1].partition("Export it: ")[2]
+    exported = run(*advice.split(), cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "tiny" / "tiny.alta" / "manifest.json").is_file()
+
+
 def test_examples_are_short():
     for path in (ROOT / "examples").glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path.name
 
 
-@pytest.mark.parametrize("command", ["fit", "pretrain", "pair", "evaluate"])
+@pytest.mark.parametrize("command", ["fit", "pretrain", "pair", "evaluate", "publish"])
 def test_training_commands_answer(command, tmp_path):
     helped = run(sys.executable, ROOT / "training" / f"{command}.py", "--help", cwd=tmp_path)
     assert helped.returncode == 0 and "Usage" in helped.stdout
