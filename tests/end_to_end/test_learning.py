@@ -17,7 +17,7 @@ from alta_training.records import COLUMNS
 from alta_training.synthetic import make_random_model, write_text_model
 
 PAIRS = 32
-STEPS = 280
+STEPS = 200
 CHANCE = math.log(PAIRS)
 LEARNED, NOT_LEARNED = 0.1, 2.0
 SECONDS = 180
