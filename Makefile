@@ -23,7 +23,7 @@ demo: $(INSTALLED)  ## export the demo model and score sample radiographs with i
 	@$(BIN)/alta score build/demo/study --engine build/demo.alta --labels "pneumonia, pleural effusion, cardiomegaly"
 
 # What trained the demo model, in about half an hour on two cores. DATA as ../shared/data of the project's machines.
-# glibc would hand every large array back to the kernel and fault it in again: without it a step takes half as long.
+# glibc would hand every large array back to the kernel and fault it in again: without this a step takes longer.
 DATA ?= ../shared/data
 RUN := build/demo-model
 RADIOGRAPHS := $(DATA)/nih_cxr/metadata.csv

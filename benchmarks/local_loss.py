@@ -17,10 +17,8 @@ from alta_sdk.terminal import print_facts
 from alta_training.losses import contrast_locally
 from alta_training.losses.tiles import plan_tiles
 
-SCALES = (4.0, 5.0, 10.0)
-
-
 Scales = tuple[Tensor, Tensor, Tensor]
+SCALES = (4.0, 5.0, 10.0)
 
 
 def contrast_by_loop(patches: Tensor, words: Tensor, mask: Tensor, scales: Scales) -> Tensor:

@@ -13,7 +13,7 @@ from alta_sdk.terminal import fail_in_one_line, say
 from alta_training.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 from alta_training.encoders import CheckpointEncoder, Encoder
 from alta_training.labelled import read_labelled
-from alta_training.model_card import CardFacts, SplitFigures, render_card
+from alta_training.model_card import CardFacts, SplitFigures, render_card, spell_interval
 from alta_training.protocols import evaluate_baseline, evaluate_labelled
 from alta_training.run_files import METRICS, copy_text_model
 from alta_training.trainable import freeze_backbones
@@ -71,8 +71,7 @@ def measure_splits(encoder: Encoder, data: Path, finding: str) -> list[SplitFigu
         radiographs = read_labelled(data, split=split, finding=finding)
         own, baseline = evaluate_labelled(encoder, radiographs, finding), evaluate_baseline(train, radiographs)
         splits.append(SplitFigures(split, own, baseline))
-        interval = f"{own['auc']:.3f} ({own['auc_low']:.3f} to {own['auc_high']:.3f})"
-        say(f"{split}: AUC {interval}; pixel baseline {baseline['auc']:.3f}")
+        say(f"{split}: AUC {spell_interval(own, 'auc')}; pixel baseline {baseline['auc']:.3f}")
     return splits
 
 

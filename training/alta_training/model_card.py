@@ -84,7 +84,7 @@ def _rows(split: SplitFigures) -> list[str]:
     counts = f"{model['radiographs']} ({model['positive']}) | {model['patients']}"
     views = [key.removesuffix("_low") for key in model if key.endswith("_low") and key != "auc_low"]
     rows = [
-        f"| {split.split} | {counts} | {_spell(key)} | {_interval(model, key)} | {_interval(baseline, key)} |"
+        f"| {split.split} | {counts} | {_spell(key)} | {spell_interval(model, key)} | {spell_interval(baseline, key)} |"
         for key in ("auc", *views)
     ]
     if "auc_view_alone" in model:
@@ -96,5 +96,6 @@ def _spell(key: str) -> str:
     return "all" if key == "auc" else f"within {key.removeprefix('auc_')}"
 
 
-def _interval(figures: Figures, key: str) -> str:
+def spell_interval(figures: Figures, key: str) -> str:
+    """Write a figure with its interval: 0.850 (0.790 to 0.905)."""
     return f"{figures[key]:.3f} ({figures[f'{key}_low']:.3f} to {figures[f'{key}_high']:.3f})"

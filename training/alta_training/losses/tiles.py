@@ -62,11 +62,12 @@ class MatchWords(torch.autograd.Function):
         """Match every tile; arguments as `match_words`."""
         ctx.save_for_backward(patches, words, word_mask, patch_scale, word_scale, patch_mask)
         result = patches.new_empty(len(patches), len(words))
+        scales = patch_scale.item(), word_scale.item()
         tiles = plan_tiles(patches, word_mask)
         arrays = _allocate(tiles, patches, 2)
         for tile in tiles:
             given = _cut(tile, patches, words, word_mask, patch_mask)
-            matched = _match_tile(*given, patch_scale.item(), word_scale.item(), arrays)
+            matched = _match_tile(*given, *scales, arrays)
             result[tile.studies, tile.reports] = matched.word_match.logsumexp(dim=-1)
         return result
 
