@@ -18,9 +18,10 @@ def read_version() -> str:
 
 
 TORCH = ["torch>=2.9,<3", "safetensors>=0.4.5", "timm>=1.0.20,<2", "transformers>=5,<6"]
-EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5"]
+EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5", "scikit-learn>=1.6"]
 TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.18"]
 DEV = [
+    "openvino>=2025.0",
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.15",

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from alta_runtimes import Session, load
+from alta_runtimes import Session, choose_runtime, load
 
 from . import bundle as files
 from .bundle import Bundle, open_bundle
@@ -26,13 +26,16 @@ from .tokenizer import PromptTokenizer, pad_tokens, padded_length
 
 TEXT_ROWS = 8
 MAX_CACHED_PROMPTS = 20_000
+COMPUTE = {"bf16": "bf16"}  # what a back end's floating-point products need, where it is not FP32
+RUNTIME_OF = {"openvino": "openvino"}  # engines made for one back end; the others run on any
 
 
 class Engine:
     """Open one with `Engine.open("chest.alta")`."""
 
-    def __init__(self, bundle: Bundle, image: Session, text: Session) -> None:
-        """Put an engine together from a verified bundle and its loaded graphs."""
+    def __init__(self, bundle: Bundle, image: Session, text: Session, runtime_reason: str) -> None:
+        """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
+        self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
         self.bundle = bundle
         self.head = Head.load(bundle.path(files.HEAD))
@@ -61,11 +64,13 @@ class Engine:
 
         bundle = open_bundle(path)
         check_profile(bundle.manifest.preprocessing["intensity_profile"])
+        compute = COMPUTE.get(bundle.manifest.engine["precision"], "f32")
+        chosen, reason = _choose(bundle.manifest, runtime, compute)
         image, text = (
-            load(bundle.path(name), device=device, threads=threads, runtime=runtime)
+            load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
             for name in (files.IMAGE_GRAPH, files.TEXT_GRAPH)
         )
-        engine = cls(bundle, image, text)
+        engine = cls(bundle, image, text, reason)
         check_quickly(engine)
         return engine
 
@@ -84,6 +89,7 @@ class Engine:
             "exported_by": self.manifest.sdk_version,
             "precision": self.manifest.engine["precision"],
             "runtime": f"{info.runtime} {info.version}",
+            "runtime_reason": self.runtime_reason,
             "device": info.device,
             "threads": info.threads,
         }
@@ -135,6 +141,15 @@ def _chunks_of_one_length(encoded: list[list[int]]) -> Iterator[tuple[int, ...]]
     for _, group in groupby(order, key=lambda i: padded_length(encoded[i])):
         same = tuple(group)
         yield from (same[start : start + TEXT_ROWS] for start in range(0, len(same), TEXT_ROWS))
+
+
+def _choose(manifest: Manifest, runtime: str | None, compute: str) -> tuple[str, str]:
+    """Return the back end for an engine and why: the caller's word, the engine's, or the fastest here."""
+    if runtime is not None:
+        return runtime, "asked for"
+    if manifest.engine["runtime"] in RUNTIME_OF:
+        return RUNTIME_OF[manifest.engine["runtime"]], "the engine was exported for it"
+    return choose_runtime(compute)
 
 
 def _read_text(bundle: Bundle, name: str) -> str:

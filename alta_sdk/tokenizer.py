@@ -53,7 +53,7 @@ class PromptTokenizer:
             raise EngineError("tokenizer.json cannot be read: export the bundle again") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each prompt, unpadded.
@@ -65,20 +65,20 @@ class PromptTokenizer:
         for number, ids in enumerate(encoded, start=1):
             if len(ids) <= 2:
                 raise PromptError(f"prompt {number} of {len(encoded)} is empty: give a phrase")
-            if len(ids) > self._max_tokens:
+            if len(ids) > self.max_tokens:
                 raise PromptError(
                     f"prompt {number} of {len(encoded)} has {len(ids)} tokens, the engine reads "
-                    f"{self._max_tokens}: shorten it or split it into sentences"
+                    f"{self.max_tokens}: shorten it or split it into sentences"
                 )
         return encoded
 
     def cut(self, text: str) -> str:
         """Return a text, cut after the last whole word that fits; for reports in evaluation, never for prompts."""
         encoded = self._tokenizer.encode(text)
-        if len(encoded.ids) <= self._max_tokens:
+        if len(encoded.ids) <= self.max_tokens:
             return text
         words = encoded.word_ids
-        last = self._max_tokens - 1  # this token makes room for [SEP]
+        last = self.max_tokens - 1  # this token makes room for [SEP]
         while last > 1 and words[last] == words[last - 1]:
             last -= 1
         return text[: encoded.offsets[last - 1][1]]

@@ -13,12 +13,12 @@ from alta_sdk import __version__
 from alta_sdk.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
 
 from .demo_model import find_inputs
-from .options import ENGINES, PRECISIONS, ExportOptions
+from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOptions
 
 if TYPE_CHECKING:
     from .pipeline import ExportReport
 
-NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
+NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors", "sklearn")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,6 +53,41 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
     help="Attention heads of the image tower. [default: the checkpoint's word, or the text model's head size]",
 )
 @click.option("--name", help="The engine's name in tables. [default: the output's]")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER|CSV",
+    help="Studies (DICOM, JPEG, PNG) that INT8 is calibrated on: a folder, or a table with image or image_path.",
+)
+@click.option("--calibration-split", help="Its rows to take, by the column split. [default: all]")
+@click.option(
+    "--calibration-method",
+    type=click.Choice(METHODS),
+    default=METHODS[0],
+    show_default=True,
+    help="How ranges are found.",
+)
+@click.option(
+    "--calibration-samples",
+    type=click.IntRange(min=1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Studies to take at most.",
+)
+@click.option(
+    "--calibration-cache",
+    type=click.Path(path_type=Path),
+    help="calibration.json to read instead of calibrating, or to write if it is not there.",
+)
+@click.option(
+    "--held-out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER|CSV",
+    help="Studies that the drift is measured on. [default: every fifth of --calibration, else synthetic images]",
+)
+@click.option("--held-out-split", help="Its rows to take, by the column split. [default: all]")
+@click.option("--finding", default="Pneumonia", show_default=True, help="For the AUC, where a table tells findings.")
+@click.option("--accept-drift", is_flag=True, help="Write an engine beyond the limits; its manifest says so.")
 @click.option("--overwrite", is_flag=True, help="Replace an engine that is already there.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 @fail_in_one_line
@@ -118,6 +153,7 @@ def show_report(report: "ExportReport") -> None:
             for d in report.drifts
         ],
     )
+    show_gate(report)
     print_table("Files", ["file", "bytes"], [(file.name, f"{file.size:,}") for file in manifest.files])
     for notice in manifest.notices:
         say(notice)
@@ -128,6 +164,38 @@ def show_report(report: "ExportReport") -> None:
             ("fusion mode", manifest.fusion_mode),
             ("image heads", manifest.sizes["image_heads"]),
             ("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine"),
+            *(("slower than FP32", "on this machine: it saves memory alone here") for _ in find_slowness(report)),
             ("bundle", report.path),
         ],
     )
+
+
+def show_gate(report: "ExportReport") -> None:
+    """Print what the lower precision costs on the held-out radiographs, and what it brings."""
+    lowered = report.lowered
+    drift, limits = lowered.drift, lowered.gate["limits"]
+    rows = [
+        (f"{graph} cosine, {kind}", f"{getattr(drift, f'{graph}_{kind}_cosine'):.6f}", limits[f"{kind}_cosine"])
+        for graph in ("image", "text")
+        for kind in ("mean", "worst")
+    ]
+    rows += [("largest shift of a score", f"{drift.max_score_shift:.4f}", "-")]
+    rows += [("flipped decisions", f"{100 * drift.flipped_share:.2f} %", "-")]
+    if drift.auc_reference is not None and drift.auc_engine is not None:
+        rows += [
+            ("AUC, FP32 and this engine", f"{drift.auc_reference:.4f}, {drift.auc_engine:.4f}", limits["auc_loss"])
+        ]
+    print_table(
+        f"Drift from FP32 on {drift.radiographs} radiographs ({lowered.gate['held_out']}), {drift.prompts} prompts",
+        ["figure", "measured", "limit"],
+        rows,
+    )
+    for graph, found in (("image", lowered.image), ("text", lowered.text)):
+        if found.plan.kept:
+            say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.plan.kept))}")
+
+
+def find_slowness(report: "ExportReport") -> list[float]:
+    """Return the engine's time if it is not faster than FP32 here, else nothing."""
+    times, precision = report.lowered.milliseconds, report.manifest.engine["precision"]
+    return [times[precision]] if precision != "fp32" and times[precision] >= times["fp32"] else []

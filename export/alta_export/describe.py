@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-import onnx
 import torch
 
 from alta_sdk import __version__
@@ -21,8 +20,10 @@ from alta_training.checkpoint import Checkpoint
 from alta_training.model import AltaModel
 from alta_training.model.alta import to_model_input
 
+from .calibration import Calibration
 from .cost import measure_cost
 from .graph import IR_VERSION, OPSET, count_operators
+from .lower import LoweredEngine
 from .options import ExportOptions
 from .towers import MergedImageTower, MergedTextTower
 from .verify import LIMITS, PROMPTS, RADIOGRAPHS
@@ -43,12 +44,14 @@ def describe_engine(
     model: AltaModel,
     merging: dict[str, Any],
     drifts: list[Drift],
-    image: onnx.ModelProto,
-    text: onnx.ModelProto,
+    lowered: LoweredEngine,
+    self_test_limits: dict[str, float],
 ) -> Callable[[tuple[BundleFile, ...]], Manifest]:
     """Return a function that makes the manifest once the files are known."""
     stated = checkpoint.metadata
-    notices = (stated["notice"], DISCLAIMER) if "notice" in stated else (DISCLAIMER,)
+    beyond = lowered.gate["beyond_limits"]
+    drifted = (f"DRIFT ACCEPTED: {', '.join(beyond)}.",) if beyond else ()
+    notices = (*((stated["notice"],) if "notice" in stated else ()), *drifted, DISCLAIMER)
 
     def make(files: tuple[BundleFile, ...]) -> Manifest:
         return Manifest(
@@ -74,8 +77,12 @@ def describe_engine(
                 "precision": options.precision,
                 "opset": OPSET,
                 "ir_version": IR_VERSION,
-                "image_operators": count_operators(image),
-                "text_operators": count_operators(text),
+                "image_operators": count_operators(lowered.image.graph),
+                "text_operators": count_operators(lowered.text.graph),
+                "image_precision": lowered.image.describe(),
+                "text_precision": lowered.text.describe(),
+                "calibration": describe_calibration(lowered.calibration),
+                "milliseconds_per_radiograph": lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),
                     **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
@@ -86,8 +93,10 @@ def describe_engine(
                 "reference": "PyTorch float32, adapters in",
                 "radiographs": RADIOGRAPHS,
                 "prompts": PROMPTS,
-                "limits": LIMITS,
+                "limits": self_test_limits,
+                "merging_limits": LIMITS,
                 "drift": {d.output: {"worst_cosine": d.worst_cosine, "max_abs": d.max_abs} for d in drifts},
+                "gate": lowered.gate,
             },
             intended_use=INTENDED_USE,
             licence=stated.get("licence", UNSTATED_LICENCE),
@@ -97,6 +106,13 @@ def describe_engine(
         )
 
     return make
+
+
+def describe_calibration(calibration: Calibration | None) -> dict[str, Any]:
+    """Say how the ranges were found; nothing of the studies but their number."""
+    if calibration is None:
+        return {}
+    return {name: getattr(calibration, name) for name in ("method", "radiographs", "prompts")}
 
 
 def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextTower) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk import __version__
-from alta_sdk.errors import ExportError
+from alta_sdk.errors import CalibrationError, ExportError
 
 ENGINES = ("onnx", "trt", "openvino")
-PRECISIONS = ("fp32", "fp16", "int8")
-SUPPORTED = {"onnx": ("fp32",)}
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+METHODS = ("minmax", "percentile", "entropy", "mse")
+SUPPORTED = {"onnx": PRECISIONS, "openvino": PRECISIONS}
+DEFAULT_SAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class ExportOptions:
 
     image_heads: attention heads of the image tower; None takes the checkpoint's word or the text model's.
     name: the engine's name in tables; None takes the output's.
+    calibration, held_out: folders or tables of studies, to calibrate INT8 with and for the drift gate.
+    finding: whose truth a table's column "findings" tells, for the AUC.
+    calibration_cache: a calibration.json to read, or to be written if it is not there.
     """
 
     checkpoint: Path
@@ -28,15 +33,33 @@ class ExportOptions:
     image_heads: int | None = None
     name: str | None = None
     overwrite: bool = False
+    calibration: Path | None = None
+    calibration_split: str | None = None
+    calibration_method: str = METHODS[0]
+    calibration_samples: int = DEFAULT_SAMPLES
+    calibration_cache: Path | None = None
+    held_out: Path | None = None
+    held_out_split: str | None = None
+    finding: str = "Pneumonia"
+    accept_drift: bool = False
 
 
 def check_options(options: ExportOptions) -> None:
     """Raise ExportError for what cannot be done: engine, precision, or where to write."""
+    if options.engine == "trt":
+        raise ExportError(
+            "TensorRT engines are not supported by this version of alta-sdk; export --engine onnx or openvino"
+        )
     if options.precision not in SUPPORTED.get(options.engine, ()):
         supported = "; ".join(f"--engine {e} --precision {'|'.join(p)}" for e, p in SUPPORTED.items())
         raise ExportError(
             f"--engine {options.engine} --precision {options.precision} is not supported by alta-sdk "
             f"{__version__}; supported: {supported}"
+        )
+    if options.precision == "int8" and options.calibration is None and options.calibration_cache is None:
+        raise CalibrationError(
+            "INT8 needs --calibration FOLDER|CSV: the ranges of its activations are measured on radiographs of the "
+            "kind that will be scored (or --calibration-cache of an earlier export)"
         )
     if options.output.suffix != ".alta":
         raise ExportError("--output must end in .alta: a bundle is a folder NAME.alta")

@@ -1,5 +1,6 @@
 """The whole way from a checkpoint to an engine, on one screen."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from alta_sdk import bundle as names
 from alta_sdk.engine import Engine
 from alta_sdk.errors import ExportError
+from alta_sdk.fusion import Head
 from alta_sdk.geometry import CROP_PX
 from alta_sdk.manifest import Manifest
 from alta_sdk.prompts import build_label_sets, render_label_sets
@@ -23,11 +25,22 @@ from alta_training.model import AltaModel
 from .bundle import make_head, pack_arrays, write_bundle
 from .describe import describe_engine, measure_merging
 from .graph import export_graph, image_inputs, text_inputs
+from .lower import LoweredEngine, Reference, lower_engine, open_engine_graph
 from .options import ExportOptions, check_options
 from .towers import MergedImageTower, MergedTextTower
-from .verify import PROMPTS, make_inputs, make_radiographs, verify_graphs
+from .verify import (
+    LIMITS,
+    PROMPTS,
+    Verification,
+    compare_with_reference,
+    make_inputs,
+    make_radiographs,
+    verify_graphs,
+)
 
 TIMED_RUNS = 5
+CALIBRATION = "calibration.json"
+SELF_TEST_SLACK = 1e-3
 Stage = Callable[[str], AbstractContextManager[object]]
 
 
@@ -38,6 +51,7 @@ class ExportReport:
     path: Path
     manifest: Manifest
     drifts: list[Drift]
+    lowered: LoweredEngine
     radiograph_s: float
 
 
@@ -63,22 +77,50 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         label_sets = build_label_sets()
         max_tokens = model.sizes.text.config.max_position_embeddings
         prompts = [prompt for label in label_sets["chexpert5"].values() for prompt in label.positive[:2]]
-        inputs = make_inputs(model, PromptTokenizer(tokenizer_json, max_tokens), prompts[:PROMPTS])
-        verification = verify_graphs(model, head, image, text, inputs)
+        tokenizer = PromptTokenizer(tokenizer_json, max_tokens)
+        verification = verify_graphs(model, head, image, text, make_inputs(model, tokenizer, prompts[:PROMPTS]))
+    with stage(f"Bring to {options.precision}"):
+        reference = Reference(
+            {"image": image, "text": text}, head, math.exp(model.logit_scale.item()), checkpoint.sha256
+        )
+        lowered = lower_engine(options, reference, tokenizer, label_sets)
+        self_test_limits = measure_limits(options, lowered, head, verification)
     with stage("Write and open bundle"):
         contents = {
-            names.IMAGE_GRAPH: image.SerializeToString(deterministic=True),
-            names.TEXT_GRAPH: text.SerializeToString(deterministic=True),
+            names.IMAGE_GRAPH: lowered.image.graph.SerializeToString(deterministic=True),
+            names.TEXT_GRAPH: lowered.text.graph.SerializeToString(deterministic=True),
             names.HEAD: pack_arrays(vars(head)),
             names.TOKENIZER: tokenizer_json.encode(),
             names.PROMPTS: render_label_sets(label_sets).encode(),
             names.SELF_TEST: pack_arrays(verification.self_test),
         }
-        describe = describe_engine(options, checkpoint, model, merging, verification.drifts, image, text)
+        if lowered.calibration is not None:
+            contents[CALIBRATION] = lowered.calibration.render()
+        describe = describe_engine(options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits)
         manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite)
     with stage("Time one radiograph"):
         radiograph_s = time_radiograph(options.output)
-    return ExportReport(options.output, manifest, verification.drifts, radiograph_s)
+    if lowered.calibration is not None and options.calibration_cache is not None:
+        lowered.calibration.keep(options.calibration_cache)
+    return ExportReport(options.output, manifest, verification.drifts, lowered, radiograph_s)
+
+
+def measure_limits(
+    options: ExportOptions, lowered: LoweredEngine, head: Head, verification: Verification
+) -> dict[str, float]:
+    """Return the limits of the bundle's self-test: at FP32 the export's own, else by what this engine drifts.
+
+    The self-test's answers are the FP32 reference's, so an engine of lower precision is off by its drift
+    everywhere; another machine may be off twice as far.
+    """
+    if options.precision == "fp32":
+        return LIMITS
+    engine = [open_engine_graph(options, found.graph) for found in (lowered.image, lowered.text)]
+    drifts = compare_with_reference(engine[0], engine[1], head, verification.self_test, ("image", "text"))
+    return {
+        "min_cosine": 1.0 - 2.0 * (1.0 - min(drift.worst_cosine for drift in drifts)) - SELF_TEST_SLACK,
+        "max_abs": 2.0 * max(drift.max_abs for drift in drifts) + SELF_TEST_SLACK,
+    }
 
 
 def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel]:

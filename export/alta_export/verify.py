@@ -80,11 +80,8 @@ def verify_graphs(
     Raises ExportError if an embedding's cosine is under 0.99999, or differs by over 1e-4 anywhere.
     """
     reference = answer_with_pytorch(model, inputs)
-    computed = _answer_with_graphs(load(image.SerializeToString()), load(text.SerializeToString()), head, inputs)
-    drifts = [measure_drift(name, computed[name], reference[name], LIMITS) for name in ("image", "text")]
-    for name in ("cls", "words"):  # not of unit length: their directions are compared
-        ours, theirs = (to_unit_length(a[name].reshape(-1, a[name].shape[-1])) for a in (computed, reference))
-        drifts.append(measure_drift(name, ours, theirs, LIMITS))
+    loaded = [load(graph.SerializeToString(), runtime="onnxruntime") for graph in (image, text)]
+    drifts = compare_with_reference(loaded[0], loaded[1], head, {**inputs, **reference}, tuple(reference))
     for drift in drifts:
         if not drift.is_within_limits:
             raise ExportError(
@@ -93,6 +90,18 @@ def verify_graphs(
             )
     answers = {name: reference[name] for name in ("image", "text")}
     return Verification({**inputs, **answers}, drifts)
+
+
+def compare_with_reference(
+    image: Session, text: Session, head: Head, self_test: Arrays, outputs: tuple[str, ...]
+) -> list[Drift]:
+    """Run loaded graphs on the self-test's inputs and compare the outputs named with the reference's."""
+    computed = _answer_with_graphs(image, text, head, self_test)
+    drifts = []
+    for name in outputs:  # cls and words are not of unit length: directions are compared
+        ours, theirs = (to_unit_length(a[name].reshape(-1, a[name].shape[-1])) for a in (computed, self_test))
+        drifts.append(measure_drift(name, ours, theirs, LIMITS))
+    return drifts
 
 
 def _answer_with_graphs(image: Session, text: Session, head: Head, inputs: Arrays) -> Arrays:

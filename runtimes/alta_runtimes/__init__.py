@@ -4,7 +4,7 @@ from . import privacy
 
 privacy.disable_telemetry()  # before any back end can be imported
 
-from .choose import available, load  # noqa: E402
+from .choose import available, choose_runtime, load  # noqa: E402
 from .errors import AltaError, EngineError, RuntimeUnavailable  # noqa: E402
 from .session import RuntimeInfo, Session, SessionInfo  # noqa: E402
 
@@ -16,5 +16,6 @@ __all__ = [
     "Session",
     "SessionInfo",
     "available",
+    "choose_runtime",
     "load",
 ]

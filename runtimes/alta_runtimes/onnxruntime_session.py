@@ -12,6 +12,7 @@ from .session import RuntimeInfo, SessionInfo, Tensor, check_inputs
 NAME = "onnxruntime"
 REQUIRES = ("onnxruntime",)
 DEVICES = ("cpu",)
+COMPUTE = ("f32",)
 
 
 def is_available() -> RuntimeInfo:
@@ -22,10 +23,10 @@ def is_available() -> RuntimeInfo:
         return RuntimeInfo(NAME, None, (), "not installed: pip install onnxruntime")
 
 
-def open_session(graph: Path | bytes, *, device: str, threads: int) -> "OnnxruntimeSession":
+def open_session(graph: Path | bytes, *, device: str, threads: int, compute: str) -> "OnnxruntimeSession":
     """Load an ONNX graph, from a file or from memory, for one device.
 
-    `threads`: threads inside one run.
+    `threads`: threads inside one run. `compute`: "f32"; integer products come from the graph.
     Raises RuntimeUnavailable for a device other than the CPU, EngineError for a graph that
     onnxruntime does not accept.
     """

@@ -1,6 +1,7 @@
 """Bundles: nothing changed is opened, nothing half-written is left."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 from conftest import export_quietly
 
 from alta_export.graph import check_portable, count_operators
-from alta_sdk import CheckpointError, Engine, EngineError, ExportError, IntegrityError
+from alta_sdk import CalibrationError, CheckpointError, Engine, EngineError, ExportError, IntegrityError
 from alta_sdk.atomic import new_file, new_folder
 from alta_sdk.bundle import REQUIRED, open_bundle
 from alta_sdk.manifest import SCHEMA_VERSION, parse_manifest
@@ -115,11 +116,19 @@ def test_a_graph_with_a_fixed_batch_is_refused(bundle):
         check_portable(graph)
 
 
-@pytest.mark.parametrize(("engine", "precision"), [("trt", "fp16"), ("openvino", "fp32"), ("onnx", "int8")])
-def test_what_this_version_cannot_export_is_refused_first(export_options, engine, precision):
+@pytest.mark.parametrize(
+    ("engine", "precision", "error", "message"),
+    [
+        ("trt", "fp16", ExportError, "TensorRT"),
+        ("onnx", "fp8", ExportError, "supported: --engine onnx --precision fp32|fp16"),
+        ("onnx", "int8", CalibrationError, "INT8 needs --calibration"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_first(export_options, engine, precision, error, message):
     options = export_options(engine=engine, precision=precision)
-    with pytest.raises(ExportError, match="supported: --engine onnx --precision fp32"):
+    with pytest.raises(error, match=re.escape(message)):
         export_quietly(options)
+    assert not options.output.exists()
 
 
 def test_an_existing_bundle_is_kept_unless_overwritten(bundle, export_options, tmp_path):

@@ -8,6 +8,7 @@ from alta_sdk.errors import TrainingError
 from .tables import read_rows
 
 NEEDED = ("image", "patient", "findings")
+AGAINST = "No Finding"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class LabelledRadiograph:
 
 
 def read_labelled(
-    path: Path, images: Path | None = None, *, split: str | None = None, finding: str, against: str = "No Finding"
+    path: Path, images: Path | None = None, *, split: str | None = None, finding: str, against: str = AGAINST
 ) -> list[LabelledRadiograph]:
     """Read the radiographs with a finding and those with `against`; others are left out.
 
@@ -33,12 +34,9 @@ def read_labelled(
     rows = read_rows(path, (*NEEDED, "split") if split else NEEDED)
     radiographs = []
     for row in rows:
-        found = {name.strip().lower() for name in row["findings"].split("|")}
-        is_positive = finding.lower() in found
-        if (is_positive or against.lower() in found) and (split is None or row["split"] == split):
-            radiographs.append(
-                LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), is_positive)
-            )
+        truth = is_positive(row["findings"], finding, against)
+        if truth is not None and (split is None or row["split"] == split):
+            radiographs.append(LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), truth))
     absent = sum(not radiograph.path.is_file() for radiograph in radiographs)
     if absent:
         raise TrainingError(
@@ -51,3 +49,11 @@ def read_labelled(
             f"{f' in split {split}' if split else ''}: an AUC needs two classes"
         )
     return radiographs
+
+
+def is_positive(findings: str, finding: str, against: str = AGAINST) -> bool | None:
+    """Tell whether a cell of findings, separated by "|", has the finding; None if it has neither nor `against`."""
+    found = {name.strip().lower() for name in findings.split("|")}
+    if finding.lower() in found:
+        return True
+    return False if against.lower() in found else None

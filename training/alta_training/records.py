@@ -1,7 +1,7 @@
 """The training table: rows of up to four radiographs and a report, checked as a whole before a run."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ COLUMNS = ("image_path", "auxview_image_path", "last_image_path", "last_auxview_
 REPORT = "report"
 MISSING = "-1"
 SHOWN_ROWS = 10
+ImagePaths = tuple[Path | None, Path | None, Path | None, Path | None]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Record:
     """One study and its report; `row` counts the table's data rows from 1, `images` follow the slots."""
 
     row: int
-    images: tuple[Path | None, Path | None, Path | None, Path | None]
+    images: ImagePaths
     report: str
 
 
@@ -111,7 +112,12 @@ def digest_records(records: Sequence[Record]) -> str:
     return digest.hexdigest()
 
 
-def _make_record(number: int, row: dict[str, str], base: Path) -> Record:
+def read_record_paths(row: Mapping[str, str], base: Path) -> ImagePaths:
+    """Return a row's image paths in the order of the slots, None for a missing one; relative ones start at base."""
     cells = [row[name].strip() for name in COLUMNS]
     images = tuple(None if cell in ("", MISSING) else base / cell for cell in cells)
-    return Record(number, images, row[REPORT].strip())  # type: ignore[arg-type]  # four columns, four slots
+    return images  # type: ignore[return-value]  # four columns, four slots
+
+
+def _make_record(number: int, row: Mapping[str, str], base: Path) -> Record:
+    return Record(number, read_record_paths(row, base), row[REPORT].strip())

@@ -1,0 +1,106 @@
+"""A calibration: the ranges of both graphs' products, kept as calibration.json and tied to a checkpoint.
+
+It holds numbers by layer and no pixel, prompt, path or name of a study.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from alta_sdk.atomic import new_file
+from alta_sdk.errors import CalibrationError
+
+from .graph import find_products
+from .options import METHODS
+from .radiographs import Radiographs
+from .ranges import Arrays, measure_ranges
+
+SCHEMA_VERSION = 1
+GRAPHS = ("image", "text")
+GraphRanges = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """ranges: of the input of each product, by graph and layer. radiographs, prompts: how many were seen."""
+
+    checkpoint_sha256: str
+    method: str
+    radiographs: int
+    prompts: int
+    ranges: dict[str, GraphRanges]
+    schema_version: int = SCHEMA_VERSION
+
+    def render(self) -> bytes:
+        """Return the text of calibration.json."""
+        return (json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    def keep(self, path: Path) -> None:
+        """Write calibration.json for the next export; raise CalibrationError if it cannot be written."""
+        try:
+            with new_file(path) as temporary:
+                temporary.write_bytes(self.render())
+        except OSError as error:
+            raise CalibrationError(f"{path.name} cannot be written: {error.strerror}") from error
+
+
+def calibrate(
+    graphs: dict[str, onnx.ModelProto],
+    radiographs: Radiographs,
+    prompts: list[Arrays],
+    method: str,
+    checkpoint_sha256: str,
+) -> Calibration:
+    """Run the FP32 graphs on radiographs, one at a time, and on token batches of prompts; keep the ranges.
+
+    Raises CalibrationError if the ranges say that the radiographs are empty.
+    """
+    images: Iterator[Arrays] = (
+        {"pixels": radiographs.pixels[i : i + 1], "slot": radiographs.slots[i : i + 1]} for i in range(len(radiographs))
+    )
+    ranges = {
+        "image": measure_ranges(graphs["image"], images, method),
+        "text": measure_ranges(graphs["text"], prompts, method),
+    }
+    _check_ranges(ranges)
+    return Calibration(
+        checkpoint_sha256, method, len(radiographs), sum(len(batch["input_ids"]) for batch in prompts), ranges
+    )
+
+
+def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.ModelProto]) -> Calibration:
+    """Read a calibration.json made for this checkpoint.
+
+    Raises CalibrationError if it is not there, damaged, of another checkpoint or of other layers.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        ranges = {
+            name: {layer: (float(low), float(high)) for layer, (low, high) in content["ranges"][name].items()}
+            for name in GRAPHS
+        }
+        calibration = Calibration(**{**content, "ranges": ranges})
+        _check_ranges(ranges)
+    except FileNotFoundError as error:
+        raise CalibrationError(f"{path.name} not found: give the calibration.json of an earlier export") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CalibrationError(f"{path.name} is not a calibration: calibrate again with --calibration") from error
+    if calibration.schema_version != SCHEMA_VERSION or calibration.method not in METHODS:
+        raise CalibrationError(f"{path.name} is of another version of alta-sdk: calibrate again with --calibration")
+    if calibration.checkpoint_sha256 != checkpoint_sha256:
+        raise CalibrationError(f"{path.name} was made for another checkpoint: calibrate again with --calibration")
+    for name in GRAPHS:
+        if calibration.ranges[name].keys() != find_products(graphs[name]).keys():
+            raise CalibrationError(f"{path.name} names other layers than the {name} graph: calibrate again")
+    return calibration
+
+
+def _check_ranges(ranges: dict[str, GraphRanges]) -> None:
+    for graph, layers in ranges.items():
+        for layer, (low, high) in layers.items():
+            if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+                raise CalibrationError(f"{graph} {layer}: range {low:g} to {high:g} is no range; look at the studies")

@@ -1,0 +1,221 @@
+"""From FP32 graphs to the graphs of an engine: calibrate, lower the precision, measure the drift, decide."""
+
+import statistics
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnx
+
+from alta_runtimes import Session, load
+from alta_sdk.engine import TEXT_ROWS
+from alta_sdk.errors import CalibrationError, ExportError
+from alta_sdk.fusion import Head
+from alta_sdk.geometry import CROP_PX
+from alta_sdk.prompts import LabelSet
+from alta_sdk.tokenizer import PromptTokenizer, pad_tokens
+
+from .calibration import Calibration, calibrate, read_calibration
+from .gate import (
+    LIMITS,
+    GateDrift,
+    GateInputs,
+    GraphProbe,
+    PreciseGraph,
+    answer,
+    embed_radiographs,
+    lower_precision,
+    make_labels,
+    measure_gate,
+    project_prompts,
+    summarise,
+)
+from .options import DEFAULT_SAMPLES, ExportOptions
+from .precision import Ranges, check_range
+from .radiographs import Radiographs, StudySource, read_radiographs, split_off, synthetic
+from .ranges import Arrays, measure_ranges
+from .timing import time_in_turn
+from .verify import make_radiographs
+
+GATE_LABELS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+CALIBRATION_PROMPTS = 96
+SYNTHETIC = 16
+PROBED = 12  # radiographs that each layer's sensitivity is measured on
+TIMED_ROUNDS = 7
+ALIKE = 1e-6  # spread of embeddings under which radiographs cannot show a drift
+Graphs = dict[str, onnx.ModelProto]
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredEngine:
+    """What comes out: the graphs of the engine, what the gate measured, and the calibration if there was one.
+
+    milliseconds: median time of one radiograph, by precision, FP32 beside it, measured in turn.
+    """
+
+    image: PreciseGraph
+    text: PreciseGraph
+    drift: GateDrift
+    gate: dict[str, Any]
+    calibration: Calibration | None
+    milliseconds: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The FP32 engine that others are compared with."""
+
+    graphs: Graphs
+    head: Head
+    logit_scale: float
+    checkpoint_sha256: str
+
+
+def lower_engine(
+    options: ExportOptions, reference: Reference, tokenizer: PromptTokenizer, label_sets: dict[str, LabelSet]
+) -> LoweredEngine:
+    """Bring both graphs to the precision that was asked for, and let the gate decide.
+
+    Raises CalibrationError for data that cannot be used, ExportError for an engine beyond the limits.
+    """
+    batch = partial(make_token_batches, tokenizer)
+    shown, held = read_data(options)
+    calibration = find_calibration(options, reference, shown, batch(choose_prompts(label_sets)))
+    prompts, labels = make_labels(list(dict.fromkeys((*GATE_LABELS, options.finding))))
+    inputs = GateInputs(held, batch(prompts), labels, options.finding, reference.logit_scale)
+    opened = {name: load(graph.SerializeToString(), runtime="onnxruntime") for name, graph in reference.graphs.items()}
+    truth = answer(opened["image"], opened["text"], reference.head, inputs)
+    _check_spread(truth.radiographs, options.precision)
+    if options.precision == "fp16":
+        check_fp16(reference.graphs, inputs)
+    ranges = calibration.ranges if calibration else {}
+    few = held.take(np.arange(min(PROBED, len(held))))
+    open_graph = partial(open_engine_graph, options)
+    image = lower_precision(
+        GraphProbe(
+            reference.graphs["image"],
+            ranges.get("image"),
+            open_graph,
+            lambda session: embed_radiographs(session, reference.head, held),
+            lambda session: embed_radiographs(session, reference.head, few),
+        ),
+        options.precision,
+        opened["image"],
+    )
+    ask = partial(_project, prompts=inputs.prompts)
+    text = lower_precision(
+        GraphProbe(reference.graphs["text"], ranges.get("text"), open_graph, ask, ask),
+        options.precision,
+        opened["text"],
+    )
+    engine = {name: open_graph(found.graph) for name, found in (("image", image), ("text", text))}
+    drift = measure_gate(truth, answer(engine["image"], engine["text"], reference.head, inputs), inputs)
+    limits = LIMITS[options.precision]
+    violations = drift.find_violations(limits)
+    if violations and not options.accept_drift:
+        raise ExportError(refusal(options.precision, violations, {"image": image, "text": text}))
+    gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
+    timed = {"fp32": opened["image"], options.precision: engine["image"]}
+    return LoweredEngine(image, text, drift, gate, calibration, time_radiographs(timed))
+
+
+def read_data(options: ExportOptions) -> tuple[Radiographs | None, Radiographs]:
+    """Return the radiographs to calibrate with, if any were given, and those that are held out for the gate."""
+    shown = held = None
+    if options.calibration is not None:
+        source = StudySource(options.calibration, options.calibration_split, options.finding)
+        shown = read_radiographs(source, options.calibration_samples, options.fusion_mode)
+    if options.held_out is not None:
+        source = StudySource(options.held_out, options.held_out_split, options.finding)
+        held = read_radiographs(source, DEFAULT_SAMPLES, options.fusion_mode)
+    elif shown is not None:
+        shown, held = split_off(shown)
+    return shown, held or synthetic(make_radiographs(SYNTHETIC, CROP_PX), [0] * SYNTHETIC)
+
+
+def find_calibration(
+    options: ExportOptions, reference: Reference, shown: Radiographs | None, prompts: list[Arrays]
+) -> Calibration | None:
+    """Return the calibration that INT8 needs: read from the cache, or made."""
+    if options.precision != "int8":
+        return None
+    cache = options.calibration_cache
+    if cache is not None and (cache.exists() or shown is None):
+        return read_calibration(cache, reference.checkpoint_sha256, reference.graphs)
+    if shown is None:
+        raise CalibrationError("INT8 needs --calibration: the ranges of its activations are measured on radiographs")
+    return calibrate(reference.graphs, shown, prompts, options.calibration_method, reference.checkpoint_sha256)
+
+
+def check_fp16(graphs: Graphs, inputs: GateInputs) -> None:
+    """Raise ExportError if a product's input comes near the largest FP16 number on the held-out radiographs."""
+    radiographs = inputs.radiographs
+    runs: dict[str, list[Arrays]] = {
+        "image": [
+            {"pixels": radiographs.pixels[i : i + 1], "slot": radiographs.slots[i : i + 1]}
+            for i in range(len(radiographs))
+        ],
+        "text": inputs.prompts,
+    }
+    for name, graph in graphs.items():
+        found: Ranges = measure_ranges(graph, runs[name], "minmax", outputs=True)
+        check_range(name, found)
+
+
+def open_engine_graph(options: ExportOptions, graph: onnx.ModelProto) -> Session:
+    """Load a graph as the engine will be: by OpenVINO for its engines and for BF16, else by onnxruntime."""
+    compute = "bf16" if options.precision == "bf16" else "f32"
+    runtime = "openvino" if options.engine == "openvino" or compute == "bf16" else "onnxruntime"
+    return load(graph.SerializeToString(), runtime=runtime, compute=compute)
+
+
+def choose_prompts(label_sets: dict[str, LabelSet]) -> list[str]:
+    """Return prompts of the engine's own sets, spread evenly, to calibrate the text graph with."""
+    every = list(
+        dict.fromkeys(p for labels in label_sets.values() for label in labels.values() for p in label.positive)
+    )
+    chosen = np.unique(np.linspace(0, len(every) - 1, min(CALIBRATION_PROMPTS, len(every))).round().astype(int))
+    return [every[i] for i in chosen]
+
+
+def make_token_batches(tokenizer: PromptTokenizer, prompts: list[str]) -> list[Arrays]:
+    """Tokenize prompts, in order, in batches of eight, padded as the engine pads them."""
+    encoded = tokenizer.encode(prompts)
+    batches: list[Arrays] = []
+    for start in range(0, len(encoded), TEXT_ROWS):
+        part = encoded[start : start + TEXT_ROWS]
+        input_ids, mask = pad_tokens(part, len(part), tokenizer.max_tokens)
+        batches.append({"input_ids": input_ids, "attention_mask": mask})
+    return batches
+
+
+def refusal(precision: str, violations: list[str], graphs: dict[str, PreciseGraph]) -> str:
+    """Say on one line what is beyond the limits, which layers drift most, and the ways on."""
+    worst = [
+        f"{graph} {layer} {loss:.1e}"
+        for graph, found in graphs.items()
+        for layer, loss in sorted(found.sensitivity.items(), key=lambda item: -item[1])[:3]
+    ]
+    table = f"; most sensitive layers (1 - cosine alone): {', '.join(worst)}" if worst else ""
+    return (
+        f"{precision} engine drifts beyond the limits: {', '.join(violations)}{table}; calibrate on more radiographs "
+        "of the kind that will be scored, choose another --precision, or write it anyway with --accept-drift"
+    )
+
+
+def time_radiographs(sessions: dict[str, Session]) -> dict[str, float]:
+    """Return the median milliseconds of one radiograph of each session, run in turn."""
+    inputs: Arrays = {"pixels": make_radiographs(1, CROP_PX), "slot": np.zeros(1, dtype=np.int64)}
+    times = time_in_turn({name: partial(session.run, inputs) for name, session in sessions.items()}, TIMED_ROUNDS)
+    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
+
+
+def _project(session: Session, prompts: list[Arrays]) -> Any:
+    return project_prompts(session, prompts)
+
+
+def _check_spread(embeddings: Any, precision: str) -> None:
+    spread = float(np.abs(embeddings - embeddings.mean(axis=0)).max())
+    if precision != "fp32" and spread < ALIKE:
+        raise CalibrationError("the held-out radiographs are all alike: no drift can be measured on them")

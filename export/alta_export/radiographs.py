@@ -1,0 +1,152 @@
+"""Radiographs for calibration and for the drift gate, from a folder or a table, read as the SDK reads studies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alta_sdk import Slot, Study
+from alta_sdk.errors import AltaError, CalibrationError
+from alta_sdk.fusion import choose_slots
+from alta_sdk.intensity import PUBLISHED
+from alta_sdk.study import load_study
+from alta_training.labelled import is_positive
+from alta_training.records import COLUMNS, read_record_paths
+from alta_training.tables import read_rows
+
+HELD_OUT_EVERY = 5
+MIN_RADIOGRAPHS = 16
+BLANK = 1.0  # standard deviation in grey values of 0 to 255
+
+
+@dataclass(frozen=True, eq=False)
+class Radiographs:
+    """Radiographs as the image graph takes them.
+
+    pixels: (n, 1, 224, 224) uint8. slots: (n,) int64. truth: (n,) bool where a table told, for frontals
+    only, else None. source: what they are, for the manifest, without a path.
+    """
+
+    pixels: NDArray[np.uint8]
+    slots: NDArray[np.int64]
+    truth: NDArray[np.bool_] | None
+    source: str
+
+    def __len__(self) -> int:
+        """Return the number of radiographs."""
+        return len(self.slots)
+
+    def take(self, chosen: NDArray[np.int64], source: str | None = None) -> "Radiographs":
+        """Return some of them, by position."""
+        truth = None if self.truth is None else self.truth[chosen]
+        return Radiographs(self.pixels[chosen], self.slots[chosen], truth, source or self.source)
+
+
+@dataclass(frozen=True)
+class StudySource:
+    """Where studies come from. path: a folder or a CSV table. split: rows to take. finding: for the truth."""
+
+    path: Path
+    split: str | None = None
+    finding: str = "Pneumonia"
+
+
+@dataclass(frozen=True)
+class _Item:
+    images: tuple[Path | None, ...]
+    truth: bool | None
+
+
+def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radiographs:
+    """Read up to `limit` studies, evenly spread over the source, in the slots that the fusion mode uses.
+
+    A folder's entries are studies: DICOM files or folders, JPEG or PNG frontals. A table has the columns
+    of training (image_path, …) or of labels (image, findings). Raises CalibrationError for a source
+    that is not there, holds too little, or has studies that cannot be read; none is named.
+    """
+    items = _list_table(source) if source.path.is_file() else _list_folder(source.path)
+    chosen = [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int))]
+    pixels, slots, truth = [], [], []
+    problems: list[str] = []
+    for number, item in enumerate(chosen, start=1):
+        try:
+            study = _read_item(item)
+        except AltaError as error:
+            problems.append(f"study {number}: {error}")
+            continue
+        for slot in choose_slots(study.slots, fusion_mode):
+            pixels.append(study.radiographs[slot].pixels_u8[None])
+            slots.append(int(slot))
+            truth.append(item.truth if slot == Slot.FRONTAL else None)
+    if problems:
+        raise CalibrationError(
+            f"{len(problems)} of {len(chosen)} studies of {source.path.name} cannot be read, first {problems[0]}; "
+            "take them out or mend them"
+        )
+    blank = sum(float(one.std()) < BLANK for one in pixels)
+    if blank:
+        raise CalibrationError(
+            f"{blank} of {len(pixels)} radiographs of {source.path.name} are blank (one grey value): take them out"
+        )
+    if len(pixels) < MIN_RADIOGRAPHS:
+        raise CalibrationError(
+            f"{source.path.name} has {len(pixels)} usable radiographs: at least {MIN_RADIOGRAPHS} are needed"
+        )
+    labelled = all(one is not None for one in truth) and len(set(truth)) == 2
+    return Radiographs(
+        np.stack(pixels),
+        np.array(slots, dtype=np.int64),
+        np.array(truth, dtype=bool) if labelled else None,
+        f"{len(chosen)} studies" + (f" of split {source.split}" if source.split else ""),
+    )
+
+
+def split_off(radiographs: Radiographs) -> tuple[Radiographs, Radiographs]:
+    """Return four fifths to calibrate with and every fifth radiograph, held out."""
+    order = np.arange(len(radiographs))
+    is_held = order % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    held = f"every {HELD_OUT_EVERY}th radiograph of the calibration set, not calibrated on"
+    return radiographs.take(order[~is_held]), radiographs.take(order[is_held], held)
+
+
+def _list_folder(folder: Path) -> list[_Item]:
+    if not folder.is_dir():
+        raise CalibrationError(f"{folder.name} not found: give a folder of studies or a CSV table")
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    if not entries:
+        raise CalibrationError(f"{folder.name} is empty: give a folder of DICOM, JPEG or PNG studies")
+    return [_Item((entry,), None) for entry in entries]
+
+
+def _list_table(source: StudySource) -> list[_Item]:
+    rows = read_rows(source.path, ("split",) if source.split else ())
+    rows = [row for row in rows if source.split is None or row["split"] == source.split]
+    if not rows:
+        raise CalibrationError(f'{source.path.name} has no row of split "{source.split}"')
+    base = source.path.parent
+    if COLUMNS[0] in rows[0]:
+        return [_Item(read_record_paths(row, base), None) for row in rows]
+    if "image" not in rows[0]:
+        raise CalibrationError(f"{source.path.name} has neither a column image nor {COLUMNS[0]}")
+    folder = base / "images" if (base / "images").is_dir() else base
+    return [_Item((folder / row["image"],), is_positive(row.get("findings", ""), source.finding)) for row in rows]
+
+
+def _read_item(item: _Item) -> Study:
+    """Read one study; the table's word counts for the view, as in training."""
+    first, *others = item.images
+    if first is None:
+        raise CalibrationError("no current frontal image")
+    study = load_study(first, intensity_profile=PUBLISHED, any_view=True)
+    radiographs = dict(study.radiographs)
+    for slot, path in zip(list(Slot)[1:], others, strict=False):
+        if path is not None:
+            radiographs[slot] = load_study(path, intensity_profile=PUBLISHED, any_view=True).radiographs[Slot.FRONTAL]
+    return Study(radiographs)
+
+
+def synthetic(pixels: NDArray[np.uint8], slots: Sequence[int]) -> Radiographs:
+    """Return synthetic radiographs, for exports that were given none."""
+    return Radiographs(pixels, np.array(slots, dtype=np.int64), None, "synthetic images: no --held-out was given")

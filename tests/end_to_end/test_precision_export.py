@@ -1,0 +1,203 @@
+"""alta-export in lower precision, from the command line: calibrated, gated, scored by both runtimes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import DATA_DIR
+from PIL import Image
+
+from alta_export import gate
+from alta_export.cli import main as alta_export
+from alta_export.verify import make_radiographs
+from alta_runtimes import openvino_session
+from alta_sdk import Matcher
+from alta_sdk.bundle import open_bundle
+from alta_sdk.cli import main as alta
+from alta_sdk.errors import RuntimeUnavailable
+from alta_training.encoders import BundleEncoder
+from alta_training.labelled import read_labelled
+from alta_training.protocols import evaluate_labelled
+
+METADATA = DATA_DIR / "nih_cxr" / "metadata.csv"
+AUC_LOSS = 0.005  # the gate's own limit
+
+
+@pytest.fixture(scope="module")
+def radiographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("radiographs")
+    for number, image in enumerate(make_radiographs(24, 240)):
+        Image.fromarray(image[0]).save(folder / f"DOE_JANE_{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def black(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("black")
+    for number in range(20):
+        Image.fromarray(np.zeros((240, 240), np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def export(checkpoint_folder, tmp_path_factory):
+    def run(*options, name="engine"):
+        output = tmp_path_factory.mktemp("exported") / f"{name}.alta"
+        source = ["--checkpoint", checkpoint_folder / "model.safetensors"]
+        arguments = [str(part) for part in (*source, "--output", output, *options)]
+        return CliRunner().invoke(alta_export, arguments), output
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def int8(export, radiographs):
+    result, output = export("--precision", "int8", "--calibration", radiographs)
+    assert result.exit_code == 0, result.stderr
+    return result, output
+
+
+def test_int8_engine_says_what_it_is_and_what_it_costs(int8, radiographs):
+    result, output = int8
+    manifest = open_bundle(output).manifest
+    assert manifest.engine["precision"] == "int8"
+    assert manifest.engine["calibration"] == {"method": "minmax", "radiographs": 20, "prompts": 96}
+    for graph in ("image", "text"):
+        told = manifest.engine[f"{graph}_precision"]
+        assert told["achieved"]["int8"] + len(told["kept_in_fp32"]) == sum(told["achieved"].values())
+        assert told["achieved"]["int8"] > 0
+    measured = manifest.verification["gate"]
+    assert measured["beyond_limits"] == [] and not measured["drift_accepted"] and measured["radiographs"] == 4
+    assert 0.97 <= measured["image_worst_cosine"] < 1
+    assert set(manifest.engine["milliseconds_per_radiograph"]) == {"fp32", "int8"}
+    assert "Drift from FP32 on 4 radiographs" in result.stdout
+    everything = result.output + "".join(p.read_text("utf-8", "replace") for p in output.iterdir())
+    assert "DOE" not in everything and str(radiographs) not in everything
+
+
+def test_int8_scores_are_close_to_fp32_in_both_runtimes(int8, bundle, radiographs):
+    studies = sorted(radiographs.iterdir())[:4]
+    labels = ["pneumonia", "edema"]
+    reference = Matcher(bundle).zero_shot(studies, labels)
+    for runtime in ("onnxruntime", "openvino"):
+        matcher = Matcher(int8[1], runtime=runtime)
+        for one, other in zip(reference, matcher.zero_shot(studies, labels), strict=True):
+            for label in labels:
+                assert one.scores[label] == pytest.approx(other.scores[label], abs=0.1)
+            assert other.provenance["runtime"].startswith(runtime)
+            assert other.provenance["runtime_reason"] == "asked for"
+            assert other.provenance["precision"] == "int8"
+
+
+def test_the_fastest_runtime_is_chosen_and_the_reason_told(bundle, monkeypatch):
+    assert Matcher(bundle).engine.provenance["runtime_reason"] == "fastest of those that work here"
+    assert Matcher(bundle).engine.provenance["runtime"].startswith("openvino")
+    gone = replace(openvino_session.is_available(), version=None, devices=(), reason="not installed: get it")
+    monkeypatch.setattr(openvino_session, "is_available", lambda: gone)
+    provenance = Matcher(bundle).engine.provenance
+    assert provenance["runtime"].startswith("onnxruntime")
+    assert provenance["runtime_reason"] == "fastest of those that work here; openvino not installed: get it"
+    with pytest.raises(RuntimeUnavailable, match="openvino does not work here: not installed: get it"):
+        Matcher(bundle, runtime="openvino")
+
+
+def test_an_openvino_engine_opens_with_openvino(export):
+    result, output = export("--engine", "openvino")
+    assert result.exit_code == 0, result.stderr
+    engine = Matcher(output).engine
+    assert engine.provenance["runtime"].startswith("openvino")
+    assert engine.provenance["runtime_reason"] == "the engine was exported for it"
+
+
+def test_bf16_is_refused_where_the_cpu_has_none_and_works_where_it_does(export):
+    import openvino
+
+    result, output = export("--precision", "bf16")
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert result.exit_code == 0, result.stderr
+        assert open_bundle(output).manifest.engine["image_precision"]["achieved"].keys() == {"bf16"}
+    else:
+        assert result.exit_code == 1 and not output.exists()
+        assert result.stderr.splitlines()[-1].startswith("RuntimeUnavailable: openvino: this CPU has no BF16")
+
+
+def test_fp16_engine_is_smaller_and_within_its_limits(export, bundle):
+    result, output = export("--precision", "fp16")
+    assert result.exit_code == 0, result.stderr
+    manifest = open_bundle(output).manifest
+    assert manifest.engine["image_precision"]["achieved"].keys() == {"fp16"}
+    assert manifest.verification["gate"]["image_worst_cosine"] >= 0.999
+    assert manifest.verification["gate"]["held_out"].startswith("synthetic")
+    assert (output / "image.onnx").stat().st_size < (bundle / "image.onnx").stat().st_size
+
+
+def test_calibration_is_reused(export, radiographs, tmp_path, int8):
+    cache = tmp_path / "calibration.json"
+    first, one = export("--precision", "int8", "--calibration", radiographs, "--calibration-cache", cache)
+    assert first.exit_code == 0 and cache.is_file(), first.stderr
+    second, other = export("--precision", "int8", "--calibration-cache", cache)
+    assert second.exit_code == 0, second.stderr
+    assert (one / "image.onnx").read_bytes() == (other / "image.onnx").read_bytes()
+    assert cache.read_bytes() == (other / "calibration.json").read_bytes()
+    content = json.loads(cache.read_text("utf-8"))
+    cache.write_text(json.dumps({**content, "checkpoint_sha256": "0" * 64}), encoding="utf-8")
+    third, _ = export("--precision", "int8", "--calibration-cache", cache)
+    assert third.exit_code == 1 and "another checkpoint" in third.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "CalibrationError: INT8 needs --calibration FOLDER|CSV"),
+        (("--calibration", "nowhere"), "CalibrationError: nowhere not found"),
+        (("--calibration-cache", "nowhere.json"), "CalibrationError: nowhere.json not found"),
+    ],
+)
+def test_int8_without_data_is_refused(export, options, message):
+    result, output = export("--precision", "int8", *options)
+    assert result.exit_code == 1 and message in result.stderr and not output.exists()
+    assert len([line for line in result.stderr.splitlines() if "Error" in line]) == 1
+
+
+@pytest.mark.parametrize("as_held_out", [False, True])
+def test_black_radiographs_are_refused(export, black, radiographs, as_held_out):
+    shown, held = (radiographs, black) if as_held_out else (black, radiographs)
+    result, output = export("--precision", "int8", "--calibration", shown, "--held-out", held)
+    assert result.exit_code == 1 and not output.exists()
+    assert "20 of 20 radiographs of black0 are blank" in result.stderr
+
+
+def test_drift_beyond_the_limits_is_refused_unless_accepted(export, radiographs, monkeypatch):
+    monkeypatch.setitem(gate.LIMITS, "int8", gate.GateLimits(1.1, 1.1))  # no engine reaches it
+    options = ("--precision", "int8", "--calibration", radiographs)
+    refused, output = export(*options)
+    assert refused.exit_code == 1 and not output.exists()
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith("ExportError: int8 engine drifts beyond the limits: image mean") and "--accept-drift" in last
+    assert "most sensitive layers" in last
+    accepted, output = export(*options, "--accept-drift")
+    assert accepted.exit_code == 0, accepted.stderr
+    manifest = open_bundle(output).manifest
+    assert manifest.verification["gate"]["drift_accepted"] and manifest.verification["gate"]["beyond_limits"]
+    assert "blocks.0.fc1" in manifest.engine["image_precision"]["sensitivity"]
+    assert "DRIFT ACCEPTED" in manifest.notices[-2]
+    shown = CliRunner().invoke(alta, ["inspect", str(output)])
+    assert "DRIFT ACCEPTED" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_demo_model_keeps_its_auc(data_dir, tmp_path, precision):
+    output = tmp_path / "demo.alta"
+    calibration = ["--calibration", METADATA, "--calibration-split", "train", "--calibration-samples", "100"]
+    given = [*(calibration if precision == "int8" else []), "--held-out", METADATA, "--held-out-split", "val"]
+    arguments = [str(part) for part in ("--precision", precision, "--output", output, *given)]
+    result = CliRunner().invoke(alta_export, arguments)
+    assert result.exit_code == 0, result.stderr
+    told = open_bundle(output).manifest.verification["gate"]
+    radiographs = read_labelled(METADATA, split="val", finding="Pneumonia")
+    for runtime in ("onnxruntime", "openvino"):
+        encoder = BundleEncoder(Matcher(output, fusion_mode="frontal", runtime=runtime))
+        figures = evaluate_labelled(encoder, radiographs, "Pneumonia")
+        assert told["auc_reference"] - figures["auc"] <= AUC_LOSS
