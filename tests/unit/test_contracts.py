@@ -61,6 +61,9 @@ for arguments in (["score", {str(radiograph_path)!r}, "--engine", {str(bundle)!r
                   ["inspect", {str(bundle)!r}], ["doctor"], ["doctor", {str(bundle)!r}]):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
+from alta_sdk import Matcher
+assert Matcher({str(bundle)!r}).engine.provenance["runtime"].startswith("openvino")
+Matcher({str(bundle)!r}, runtime="onnxruntime").zero_shot({str(radiograph_path)!r}, "rsna")
 print("done")
 """
     result = run_python(code, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path))
