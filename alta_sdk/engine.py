@@ -26,8 +26,7 @@ from .tokenizer import PromptTokenizer, pad_tokens, padded_length
 
 TEXT_ROWS = 8
 MAX_CACHED_PROMPTS = 20_000
-COMPUTE = {"bf16": "bf16"}  # what a back end's floating-point products need, where it is not FP32
-RUNTIME_OF = {"openvino": "openvino"}  # engines made for one back end; the others run on any
+PORTABLE = "onnx"  # the runtime of an engine that any back end may run
 
 
 class Engine:
@@ -64,7 +63,7 @@ class Engine:
 
         bundle = open_bundle(path)
         check_profile(bundle.manifest.preprocessing["intensity_profile"])
-        compute = COMPUTE.get(bundle.manifest.engine["precision"], "f32")
+        compute = compute_type(bundle.manifest.engine["precision"])
         chosen, reason = _choose(bundle.manifest, runtime, compute)
         image, text = (
             load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
@@ -135,6 +134,11 @@ class Engine:
         return np.stack([known[prompt] for prompt in prompts]) if prompts else np.zeros((0, width), np.float32)
 
 
+def compute_type(precision: str) -> str:
+    """Return what a back end has to compute an engine's floating-point products in: "f32" or "bf16"."""
+    return "bf16" if precision == "bf16" else "f32"
+
+
 def _chunks_of_one_length(encoded: list[list[int]]) -> Iterator[tuple[int, ...]]:
     """Yield indices in chunks of at most 8 whose padded lengths are equal."""
     order = sorted(range(len(encoded)), key=lambda i: padded_length(encoded[i]))
@@ -147,8 +151,8 @@ def _choose(manifest: Manifest, runtime: str | None, compute: str) -> tuple[str,
     """Return the back end for an engine and why: the caller's word, the engine's, or the fastest here."""
     if runtime is not None:
         return runtime, "asked for"
-    if manifest.engine["runtime"] in RUNTIME_OF:
-        return RUNTIME_OF[manifest.engine["runtime"]], "the engine was exported for it"
+    if manifest.engine["runtime"] != PORTABLE:
+        return manifest.engine["runtime"], "the engine was exported for it"
     return choose_runtime(compute)
 
 

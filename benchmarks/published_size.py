@@ -29,6 +29,7 @@ from alta_export.timing import time_in_turn
 from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import RuntimeUnavailable, Session, available, load
+from alta_sdk.engine import compute_type
 from alta_sdk.environment import processor_name
 from alta_sdk.terminal import print_facts, print_table
 from alta_training.model.alta import to_model_input
@@ -83,7 +84,7 @@ def load_all(graph: onnx.ModelProto, ranges: Ranges, threads: int) -> dict[tuple
     for precision in ("fp32", "fp16", "bf16", "int8"):
         data = apply_precision(graph, PrecisionPlan(precision), ranges).SerializeToString()
         for runtime in (info.name for info in available() if info.is_available):
-            compute = "bf16" if precision == "bf16" else "f32"
+            compute = compute_type(precision)
             try:
                 sessions[precision, runtime] = load(data, threads=threads, runtime=runtime, compute=compute)
             except RuntimeUnavailable:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 from transformers import BertConfig
@@ -90,6 +91,12 @@ def export_options(checkpoint_folder, tmp_path_factory):
 def bundle(export_options):
     """An exported engine; tests that change it copy it first."""
     return export_quietly(export_options()).path
+
+
+def write_radiographs(folder, images):
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"DOE_JANE_{number:02}.png")
+    return folder
 
 
 @pytest.fixture(scope="session")

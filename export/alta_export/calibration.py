@@ -4,7 +4,6 @@ It holds numbers by layer and no pixel, prompt, path or name of a study.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,13 +56,10 @@ def calibrate(
 ) -> Calibration:
     """Run the FP32 graphs on radiographs, one at a time, and on token batches of prompts; keep the ranges.
 
-    Raises CalibrationError if the ranges say that the radiographs are empty.
+    Raises CalibrationError if a range is not one of finite numbers.
     """
-    images: Iterator[Arrays] = (
-        {"pixels": radiographs.pixels[i : i + 1], "slot": radiographs.slots[i : i + 1]} for i in range(len(radiographs))
-    )
     ranges = {
-        "image": measure_ranges(graphs["image"], images, method),
+        "image": measure_ranges(graphs["image"], radiographs.inputs(), method),
         "text": measure_ranges(graphs["text"], prompts, method),
     }
     _check_ranges(ranges)

@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 
 NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors", "sklearn")
 
+SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
+PATH = click.Path(path_type=Path)
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="alta-export")
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="ALTA.pth, or our .safetensors. [default: the repository's demo model]",
 )
 @click.option(
     "--text-model",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The BERT folder the text tower was trained from. [default: text-model beside the checkpoint]",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The engine to write: NAME.alta. [default: of the checkpoint's name, here]",
 )
 @click.option("--engine", type=click.Choice(ENGINES), default="onnx", show_default=True, help="Kind of engine.")
@@ -55,7 +58,7 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors", "
 @click.option("--name", help="The engine's name in tables. [default: the output's]")
 @click.option(
     "--calibration",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER|CSV",
     help="Studies (DICOM, JPEG, PNG) that INT8 is calibrated on: a folder, or a table with image or image_path.",
 )
@@ -76,12 +79,12 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors", "
 )
 @click.option(
     "--calibration-cache",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="calibration.json to read instead of calibrating, or to write if it is not there.",
 )
 @click.option(
     "--held-out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER|CSV",
     help="Studies that the drift is measured on. [default: every fifth of --calibration, else synthetic images]",
 )
@@ -164,7 +167,7 @@ def show_report(report: "ExportReport") -> None:
             ("fusion mode", manifest.fusion_mode),
             ("image heads", manifest.sizes["image_heads"]),
             ("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine"),
-            *(("slower than FP32", "on this machine: it saves memory alone here") for _ in find_slowness(report)),
+            *((SLOWER,) if is_slower(report) else ()),
             ("bundle", report.path),
         ],
     )
@@ -195,7 +198,7 @@ def show_gate(report: "ExportReport") -> None:
             say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.plan.kept))}")
 
 
-def find_slowness(report: "ExportReport") -> list[float]:
-    """Return the engine's time if it is not faster than FP32 here, else nothing."""
+def is_slower(report: "ExportReport") -> bool:
+    """Tell whether an engine of lower precision is not faster than FP32 on this machine."""
     times, precision = report.lowered.milliseconds, report.manifest.engine["precision"]
-    return [times[precision]] if precision != "fp32" and times[precision] >= times["fp32"] else []
+    return bool(precision != "fp32" and times[precision] >= times["fp32"])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from alta_runtimes import Session
 from alta_sdk.fusion import Head, Vector, to_unit_length
@@ -98,10 +99,7 @@ def answer(image: Session, text: Session, head: Head, inputs: GateInputs) -> Ans
 
 def embed_radiographs(session: Session, head: Head, radiographs: Radiographs) -> Vector:
     """Embed radiographs one by one, as the SDK runs them: (n, embedding), unit length."""
-    cls = [
-        session.run({"pixels": radiographs.pixels[i : i + 1], "slot": radiographs.slots[i : i + 1]})["cls"][0]
-        for i in range(len(radiographs))
-    ]
+    cls = [session.run(one)["cls"][0] for one in radiographs.inputs()]
     return to_unit_length(head.project(np.stack(cls)))
 
 
@@ -119,8 +117,6 @@ def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> Gat
     truth = inputs.radiographs.truth
     if truth is not None:
         column = list(inputs.labels).index(inputs.finding)
-        from sklearn.metrics import roc_auc_score
-
         aucs = [float(roc_auc_score(truth, scores[:, column])) for scores in (before, after)]
     return GateDrift(
         radiographs=len(image),
@@ -138,12 +134,13 @@ def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> Gat
 
 @dataclass(frozen=True, eq=False)
 class PreciseGraph:
-    """A graph in its precision: the plan that the gate let through, and how sensitive its layers are.
+    """A graph in its precision, loaded as the engine will be: its plan, and how sensitive its layers are.
 
     sensitivity: 1 - mean cosine with that layer alone in low precision; empty if it was not needed.
     """
 
     graph: onnx.ModelProto
+    session: Session
     plan: PrecisionPlan
     sensitivity: dict[str, float]
 
@@ -171,10 +168,10 @@ class GraphProbe:
     embed: Callable[[Session], Vector]
     probe: Callable[[Session], Vector]
 
-    def measure(self, plan: PrecisionPlan, reference: Vector, few: bool = False) -> NDArray[np.float64]:
-        """Return the cosines of a plan's embeddings with the reference's."""
-        session = self.open_graph(apply_precision(self.graph, plan, self.ranges))
-        return _cosines(reference, (self.probe if few else self.embed)(session))
+    def lower(self, plan: PrecisionPlan, sensitivity: dict[str, float]) -> PreciseGraph:
+        """Bring the graph to a plan and load it."""
+        graph = apply_precision(self.graph, plan, self.ranges)
+        return PreciseGraph(graph, self.open_graph(graph), plan, sensitivity)
 
 
 def lower_precision(asked: GraphProbe, precision: str, reference: Session) -> PreciseGraph:
@@ -183,26 +180,28 @@ def lower_precision(asked: GraphProbe, precision: str, reference: Session) -> Pr
     reference: the FP32 graph, loaded. Returns the last that was tried; the caller looks at what it drifts.
     """
     limits, target = LIMITS[precision], asked.embed(reference)
-    plan, sensitivity = PrecisionPlan(precision), {}
-    if not _is_close(asked.measure(plan, target), limits):
-        sensitivity = measure_sensitivity(asked, precision, reference)
-        order = sorted(sensitivity, key=lambda name: -sensitivity[name])
-        raised = 1
-        while raised <= max(1, int(MOST_RAISED * len(order))):
-            plan = PrecisionPlan(precision, frozenset(order[:raised]))
-            if _is_close(asked.measure(plan, target), limits):
-                break
-            raised *= 2
-    return PreciseGraph(apply_precision(asked.graph, plan, asked.ranges), plan, sensitivity)
+    found = asked.lower(PrecisionPlan(precision), {})
+    if _is_close(_cosines(target, asked.embed(found.session)), limits):
+        return found
+    sensitivity = measure_sensitivity(asked, precision, reference)
+    order = sorted(sensitivity, key=lambda name: -sensitivity[name])
+    raised = 1
+    while raised <= max(1, int(MOST_RAISED * len(order))):
+        found = asked.lower(PrecisionPlan(precision, frozenset(order[:raised])), sensitivity)
+        if _is_close(_cosines(target, asked.embed(found.session)), limits):
+            break
+        raised *= 2
+    return found
 
 
 def measure_sensitivity(asked: GraphProbe, precision: str, reference: Session) -> dict[str, float]:
     """Return 1 - mean cosine with each layer alone in low precision."""
-    names, target = frozenset(find_products(asked.graph)), asked.probe(reference)
-    return {
-        name: 1.0 - float(asked.measure(PrecisionPlan(precision, names - {name}), target, few=True).mean())
-        for name in find_products(asked.graph)
-    }
+    names, target = list(find_products(asked.graph)), asked.probe(reference)
+    found = {}
+    for name in names:
+        alone = asked.lower(PrecisionPlan(precision, frozenset(names) - {name}), {})
+        found[name] = 1.0 - float(_cosines(target, asked.probe(alone.session)).mean())
+    return found
 
 
 def summarise(drift: GateDrift, limits: GateLimits, *, accepted: bool, source: str) -> dict[str, Any]:
@@ -221,7 +220,7 @@ def make_labels(names: list[str]) -> tuple[list[str], dict[str, tuple[int, int]]
     prompts: list[str] = []
     rows = {}
     for name in names:
-        pair = make_pair(name.lower())
+        pair = make_pair(name.replace("_", " ").lower())
         rows[name] = (len(prompts), len(prompts) + 1)
         prompts += [*pair.positive, *pair.negative]
     return prompts, rows

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from alta_runtimes import Session, load
-from alta_sdk.engine import TEXT_ROWS
+from alta_sdk.engine import TEXT_ROWS, compute_type
 from alta_sdk.errors import CalibrationError, ExportError
 from alta_sdk.fusion import Head
 from alta_sdk.geometry import CROP_PX
@@ -32,8 +32,8 @@ from .gate import (
     summarise,
 )
 from .options import DEFAULT_SAMPLES, ExportOptions
-from .precision import Ranges, check_range
-from .radiographs import Radiographs, StudySource, read_radiographs, split_off, synthetic
+from .precision import check_range
+from .radiographs import Radiographs, StudySource, read_radiographs, split_off, spread_evenly, synthetic
 from .ranges import Arrays, measure_ranges
 from .timing import time_in_turn
 from .verify import make_radiographs
@@ -97,26 +97,25 @@ def lower_engine(
             reference.graphs["image"],
             ranges.get("image"),
             open_graph,
-            lambda session: embed_radiographs(session, reference.head, held),
-            lambda session: embed_radiographs(session, reference.head, few),
+            partial(embed_radiographs, head=reference.head, radiographs=held),
+            partial(embed_radiographs, head=reference.head, radiographs=few),
         ),
         options.precision,
         opened["image"],
     )
-    ask = partial(_project, prompts=inputs.prompts)
+    ask = partial(project_prompts, prompts=inputs.prompts)
     text = lower_precision(
         GraphProbe(reference.graphs["text"], ranges.get("text"), open_graph, ask, ask),
         options.precision,
         opened["text"],
     )
-    engine = {name: open_graph(found.graph) for name, found in (("image", image), ("text", text))}
-    drift = measure_gate(truth, answer(engine["image"], engine["text"], reference.head, inputs), inputs)
+    drift = measure_gate(truth, answer(image.session, text.session, reference.head, inputs), inputs)
     limits = LIMITS[options.precision]
     violations = drift.find_violations(limits)
     if violations and not options.accept_drift:
         raise ExportError(refusal(options.precision, violations, {"image": image, "text": text}))
     gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
-    timed = {"fp32": opened["image"], options.precision: engine["image"]}
+    timed = {"fp32": opened["image"], options.precision: image.session}
     return LoweredEngine(image, text, drift, gate, calibration, time_radiographs(timed))
 
 
@@ -149,34 +148,23 @@ def find_calibration(
 
 
 def check_fp16(graphs: Graphs, inputs: GateInputs) -> None:
-    """Raise ExportError if a product's input comes near the largest FP16 number on the held-out radiographs."""
-    radiographs = inputs.radiographs
-    runs: dict[str, list[Arrays]] = {
-        "image": [
-            {"pixels": radiographs.pixels[i : i + 1], "slot": radiographs.slots[i : i + 1]}
-            for i in range(len(radiographs))
-        ],
-        "text": inputs.prompts,
-    }
-    for name, graph in graphs.items():
-        found: Ranges = measure_ranges(graph, runs[name], "minmax", outputs=True)
-        check_range(name, found)
+    """Raise ExportError if a product's output comes near the largest FP16 number on what is held out."""
+    check_range("image", measure_ranges(graphs["image"], inputs.radiographs.inputs(), "minmax", outputs=True))
+    check_range("text", measure_ranges(graphs["text"], inputs.prompts, "minmax", outputs=True))
 
 
 def open_engine_graph(options: ExportOptions, graph: onnx.ModelProto) -> Session:
     """Load a graph as the engine will be: by OpenVINO for its engines and for BF16, else by onnxruntime."""
-    compute = "bf16" if options.precision == "bf16" else "f32"
+    compute = compute_type(options.precision)
     runtime = "openvino" if options.engine == "openvino" or compute == "bf16" else "onnxruntime"
     return load(graph.SerializeToString(), runtime=runtime, compute=compute)
 
 
 def choose_prompts(label_sets: dict[str, LabelSet]) -> list[str]:
     """Return prompts of the engine's own sets, spread evenly, to calibrate the text graph with."""
-    every = list(
-        dict.fromkeys(p for labels in label_sets.values() for label in labels.values() for p in label.positive)
-    )
-    chosen = np.unique(np.linspace(0, len(every) - 1, min(CALIBRATION_PROMPTS, len(every))).round().astype(int))
-    return [every[i] for i in chosen]
+    labels = (label for label_set in label_sets.values() for label in label_set.values())
+    every = dict.fromkeys(prompt for label in labels for prompt in label.positive)
+    return spread_evenly(list(every), CALIBRATION_PROMPTS)
 
 
 def make_token_batches(tokenizer: PromptTokenizer, prompts: list[str]) -> list[Arrays]:
@@ -209,10 +197,6 @@ def time_radiographs(sessions: dict[str, Session]) -> dict[str, float]:
     inputs: Arrays = {"pixels": make_radiographs(1, CROP_PX), "slot": np.zeros(1, dtype=np.int64)}
     times = time_in_turn({name: partial(session.run, inputs) for name, session in sessions.items()}, TIMED_ROUNDS)
     return {name: 1e3 * statistics.median(values) for name, values in times.items()}
-
-
-def _project(session: Session, prompts: list[Arrays]) -> Any:
-    return project_prompts(session, prompts)
 
 
 def _check_spread(embeddings: Any, precision: str) -> None:

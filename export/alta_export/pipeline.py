@@ -25,7 +25,7 @@ from alta_training.model import AltaModel
 from .bundle import make_head, pack_arrays, write_bundle
 from .describe import describe_engine, measure_merging
 from .graph import export_graph, image_inputs, text_inputs
-from .lower import LoweredEngine, Reference, lower_engine, open_engine_graph
+from .lower import LoweredEngine, Reference, lower_engine
 from .options import ExportOptions, check_options
 from .towers import MergedImageTower, MergedTextTower
 from .verify import (
@@ -39,7 +39,6 @@ from .verify import (
 )
 
 TIMED_RUNS = 5
-CALIBRATION = "calibration.json"
 SELF_TEST_SLACK = 1e-3
 Stage = Callable[[str], AbstractContextManager[object]]
 
@@ -95,7 +94,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             names.SELF_TEST: pack_arrays(verification.self_test),
         }
         if lowered.calibration is not None:
-            contents[CALIBRATION] = lowered.calibration.render()
+            contents[names.CALIBRATION] = lowered.calibration.render()
         describe = describe_engine(options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits)
         manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite)
     with stage("Time one radiograph"):
@@ -115,8 +114,8 @@ def measure_limits(
     """
     if options.precision == "fp32":
         return LIMITS
-    engine = [open_engine_graph(options, found.graph) for found in (lowered.image, lowered.text)]
-    drifts = compare_with_reference(engine[0], engine[1], head, verification.self_test, ("image", "text"))
+    image, text = lowered.image.session, lowered.text.session
+    drifts = compare_with_reference(image, text, head, verification.self_test, ("image", "text"))
     return {
         "min_cosine": 1.0 - 2.0 * (1.0 - min(drift.worst_cosine for drift in drifts)) - SELF_TEST_SLACK,
         "max_abs": 2.0 * max(drift.max_abs for drift in drifts) + SELF_TEST_SLACK,

@@ -1,8 +1,9 @@
 """Radiographs for calibration and for the drift gate, from a folder or a table, read as the SDK reads studies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from alta_training.labelled import is_positive
 from alta_training.records import COLUMNS, read_record_paths
 from alta_training.tables import read_rows
 
+T = TypeVar("T")
 HELD_OUT_EVERY = 5
 MIN_RADIOGRAPHS = 16
 BLANK = 1.0  # standard deviation in grey values of 0 to 255
@@ -37,6 +39,11 @@ class Radiographs:
     def __len__(self) -> int:
         """Return the number of radiographs."""
         return len(self.slots)
+
+    def inputs(self) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield the image graph's inputs one radiograph at a time, as the SDK runs them."""
+        for i in range(len(self)):
+            yield {"pixels": self.pixels[i : i + 1], "slot": self.slots[i : i + 1]}
 
     def take(self, chosen: NDArray[np.int64], source: str | None = None) -> "Radiographs":
         """Return some of them, by position."""
@@ -67,7 +74,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
     that is not there, holds too little, or has studies that cannot be read; none is named.
     """
     items = _list_table(source) if source.path.is_file() else _list_folder(source.path)
-    chosen = [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int))]
+    chosen = spread_evenly(items, limit)
     pixels, slots, truth = [], [], []
     problems: list[str] = []
     for number, item in enumerate(chosen, start=1):
@@ -101,6 +108,12 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
         np.array(truth, dtype=bool) if labelled else None,
         f"{len(chosen)} studies" + (f" of split {source.split}" if source.split else ""),
     )
+
+
+def spread_evenly(items: Sequence[T], limit: int) -> list[T]:
+    """Return up to `limit` of the items, from the first to the last at equal distances."""
+    places = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
+    return [items[i] for i in np.unique(places)]
 
 
 def split_off(radiographs: Radiographs) -> tuple[Radiographs, Radiographs]:

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import DATA_DIR
-from PIL import Image
+from conftest import DATA_DIR, write_radiographs
 
 from alta_export import gate
 from alta_export.cli import main as alta_export
@@ -27,18 +26,12 @@ AUC_LOSS = 0.005  # the gate's own limit
 
 @pytest.fixture(scope="module")
 def radiographs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("radiographs")
-    for number, image in enumerate(make_radiographs(24, 240)):
-        Image.fromarray(image[0]).save(folder / f"DOE_JANE_{number:02}.png")
-    return folder
+    return write_radiographs(tmp_path_factory.mktemp("radiographs"), make_radiographs(24, 240)[:, 0])
 
 
 @pytest.fixture(scope="module")
 def black(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("black")
-    for number in range(20):
-        Image.fromarray(np.zeros((240, 240), np.uint8)).save(folder / f"{number:02}.png")
-    return folder
+    return write_radiographs(tmp_path_factory.mktemp("black"), np.zeros((20, 240, 240), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +160,13 @@ def test_black_radiographs_are_refused(export, black, radiographs, as_held_out):
     result, output = export("--precision", "int8", "--calibration", shown, "--held-out", held)
     assert result.exit_code == 1 and not output.exists()
     assert "20 of 20 radiographs of black0 are blank" in result.stderr
+
+
+def test_copies_of_one_radiograph_cannot_show_a_drift(export, tmp_path):
+    same = write_radiographs(tmp_path, np.repeat(make_radiographs(1, 240)[0], 20, axis=0))
+    result, output = export("--precision", "int8", "--calibration", same)
+    assert result.exit_code == 1 and not output.exists()
+    assert "CalibrationError: the held-out radiographs are all alike" in result.stderr
 
 
 def test_drift_beyond_the_limits_is_refused_unless_accepted(export, radiographs, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_radiographs
 from PIL import Image
 
 from alta_export.calibration import Calibration, calibrate, read_calibration
@@ -34,10 +35,7 @@ def calibration(graphs, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("radiographs")
-    for number, image in enumerate(make_radiographs(20, 240)):
-        Image.fromarray(image[0]).save(folder / f"DOE_JANE_{number:02}.png")
-    return folder
+    return write_radiographs(tmp_path_factory.mktemp("radiographs"), make_radiographs(20, 240)[:, 0])
 
 
 def write_table(folder, rows, header):
