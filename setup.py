@@ -22,6 +22,7 @@ EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5", "scikit-learn>=1.6"]
 TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.18"]
 DEV = [
     "openvino>=2025.0",
+    "matplotlib>=3.8",
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.15",
@@ -74,6 +75,7 @@ setup(
         "train": TRAIN,
         "gdcm": ["python-gdcm>=3.0.24"],
         "openvino": ["openvino>=2025.0"],
+        "plot": ["matplotlib>=3.8"],
         "trt": ["tensorrt-lean-cu13>=10.13"],
         "dev": DEV,
     },

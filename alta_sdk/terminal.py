@@ -18,7 +18,7 @@ from rich.text import Text
 from .errors import AltaError
 
 P = ParamSpec("P")
-MIN_WIDTH = 100
+MIN_WIDTH = 120
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

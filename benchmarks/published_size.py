@@ -25,13 +25,13 @@ from alta_export.describe import measure_merging
 from alta_export.graph import IR_VERSION, OPSET, export_graph, image_inputs
 from alta_export.precision import PrecisionPlan, Ranges, apply_precision
 from alta_export.ranges import Arrays, measure_ranges
-from alta_export.timing import time_in_turn
 from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import RuntimeUnavailable, Session, available, load
 from alta_sdk.engine import compute_type
 from alta_sdk.environment import processor_name
 from alta_sdk.terminal import print_facts, print_table
+from alta_sdk.timing import time_in_turn
 from alta_training.model.alta import to_model_input
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
 from alta_training.synthetic import make_random_model

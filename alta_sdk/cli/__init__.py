@@ -4,6 +4,7 @@ import click
 
 from .. import __version__
 from ..terminal import show_debug_log
+from .bench import bench
 from .doctor import doctor
 from .inspect import inspect
 from .score import score
@@ -21,7 +22,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, inspect, doctor):
+for command in (score, inspect, doctor, bench):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -14,6 +14,7 @@ from alta_sdk.errors import CalibrationError, ExportError
 from alta_sdk.fusion import Head
 from alta_sdk.geometry import CROP_PX
 from alta_sdk.prompts import LabelSet
+from alta_sdk.timing import time_in_turn
 from alta_sdk.tokenizer import PromptTokenizer, pad_tokens
 
 from .calibration import Calibration, calibrate, read_calibration
@@ -35,7 +36,6 @@ from .options import DEFAULT_SAMPLES, ExportOptions
 from .precision import check_range
 from .radiographs import Radiographs, StudySource, read_radiographs, split_off, spread_evenly, synthetic
 from .ranges import Arrays, measure_ranges
-from .timing import time_in_turn
 from .verify import make_radiographs
 
 GATE_LABELS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
