@@ -1,4 +1,5 @@
-"""A calibration: the ranges of both graphs' products, kept as calibration.json and tied to a checkpoint.
+"""A calibration: the ranges of both graphs' products and their smoothing, kept as calibration.json and tied to a
+checkpoint.
 
 It holds numbers by layer and no pixel, prompt, path or name of a study.
 """
@@ -17,26 +18,36 @@ from .graph import find_products
 from .options import METHODS
 from .radiographs import Radiographs
 from .ranges import Arrays, measure_ranges
+from .smooth import SmoothingFactors, choose_smoothing, find_foldable_norms, fold_smoothing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: with smoothing
 GRAPHS = ("image", "text")
 GraphRanges = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """ranges: of the input of each product, by graph and layer. radiographs, prompts: how many were seen."""
+    """What INT8 needs of radiographs and prompts.
+
+    ranges: of the input of each product, by graph and layer, smoothed as below. radiographs, prompts: how many
+    were seen. smoothing: factors per channel by graph and layer; none where they do not help.
+    """
 
     checkpoint_sha256: str
     method: str
     radiographs: int
     prompts: int
     ranges: dict[str, GraphRanges]
+    smoothing: dict[str, SmoothingFactors]
     schema_version: int = SCHEMA_VERSION
 
     def render(self) -> bytes:
         """Return the text of calibration.json."""
         return (json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    def smooth(self, graphs: dict[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
+        """Return the FP32 graphs that the ranges belong to."""
+        return {name: fold_smoothing(graphs[name], self.smoothing[name]) for name in GRAPHS}
 
     def keep(self, path: Path) -> None:
         """Write calibration.json for the next export; raise CalibrationError if it cannot be written."""
@@ -58,14 +69,15 @@ def calibrate(
 
     Raises CalibrationError if a range is not one of finite numbers.
     """
-    ranges = {
-        "image": measure_ranges(graphs["image"], radiographs.inputs(), method),
-        "text": measure_ranges(graphs["text"], prompts, method),
-    }
-    _check_ranges(ranges)
-    return Calibration(
-        checkpoint_sha256, method, len(radiographs), sum(len(batch["input_ids"]) for batch in prompts), ranges
-    )
+    ranges: dict[str, GraphRanges] = {}
+    smoothing: dict[str, SmoothingFactors] = {}
+    for name, inputs in (("image", list(radiographs.inputs())), ("text", prompts)):
+        plain = measure_ranges(graphs[name], inputs, method)
+        _check_ranges({name: plain})
+        smoothing[name], chosen = choose_smoothing(graphs[name], plain, inputs, method)
+        ranges[name] = dict(chosen)
+    seen = sum(len(batch["input_ids"]) for batch in prompts)
+    return Calibration(checkpoint_sha256, method, len(radiographs), seen, ranges, smoothing)
 
 
 def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.ModelProto]) -> Calibration:
@@ -79,7 +91,13 @@ def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.
             name: {layer: (float(low), float(high)) for layer, (low, high) in content["ranges"][name].items()}
             for name in GRAPHS
         }
-        calibration = Calibration(**{**content, "ranges": ranges})
+        smoothing = {
+            name: {
+                layer: [float(factor) for factor in factors] for layer, factors in content["smoothing"][name].items()
+            }
+            for name in GRAPHS
+        }
+        calibration = Calibration(**{**content, "ranges": ranges, "smoothing": smoothing})
         _check_ranges(ranges)
     except FileNotFoundError as error:
         raise CalibrationError(f"{path.name} not found: give the calibration.json of an earlier export") from error
@@ -92,6 +110,7 @@ def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.
     for name in GRAPHS:
         if calibration.ranges[name].keys() != find_products(graphs[name]).keys():
             raise CalibrationError(f"{path.name} names other layers than the {name} graph: calibrate again")
+        _check_smoothing(path.name, graphs[name], calibration.smoothing[name])
     return calibration
 
 
@@ -100,3 +119,12 @@ def _check_ranges(ranges: dict[str, GraphRanges]) -> None:
         for layer, (low, high) in layers.items():
             if not (np.isfinite(low) and np.isfinite(high) and low <= high):
                 raise CalibrationError(f"{graph} {layer}: range {low:g} to {high:g} is no range; look at the studies")
+
+
+def _check_smoothing(source: str, graph: onnx.ModelProto, smoothing: SmoothingFactors) -> None:
+    norms = find_foldable_norms(graph)
+    widths = {item.name: item.dims[0] for item in graph.graph.initializer if len(item.dims) == 1}
+    for layer, factors in smoothing.items():
+        fits = layer in norms and len(factors) == widths[norms[layer].node.input[1]]
+        if not fits or not all(np.isfinite(factor) and factor > 0 for factor in factors):
+            raise CalibrationError(f"{source} has smoothing that does not fit the graph: calibrate again")

@@ -112,7 +112,8 @@ def describe_calibration(calibration: Calibration | None) -> dict[str, Any]:
     """Say how the ranges were found; nothing of the studies but their number."""
     if calibration is None:
         return {}
-    return {name: getattr(calibration, name) for name in ("method", "radiographs", "prompts")}
+    smoothed = {f"smoothed_{graph}_norms": len(factors) for graph, factors in calibration.smoothing.items()}
+    return {**{name: getattr(calibration, name) for name in ("method", "radiographs", "prompts")}, **smoothed}
 
 
 def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextTower) -> dict[str, Any]:

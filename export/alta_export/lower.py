@@ -39,6 +39,10 @@ from .ranges import Arrays, measure_ranges
 from .verify import make_radiographs
 
 GATE_LABELS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+PAIRED = (  # findings whose pairs the text graph is calibrated on; the gate asks about others
+    "pneumothorax", "lung nodule", "lung mass", "rib fracture", "emphysema", "fibrosis", "pleural thickening", "hernia",
+    "infiltration", "lung opacity", "scoliosis", "calcification",
+)  # fmt: skip
 CALIBRATION_PROMPTS = 96
 SYNTHETIC = 16
 PROBED = 12  # radiographs that each layer's sensitivity is measured on
@@ -90,11 +94,12 @@ def lower_engine(
     if options.precision == "fp16":
         check_fp16(reference.graphs, inputs)
     ranges = calibration.ranges if calibration else {}
+    bases = calibration.smooth(reference.graphs) if calibration else reference.graphs
     few = held.take(np.arange(min(PROBED, len(held))))
     open_graph = partial(open_engine_graph, options)
     image = lower_precision(
         GraphProbe(
-            reference.graphs["image"],
+            bases["image"],
             ranges.get("image"),
             open_graph,
             partial(embed_radiographs, head=reference.head, radiographs=held),
@@ -105,7 +110,7 @@ def lower_engine(
     )
     ask = partial(project_prompts, prompts=inputs.prompts)
     text = lower_precision(
-        GraphProbe(reference.graphs["text"], ranges.get("text"), open_graph, ask, ask),
+        GraphProbe(bases["text"], ranges.get("text"), open_graph, ask, ask),
         options.precision,
         opened["text"],
     )
@@ -126,7 +131,7 @@ def read_data(options: ExportOptions) -> tuple[Radiographs | None, Radiographs]:
         source = StudySource(options.calibration, options.calibration_split, options.finding)
         shown = read_radiographs(source, options.calibration_samples, options.fusion_mode)
     if options.held_out is not None:
-        source = StudySource(options.held_out, options.held_out_split, options.finding)
+        source = StudySource(options.held_out, options.held_out_split, options.finding, "--held-out")
         held = read_radiographs(source, DEFAULT_SAMPLES, options.fusion_mode)
     elif shown is not None:
         shown, held = split_off(shown)
@@ -141,7 +146,13 @@ def find_calibration(
         return None
     cache = options.calibration_cache
     if cache is not None and (cache.exists() or shown is None):
-        return read_calibration(cache, reference.checkpoint_sha256, reference.graphs)
+        found = read_calibration(cache, reference.checkpoint_sha256, reference.graphs)
+        if found.method != options.calibration_method:
+            raise CalibrationError(
+                f"--calibration-cache was made by {found.method}: give --calibration-method {found.method}, or another "
+                "file to calibrate anew"
+            )
+        return found
     if shown is None:
         raise CalibrationError("INT8 needs --calibration: the ranges of its activations are measured on radiographs")
     return calibrate(reference.graphs, shown, prompts, options.calibration_method, reference.checkpoint_sha256)
@@ -161,10 +172,16 @@ def open_engine_graph(options: ExportOptions, graph: onnx.ModelProto) -> Session
 
 
 def choose_prompts(label_sets: dict[str, LabelSet]) -> list[str]:
-    """Return prompts of the engine's own sets, spread evenly, to calibrate the text graph with."""
+    """Return prompts to calibrate the text graph with: pairs, since labels become such, and the engine's own sets.
+
+    The two kinds are mixed, so that every part of the list holds both.
+    """
+    pairs, _ = make_labels(list(PAIRED))
     labels = (label for label_set in label_sets.values() for label in label_set.values())
-    every = dict.fromkeys(prompt for label in labels for prompt in label.positive)
-    return spread_evenly(list(every), CALIBRATION_PROMPTS)
+    own = spread_evenly(list(dict.fromkeys(p for label in labels for p in label.positive)), CALIBRATION_PROMPTS)
+    kept = spread_evenly(own, CALIBRATION_PROMPTS - len(pairs))
+    places = np.argsort(np.concatenate([np.linspace(0, 1, len(pairs)), np.linspace(0, 1, len(kept))]), kind="stable")
+    return [[*pairs, *kept][i] for i in places]
 
 
 def make_token_batches(tokenizer: PromptTokenizer, prompts: list[str]) -> list[Arrays]:

@@ -53,11 +53,16 @@ class Radiographs:
 
 @dataclass(frozen=True)
 class StudySource:
-    """Where studies come from. path: a folder or a CSV table. split: rows to take. finding: for the truth."""
+    """Where studies come from.
+
+    path: a folder or a CSV table. split: rows of a table to take. finding: for the truth.
+    option: what an error calls it, since a folder may be named after a patient.
+    """
 
     path: Path
     split: str | None = None
     finding: str = "Pneumonia"
+    option: str = "--calibration"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
     of training (image_path, …) or of labels (image, findings). Raises CalibrationError for a source
     that is not there, holds too little, or has studies that cannot be read; none is named.
     """
-    items = _list_table(source) if source.path.is_file() else _list_folder(source.path)
+    items = _list_table(source) if source.path.is_file() else _list_folder(source)
     chosen = spread_evenly(items, limit)
     pixels, slots, truth = [], [], []
     problems: list[str] = []
@@ -89,17 +94,17 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
             truth.append(item.truth if slot == Slot.FRONTAL else None)
     if problems:
         raise CalibrationError(
-            f"{len(problems)} of {len(chosen)} studies of {source.path.name} cannot be read, first {problems[0]}; "
+            f"{len(problems)} of {len(chosen)} studies of {source.option} cannot be read, first {problems[0]}; "
             "take them out or mend them"
         )
     blank = sum(float(one.std()) < BLANK for one in pixels)
     if blank:
         raise CalibrationError(
-            f"{blank} of {len(pixels)} radiographs of {source.path.name} are blank (one grey value): take them out"
+            f"{blank} of {len(pixels)} radiographs of {source.option} are blank (one grey value): take them out"
         )
     if len(pixels) < MIN_RADIOGRAPHS:
         raise CalibrationError(
-            f"{source.path.name} has {len(pixels)} usable radiographs: at least {MIN_RADIOGRAPHS} are needed"
+            f"{source.option} has {len(pixels)} usable radiographs: at least {MIN_RADIOGRAPHS} are needed"
         )
     labelled = all(one is not None for one in truth) and len(set(truth)) == 2
     return Radiographs(
@@ -124,12 +129,14 @@ def split_off(radiographs: Radiographs) -> tuple[Radiographs, Radiographs]:
     return radiographs.take(order[~is_held]), radiographs.take(order[is_held], held)
 
 
-def _list_folder(folder: Path) -> list[_Item]:
-    if not folder.is_dir():
-        raise CalibrationError(f"{folder.name} not found: give a folder of studies or a CSV table")
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+def _list_folder(source: StudySource) -> list[_Item]:
+    if not source.path.is_dir():
+        raise CalibrationError(f"{source.option} not found: give a folder of studies or a CSV table")
+    if source.split is not None:
+        raise CalibrationError(f"{source.option} is a folder, which has no splits: leave {source.option}-split out")
+    entries = sorted(entry for entry in source.path.iterdir() if not entry.name.startswith("."))
     if not entries:
-        raise CalibrationError(f"{folder.name} is empty: give a folder of DICOM, JPEG or PNG studies")
+        raise CalibrationError(f"{source.option} is an empty folder: give DICOM, JPEG or PNG studies")
     return [_Item((entry,), None) for entry in entries]
 
 
@@ -137,12 +144,12 @@ def _list_table(source: StudySource) -> list[_Item]:
     rows = read_rows(source.path, ("split",) if source.split else ())
     rows = [row for row in rows if source.split is None or row["split"] == source.split]
     if not rows:
-        raise CalibrationError(f'{source.path.name} has no row of split "{source.split}"')
+        raise CalibrationError(f'{source.option} has no row of split "{source.split}"')
     base = source.path.parent
     if COLUMNS[0] in rows[0]:
         return [_Item(read_record_paths(row, base), None) for row in rows]
     if "image" not in rows[0]:
-        raise CalibrationError(f"{source.path.name} has neither a column image nor {COLUMNS[0]}")
+        raise CalibrationError(f"{source.option} has neither a column image nor {COLUMNS[0]}")
     folder = base / "images" if (base / "images").is_dir() else base
     return [_Item((folder / row["image"],), is_positive(row.get("findings", ""), source.finding)) for row in rows]
 

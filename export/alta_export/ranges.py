@@ -36,7 +36,7 @@ def measure_ranges(
     from onnxruntime.quantization.calibrate import HistogramCollector
 
     sources = {name: (node.output if outputs else node.input)[0] for name, node in find_products(graph).items()}
-    session = load(_expose(graph, sorted(set(sources.values()))).SerializeToString(), runtime="onnxruntime")
+    session = load(expose_tensors(graph, sorted(set(sources.values()))).SerializeToString(), runtime="onnxruntime")
     collector = HistogramCollector(
         method="entropy" if method == "entropy" else "percentile",
         symmetric=False,
@@ -64,7 +64,7 @@ def _quiet() -> contextlib.AbstractContextManager[Any]:
     return contextlib.redirect_stdout(io.StringIO())  # the collector prints what it does
 
 
-def _expose(graph: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:
+def expose_tensors(graph: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:
     """Return a copy that gives further tensors as outputs; their shapes are left open."""
     opened = onnx.ModelProto()
     opened.CopyFrom(graph)

@@ -56,7 +56,9 @@ def test_int8_engine_says_what_it_is_and_what_it_costs(int8, radiographs):
     result, output = int8
     manifest = open_bundle(output).manifest
     assert manifest.engine["precision"] == "int8"
-    assert manifest.engine["calibration"] == {"method": "minmax", "radiographs": 20, "prompts": 96}
+    calibration = manifest.engine["calibration"]
+    assert (calibration["method"], calibration["radiographs"], calibration["prompts"]) == ("minmax", 20, 96)
+    assert calibration["smoothed_image_norms"] in (0, 3) and calibration["smoothed_text_norms"] in (0, 2)
     for graph in ("image", "text"):
         told = manifest.engine[f"{graph}_precision"]
         assert told["achieved"]["int8"] + len(told["kept_in_fp32"]) == sum(told["achieved"].values())

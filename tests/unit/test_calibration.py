@@ -106,11 +106,17 @@ def test_unreadable_studies_are_counted_and_not_named(folder, tmp_path):
     assert "DOE" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["nothing", "empty"])
-def test_source_that_holds_nothing_is_refused(tmp_path, name):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(CalibrationError, match=name):
-        read_radiographs(StudySource(tmp_path / name), 500, "frontal")
+@pytest.mark.parametrize(("name", "message"), [("nothing", "not found"), ("DOE_JANE", "empty folder")])
+def test_source_that_holds_nothing_is_refused_by_its_option(tmp_path, name, message):
+    (tmp_path / "DOE_JANE").mkdir()
+    with pytest.raises(CalibrationError, match=message) as caught:
+        read_radiographs(StudySource(tmp_path / name, option="--held-out"), 500, "frontal")
+    assert str(caught.value).startswith("--held-out") and "DOE" not in str(caught.value)
+
+
+def test_split_of_a_folder_is_refused(folder):
+    with pytest.raises(CalibrationError, match="leave --calibration-split out"):
+        read_radiographs(StudySource(folder, "train"), 500, "frontal")
 
 
 def test_every_fifth_radiograph_is_held_out(folder):
@@ -133,7 +139,7 @@ def test_calibration_holds_no_name_of_a_study(calibration, folder):
     text = calibration.render().decode()
     assert "DOE" not in text and str(Path(folder).name) not in text
     assert set(json.loads(text)) == {
-        "checkpoint_sha256", "method", "radiographs", "prompts", "ranges", "schema_version",
+        "checkpoint_sha256", "method", "radiographs", "prompts", "ranges", "schema_version", "smoothing",
     }  # fmt: skip
 
 
@@ -149,6 +155,9 @@ def test_calibration_of_another_checkpoint_is_refused(calibration, graphs, tmp_p
         (lambda c: c["ranges"]["image"].pop("blocks.0.fc1"), "other layers"),
         (lambda c: c["ranges"]["image"].update({"blocks.0.fc1": [2, 1]}), "no range"),
         (lambda c: c["ranges"].pop("text"), "not a calibration"),
+        (lambda c: c["smoothing"]["image"].update({"blocks.0.fc1": [1.0]}), "does not fit"),
+        (lambda c: c["smoothing"]["image"].update({"blocks.0.fc1": [0.0] * 32}), "does not fit"),
+        (lambda c: c["smoothing"]["text"].update({"layers.0.fc1": [1.0] * 32}), "does not fit"),
         (lambda c: c.update(schema_version=99), "another version"),
         (lambda c: c.update(method="guess"), "another version"),
         (lambda c: c.update(patient="DOE"), "not a calibration"),
@@ -166,4 +175,4 @@ def test_damaged_calibration_is_refused(calibration, graphs, tmp_path, change, m
 def test_calibration_that_is_not_there_is_refused(graphs, tmp_path):
     with pytest.raises(CalibrationError, match="not found"):
         read_calibration(tmp_path / "c.json", SHA, graphs)
-    assert isinstance(Calibration(SHA, "minmax", 1, 1, {}).render(), bytes)
+    assert isinstance(Calibration(SHA, "minmax", 1, 1, {}, {}).render(), bytes)
