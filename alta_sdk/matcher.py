@@ -139,7 +139,12 @@ class Matcher:
         cls_by_slot = {slot: self.engine.encode_radiograph(study.radiographs[slot], slot) for slot in slots}
         fused = fuse_slots(cls_by_slot, self.fusion_mode, self.engine.head.missing_cls)
         vector = to_unit_length(self.engine.head.project(fused[None]))[0]
-        origin = {"slots": [slot.name.lower() for slot in slots], "intensity_profile": sorted(profiles)}
+        read = [f"{slot.name.lower()}: {note}" for slot in slots for note in study.radiographs[slot].notices]
+        origin = {
+            "slots": [slot.name.lower() for slot in slots],
+            "intensity_profile": sorted(profiles),
+            "reading": read,
+        }
         return StudyEmbedding(vector, self.fusion_mode, self.engine.manifest.sha256), origin
 
     def _embed_labels(self, labels: LabelSet) -> dict[str, tuple[Vector, Vector | None]]:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .dicom import decode_grey, has_image, is_dicom, read_header
+from .dicom import decode_grey, has_image, is_dicom, read_header, read_notices
 from .errors import DicomError, StudyError, ViewError
 from .geometry import to_model_pixels
-from .intensity import AS_STORED, PUBLISHED
+from .intensity import AS_STORED, PUBLISHED, GreyOptions
 from .study_files import PathLike, Source, read_files
 from .views import View, check_chest, read_view
 
@@ -45,11 +45,13 @@ class Radiograph:
     pixels_u8: (224, 224) uint8, what the model sees.
     intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
     view_source: the DICOM keyword that told the view, or "caller".
+    notices: what a user must be told of how it was read, such as frames that were not.
     """
 
     grey_u8: NDArray[np.uint8]
     intensity_profile: str
     view_source: str = "caller"
+    notices: tuple[str, ...] = ()
     pixels_u8: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,20 +109,24 @@ class Study:
         intensity_profile: str = PUBLISHED,
         any_body_part: bool = False,
         any_view: bool = False,
+        window: int | None = None,
+        allow_for_processing: bool = False,
     ) -> "Study":
         """Make a study of DICOM files: a file, several, a folder or a zip; `prior` likewise.
 
         any_body_part: score images that do not say that they show a chest.
         any_view: take the only image of the study as its frontal, whatever its view.
+        window, allow_for_processing: see GreyOptions.
         Raises DicomError, ViewError or StudyError; a prior of another patient, or one that is not
         earlier, is refused.
         """
+        options = GreyOptions(intensity_profile, window, allow_for_processing)
         current = _read_examination(source, any_body_part)
-        radiographs = _fill_slots(current, (Slot.FRONTAL, Slot.LATERAL), intensity_profile, any_view)
+        radiographs = _fill_slots(current, (Slot.FRONTAL, Slot.LATERAL), options, any_view)
         if prior is not None:
             earlier = _read_examination(prior, any_body_part)
             _check_prior(current[0], earlier[0])
-            radiographs |= _fill_slots(earlier, (Slot.PRIOR_FRONTAL, Slot.PRIOR_LATERAL), intensity_profile, any_view)
+            radiographs |= _fill_slots(earlier, (Slot.PRIOR_FRONTAL, Slot.PRIOR_LATERAL), options, any_view)
         return cls(radiographs)
 
 
@@ -130,6 +136,8 @@ def load_study(
     intensity_profile: str = PUBLISHED,
     any_body_part: bool = False,
     any_view: bool = False,
+    window: int | None = None,
+    allow_for_processing: bool = False,
 ) -> Study:
     """Make a study of what lies at a path: DICOM (file, folder, zip), or one JPEG or PNG frontal radiograph."""
     try:
@@ -139,7 +147,14 @@ def load_study(
         mark = b""
     if mark.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")):
         return Study.from_images(frontal=path)
-    return Study.from_dicom(path, intensity_profile=intensity_profile, any_body_part=any_body_part, any_view=any_view)
+    return Study.from_dicom(
+        path,
+        intensity_profile=intensity_profile,
+        any_body_part=any_body_part,
+        any_view=any_view,
+        window=window,
+        allow_for_processing=allow_for_processing,
+    )
 
 
 def _read_image(source: ImageSource) -> NDArray[np.uint8]:
@@ -194,7 +209,7 @@ def _read_numbered(data: bytes, number: int, count: int) -> "Dataset":
 
 
 def _fill_slots(
-    images: Sequence["Dataset"], slots: tuple[Slot, Slot], profile: str, any_view: bool
+    images: Sequence["Dataset"], slots: tuple[Slot, Slot], options: GreyOptions, any_view: bool
 ) -> dict[Slot, Radiograph]:
     """Put one frontal and one lateral into the two slots; raise ViewError if a choice would be a guess."""
     findings = [read_view(header) for header in images]
@@ -212,8 +227,8 @@ def _fill_slots(
         if len(by_view[view]) > 1:
             raise ViewError(f"{len(by_view[view])} {view} radiographs in this study: give the one to score")
         for index in by_view[view]:
-            grey = decode_grey(images[index], profile)
-            chosen[slot] = Radiograph(grey, profile, findings[index].source or "caller")
+            grey, notices = decode_grey(images[index], options), read_notices(images[index])
+            chosen[slot] = Radiograph(grey, options.profile, findings[index].source or "caller", notices)
     return chosen
 
 

@@ -29,6 +29,10 @@ from ..terminal import fail_in_one_line, print_table, say
 @click.option("--published-protocol", is_flag=True, help="Softmax without the engine's learned temperature.")
 @click.option("--any-body-part", is_flag=True, help="Score images that are not known to show a chest.")
 @click.option("--any-view", is_flag=True, help="Score a single image that is not known to be frontal.")
+@click.option(
+    "--window", type=click.IntRange(min=1), help="The window of the image to apply, for engines of profile voi-v1."
+)
+@click.option("--allow-for-processing", is_flag=True, help="Score raw detector data, too.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option(
     "--json", "as_json", is_flag=True, help='Print one JSON object; with several STUDY, a list of them under "studies".'
@@ -43,6 +47,8 @@ def score(
     published_protocol: bool,
     any_body_part: bool,
     any_view: bool,
+    window: int | None,
+    allow_for_processing: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -56,12 +62,17 @@ def score(
         raise click.UsageError("--prior goes with exactly one STUDY")
     wanted = parse_labels(labels)
     matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
-    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
+
+    options = {
+        "intensity_profile": matcher.engine.manifest.preprocessing["intensity_profile"],
+        "any_body_part": any_body_part,
+        "any_view": any_view,
+        "window": window,
+        "allow_for_processing": allow_for_processing,
+    }
 
     def read(path: str) -> Study:
-        if prior is None:
-            return load_study(path, intensity_profile=profile, any_body_part=any_body_part, any_view=any_view)
-        return Study.from_dicom(path, prior, intensity_profile=profile, any_body_part=any_body_part, any_view=any_view)
+        return load_study(path, **options) if prior is None else Study.from_dicom(path, prior, **options)
 
     temperature: Temperature = None if published_protocol else "engine"
     results = []

@@ -1,0 +1,128 @@
+"""The program that decompresses pixel data, in a process of its own: decoders are C code fed by strangers.
+
+Started by `decoding.py` as a plain script, so nothing of this package, let alone torch, is imported
+here. Reads requests from standard input and answers on standard output: one line of JSON each, then
+the bytes that it announces. No message of a decoder leaves: they quote what they read.
+"""
+
+import json
+import os
+import sys
+from typing import Any, BinaryIO
+
+MIB = 1 << 20
+
+
+def main() -> None:
+    """Answer requests until standard input ends; the first line says how to set up."""
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    # Native decoders print to the standard streams: that must not get between the answers.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    setup = json.loads(requests.readline())
+    sys.path[:] = setup["path"]
+    import logging
+    import warnings
+
+    import numpy  # noqa: F401  # imported before memory is limited
+    import pydicom.pixels  # noqa: F401
+
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    limit_memory(setup["memory_mib"] * MIB)
+    _answer(answers, {"ready": True})
+    while line := requests.readline():
+        request = json.loads(line)
+        source = requests.read(request.pop("size"))
+        serve(answers, request, source)
+
+
+def serve(answers: BinaryIO, request: dict[str, Any], source: bytes) -> None:
+    """Decode the first frame and answer with dtype and shape, or with the kind of failure."""
+    try:
+        pixels = decode(source, **request)
+    except MemoryError:
+        _answer(answers, {"failure": "memory"})
+    except Exception:  # each plug-in raises its own kinds, and their texts must not leave
+        _answer(answers, {"failure": "damaged"})
+    else:
+        _answer(answers, {"dtype": pixels.dtype.str, "shape": pixels.shape, "size": pixels.nbytes}, pixels.data)
+
+
+def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> Any:
+    """Return the first frame as a C-ordered array: (rows, columns) or (rows, columns, 3), colour as RGB."""
+    import numpy as np
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    pixels, _ = get_decoder(UID(syntax)).as_array(source, index=0, decoding_plugin=plugin, **options)
+    return np.ascontiguousarray(pixels)
+
+
+def limit_memory(limit: int) -> None:
+    """Let this process allocate no more than `limit` bytes beyond what it has now."""
+    if sys.platform == "win32":
+        _limit_memory_by_job(limit)
+        return
+    import resource
+
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:  # no /proc: macOS, which holds the limit loosely
+        used = 512 * MIB
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would be a copy of patient data
+    except (OSError, ValueError):  # a lower limit is set from outside: that one holds
+        pass
+
+
+def _limit_memory_by_job(limit: int) -> None:
+    """Put this process into a Windows job object that limits its committed memory."""
+    import ctypes
+
+    class Basic(ctypes.Structure):
+        _fields_ = [
+            ("PerProcessUserTimeLimit", ctypes.c_int64),
+            ("PerJobUserTimeLimit", ctypes.c_int64),
+            ("LimitFlags", ctypes.c_uint32),
+            ("MinimumWorkingSetSize", ctypes.c_size_t),
+            ("MaximumWorkingSetSize", ctypes.c_size_t),
+            ("ActiveProcessLimit", ctypes.c_uint32),
+            ("Affinity", ctypes.c_size_t),
+            ("PriorityClass", ctypes.c_uint32),
+            ("SchedulingClass", ctypes.c_uint32),
+        ]
+
+    class Extended(ctypes.Structure):
+        _fields_ = [
+            ("Basic", Basic),
+            ("IoInfo", ctypes.c_uint64 * 6),
+            ("ProcessMemoryLimit", ctypes.c_size_t),
+            ("JobMemoryLimit", ctypes.c_size_t),
+            ("PeakProcessMemoryUsed", ctypes.c_size_t),
+            ("PeakJobMemoryUsed", ctypes.c_size_t),
+        ]
+
+    process_memory, extended_limits = 0x100, 9
+    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
+    kernel.CreateJobObjectW.restype = kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    job = ctypes.c_void_p(kernel.CreateJobObjectW(None, None))
+    limits = Extended()
+    limits.Basic.LimitFlags = process_memory
+    limits.ProcessMemoryLimit = 256 * MIB + limit  # what the interpreter and numpy have committed by now
+    kernel.SetInformationJobObject(job, extended_limits, ctypes.byref(limits), ctypes.sizeof(limits))
+    kernel.AssignProcessToJobObject(job, ctypes.c_void_p(kernel.GetCurrentProcess()))
+
+
+def _answer(answers: BinaryIO, head: dict[str, Any], body: Any = b"") -> None:
+    answers.write(json.dumps(head).encode() + b"\n")
+    answers.write(body)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
