@@ -31,10 +31,11 @@ MAX_WORKERS = 8
 
 # One plug-in for each transfer syntax, the first that is installed: lossy decoders differ by a grey value
 # here and there, so what is installed must not decide what a model sees.
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 PLUGINS: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),  # RLE
     "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG baseline
-    "1.2.840.10008.1.2.4.51": ("pylibjpeg", "pillow"),  # JPEG extended; Pillow: 8 bits only
+    JPEG_EXTENDED: ("pylibjpeg", "pillow"),  # Pillow: 8 bits only
     "1.2.840.10008.1.2.4.57": ("gdcm", "pylibjpeg"),  # JPEG lossless
     "1.2.840.10008.1.2.4.70": ("gdcm", "pylibjpeg"),
     "1.2.840.10008.1.2.4.80": ("pyjpegls",),
@@ -45,12 +46,13 @@ PLUGINS: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.4.202": ("pylibjpeg",),
     "1.2.840.10008.1.2.4.203": ("pylibjpeg",),
 }
-EXTRA = {"gdcm": "pip install python-gdcm", "pylibjpeg": "pip install pylibjpeg-libjpeg (GPL-3)"}
+INSTALL = {"gdcm": "pip install python-gdcm"}
 
 
-def find_plugin(syntax: str) -> str:
+def find_plugin(syntax: str, bits_stored: int = 8) -> str:
     """Return the pydicom plug-in that decodes a compressed transfer syntax here.
 
+    bits_stored: JPEG extended with more than 8 is beyond Pillow.
     Raises DicomError if there is none: the syntax is unknown, or its plug-in is not installed.
     """
     from pydicom.pixels.decoders.base import get_decoder
@@ -61,9 +63,12 @@ def find_plugin(syntax: str) -> str:
         raise DicomError("transfer syntax is not one that alta-sdk decodes: convert the file")
     available = get_decoder(UID(syntax)).available_plugins
     for plugin in wanted:
-        if plugin in available:
+        is_too_deep = syntax == JPEG_EXTENDED and plugin == "pillow" and bits_stored > 8
+        if plugin in available and not is_too_deep:
             return plugin
-    install = EXTRA.get(wanted[0], "reinstall alta-sdk")
+    install = INSTALL.get(wanted[0], "reinstall alta-sdk")
+    if syntax == JPEG_EXTENDED:
+        install = "pip install pylibjpeg-libjpeg, whose licence is GPL-3"
     raise DicomError(f"no decoder is installed for {UID(syntax).name}: {install}")
 
 
@@ -75,7 +80,7 @@ def decode_compressed(source: bytes, syntax: str, options: dict[str, Any]) -> ND
     Raises DicomError if there is no decoder, or it fails, or is stopped by its time or memory limit;
     RuntimeUnavailable if no worker process can be started.
     """
-    request = {"syntax": syntax, "plugin": find_plugin(syntax), "options": options}
+    request = {"syntax": syntax, "plugin": find_plugin(syntax, options["bits_stored"]), "options": options}
     timeout_s = BASE_TIMEOUT_S + TIMEOUT_S_PER_MIB * len(source) / (1 << 20)
     return _pool.decode(request, source, timeout_s)
 

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from alta_runtimes import RuntimeInfo, available
 
 from ._version import __version__
+from .decoding import find_plugin
+from .errors import DicomError
 
 LIBRARIES = ("numpy", "onnxruntime", "pydicom", "pillow", "tokenizers")
 SYNTAXES = (
@@ -63,11 +65,14 @@ def _version(name: str) -> str:
 
 def _decoders() -> dict[str, str]:
     from pydicom import uid
-    from pydicom.pixels.decoders.base import get_decoder
 
     states = {}
     for keyword in SYNTAXES:
         syntax = getattr(uid, keyword)
-        works = not syntax.is_compressed or get_decoder(syntax).is_available
-        states[syntax.name] = "" if works else "no decoder: pip install 'alta-sdk[gdcm]'"
+        try:
+            if syntax.is_compressed:
+                find_plugin(syntax)
+            states[syntax.name] = ""
+        except DicomError as error:
+            states[syntax.name] = str(error)
     return states

@@ -15,7 +15,7 @@ from .errors import DicomError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_FRAME_SAMPLES = 1 << 26  # 64 Mi: four times the largest detectors in use
+MAX_FRAME_SAMPLES = 1 << 25  # 32 Mi: twice the largest detectors in use
 MAX_DECODED_BYTES = 1 << 30  # of all frames
 GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
 COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
@@ -100,7 +100,8 @@ def mask_unused_bits(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
     if layout.samples > 1 or layout.bits_stored == width:
         return pixels
     moved: NDArray[Any] = np.left_shift(pixels, above)
-    return np.right_shift(moved, width - layout.bits_stored)
+    masked: NDArray[Any] = np.right_shift(moved, width - layout.bits_stored)
+    return masked
 
 
 def _check_layout(layout: PixelLayout) -> None:

@@ -1,0 +1,204 @@
+"""Feed broken DICOM files to Study: each gives a Study or an AltaError, in bounded time and memory.
+
+    python tests/fuzz/fuzz_dicom.py --count 20000 --seed 0
+
+Case NUMBER of a seed is always the same file, whatever runs before it: `--first NUMBER --count 1` runs
+one alone. Cases run in child processes, so that a crash or a hang is counted and the rest goes on.
+Exit code 1 if any case broke the promise; memory is measured on Linux only.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from mutations import MUTATIONS  # noqa: E402  # beside this file, which is also run as a program
+from seeds import Seed, load_seeds  # noqa: E402
+
+from alta_sdk import AltaError, Study  # noqa: E402
+from alta_sdk.intensity import PROFILES, VOI  # noqa: E402
+
+LIMIT_S = 5.0
+LIMIT_MIB = 1024.0
+HANG_S = 60.0
+CHEST_SHARE = 0.5
+UNCHANGED = 50  # one case in this many is a whole seed: Studies must come out, too
+
+
+@dataclass(frozen=True)
+class Case:
+    """One broken file and what came of it. outcome: "Study" or the kind of error; broken: promises it broke."""
+
+    number: int
+    seed: str
+    mutations: list[str]
+    outcome: str
+    message: str
+    seconds: float
+    mib: float
+    broken: list[str]
+
+
+def make_case(seeds: list[Seed], seed: int, number: int) -> tuple[Seed, list[str], bytes, dict[str, object]]:
+    """Return the seed, the names of the mutations, the file and the options of a case."""
+    rng = np.random.default_rng([seed, number])
+    chest = [one for one in seeds if not one.name.endswith(".dcm")]
+    pool = chest if rng.random() < CHEST_SHARE else seeds  # many of the shipped files are no images
+    chosen = pool[rng.integers(len(pool))]
+    data, names = bytearray(chosen.data), []
+    for _ in range(0 if number % UNCHANGED == 0 else rng.integers(1, 4)):
+        mutation = MUTATIONS[rng.integers(len(MUTATIONS))]
+        names.append(mutation.__name__)
+        if len(data) > 1:
+            data = mutation(rng, data)
+    profile = PROFILES[rng.integers(len(PROFILES))]
+    options: dict[str, object] = {"intensity_profile": profile, "any_body_part": True, "any_view": True}
+    if profile == VOI and rng.random() < 0.2:
+        options["window"] = int(rng.integers(1, 4))
+    if rng.random() < 0.1:
+        options["any_body_part"] = options["any_view"] = False
+    return chosen, names, bytes(data), options
+
+
+def run_cases(seed: int, first: int, count: int) -> Iterator[Case]:
+    """Run cases in this process."""
+    seeds = load_seeds()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "broken.dcm"
+        for number in range(first, first + count):
+            chosen, names, data, options = make_case(seeds, seed, number)
+            path.write_bytes(data)
+            yield _run_case(path, number, chosen, names, options)
+
+
+def _run_case(path: Path, number: int, chosen: Seed, names: list[str], options: dict[str, object]) -> Case:
+    broken: list[str] = []
+    _reset_peaks()
+    printed = io.StringIO()
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(printed):
+        with contextlib.redirect_stdout(printed):
+            outcome, message = _read(path, options, broken)
+    seconds, mib = time.perf_counter() - start, _peak_mib()
+    if caught or printed.getvalue():
+        broken.append("something was printed or warned of")
+    if any(mark in message for mark in chosen.marks):
+        broken.append("a header value leaked")
+    if "\n" in message:
+        broken.append("a message of more than one line")
+    if seconds > LIMIT_S:
+        broken.append(f"longer than {LIMIT_S:.0f} s")
+    if mib > LIMIT_MIB:
+        broken.append(f"more than {LIMIT_MIB:.0f} MiB")
+    return Case(number, chosen.name, names, outcome, re.sub(r"\d+", "N", message), seconds, mib, broken)
+
+
+def _read(path: Path, options: dict[str, object], broken: list[str]) -> tuple[str, str]:
+    try:
+        Study.from_dicom(path, **options)  # type: ignore[arg-type]
+    except AltaError as error:
+        return type(error).__name__, str(error)
+    except BaseException as error:  # this is what is looked for
+        broken.append(f"{type(error).__name__} is no AltaError")
+        return type(error).__name__, ""
+    return "Study", ""
+
+
+def _processes() -> list[int]:
+    """Return this process and its workers; none where /proc is not."""
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+        return [os.getpid(), *map(int, children)]
+    return []
+
+
+def _reset_peaks() -> None:
+    for process in _processes():
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process}/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mib() -> float:
+    """Return the sum of the peaks of resident memory since the last reset, this process and its workers."""
+    total = 0
+    for process in _processes():
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
+            total += int((re.search(r"VmHWM:\s+(\d+)", status) or ["", "0"])[1])
+    return total / 1024
+
+
+def run_in_children(seed: int, first: int, count: int) -> Iterator[Case]:
+    """Run cases in a child process, and go on in a new one behind a case that ends it."""
+    end = first + count
+    while first < end:
+        command = [sys.executable, "-X", "faulthandler", __file__, "--seed", str(seed), "--child"]
+        command += ["--first", str(first), "--count", str(end - first)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        assert child.stdout is not None
+        while True:
+            alarm = threading.Timer(HANG_S, child.kill)
+            alarm.start()
+            line = child.stdout.readline()
+            alarm.cancel()
+            if not line:
+                break
+            yield Case(**json.loads(line))
+            first += 1
+        if child.wait() and first < end:
+            broken = [f"the process ended with {child.returncode}, or hung for {HANG_S:.0f} s"]
+            yield Case(first, "", [], "crash", "", 0.0, 0.0, broken)
+            first += 1
+
+
+@click.command()
+@click.option("--count", default=20_000, show_default=True, type=click.IntRange(min=1), help="Files to try.")
+@click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
+@click.option("--first", default=0, show_default=True, help="The first case.")
+@click.option("--child", is_flag=True, hidden=True)
+def main(count: int, seed: int, first: int, child: bool) -> None:
+    """Try broken files and print what came of them."""
+    if child:
+        out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        for case in run_cases(seed, first, count):
+            print(json.dumps(asdict(case)), file=out, flush=True)
+        return
+    start = time.perf_counter()
+    cases = list(run_in_children(seed, first, count))
+    show(cases, time.perf_counter() - start)
+    sys.exit(any(case.broken for case in cases))
+
+
+def show(cases: list[Case], seconds: float) -> None:
+    """Print counts by outcome and message, the slowest, the largest, and every broken promise."""
+    print(f"{len(cases)} files in {seconds:.0f} s, {Counter(bool(case.mutations) for case in cases)[False]} unchanged")
+    for outcome, number in Counter(case.outcome for case in cases).most_common():
+        print(f"  {number:6} {outcome}")
+    for message, number in Counter(case.message for case in cases if case.message).most_common():
+        print(f"  {number:6} {message}")
+    slowest, largest = max(cases, key=lambda c: c.seconds), max(cases, key=lambda c: c.mib)
+    print(f"slowest: {slowest.seconds:.2f} s, case {slowest.number} ({slowest.seed}, {', '.join(slowest.mutations)})")
+    print(f"largest: {largest.mib:.0f} MiB, case {largest.number} ({largest.seed}, {', '.join(largest.mutations)})")
+    failed = [case for case in cases if case.broken]
+    print(f"broken promises: {len(failed)}")
+    for case in failed:
+        print(f"  case {case.number} ({case.seed}, {', '.join(case.mutations)}): {'; '.join(case.broken)}")
+
+
+if __name__ == "__main__":
+    main()
