@@ -82,7 +82,11 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
             given["stop_after"],
         ),
         (text, folder),
-        {**metadata, "backbone_sha256": loaded.source.sha256},
+        {
+            **metadata,
+            "backbone_sha256": loaded.source.sha256,
+            "intensity_profile": recipe.intensity_profile,
+        },
         validate,
     )
 

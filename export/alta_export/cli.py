@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alta_sdk import __version__
+from alta_sdk.intensity import PROFILES
 from alta_sdk.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
 
 from .demo_model import find_inputs
@@ -49,6 +50,11 @@ PATH = click.Path(path_type=Path)
     default="frontal",
     show_default=True,
     help="How a study's radiographs become one vector, unless a Matcher says otherwise.",
+)
+@click.option(
+    "--intensity-profile",
+    type=click.Choice(PROFILES),
+    help=f"How stored DICOM values become grey. [default: the checkpoint's word, else {PROFILES[0]}]",
 )
 @click.option(
     "--image-heads",
@@ -165,6 +171,7 @@ def show_report(report: "ExportReport") -> None:
         [
             ("precision", manifest.engine["precision"]),
             ("fusion mode", manifest.fusion_mode),
+            ("intensity profile", manifest.preprocessing["intensity_profile"]),
             ("image heads", manifest.sizes["image_heads"]),
             ("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine"),
             *((SLOWER,) if is_slower(report) else ()),

@@ -12,7 +12,6 @@ import torch
 from alta_sdk import __version__
 from alta_sdk.environment import processor_name
 from alta_sdk.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
-from alta_sdk.intensity import PUBLISHED
 from alta_sdk.manifest import BundleFile, Manifest
 from alta_sdk.prompts import PROMPT_SET_VERSION
 from alta_sdk.self_test import Drift
@@ -62,7 +61,7 @@ def describe_engine(
             method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
             sizes=model.sizes.describe(),
             preprocessing={
-                "intensity_profile": PUBLISHED,
+                "intensity_profile": options.intensity_profile,
                 "resize_px": RESIZE_PX,
                 "crop_px": CROP_PX,
                 "grey_mean": GREY_MEAN,

@@ -13,6 +13,7 @@ from alta_sdk.engine import TEXT_ROWS, compute_type
 from alta_sdk.errors import CalibrationError, ExportError
 from alta_sdk.fusion import Head
 from alta_sdk.geometry import CROP_PX
+from alta_sdk.intensity import PUBLISHED
 from alta_sdk.prompts import LabelSet
 from alta_sdk.timing import time_in_turn
 from alta_sdk.tokenizer import PromptTokenizer, pad_tokens
@@ -127,11 +128,12 @@ def lower_engine(
 def read_data(options: ExportOptions) -> tuple[Radiographs | None, Radiographs]:
     """Return the radiographs to calibrate with, if any were given, and those that are held out for the gate."""
     shown = held = None
+    profile = options.intensity_profile or PUBLISHED
     if options.calibration is not None:
-        source = StudySource(options.calibration, options.calibration_split, options.finding)
+        source = StudySource(options.calibration, options.calibration_split, options.finding, profile)
         shown = read_radiographs(source, options.calibration_samples, options.fusion_mode)
     if options.held_out is not None:
-        source = StudySource(options.held_out, options.held_out_split, options.finding, "--held-out")
+        source = StudySource(options.held_out, options.held_out_split, options.finding, profile, "--held-out")
         held = read_radiographs(source, DEFAULT_SAMPLES, options.fusion_mode)
     elif shown is not None:
         shown, held = split_off(shown)

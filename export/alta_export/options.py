@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alta_sdk import __version__
 from alta_sdk.errors import CalibrationError, ExportError
+from alta_sdk.intensity import PUBLISHED
 
 ENGINES = ("onnx", "trt", "openvino")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -18,6 +19,7 @@ class ExportOptions:
     """Options of one export.
 
     image_heads: attention heads of the image tower; None takes the checkpoint's word or the text model's.
+    intensity_profile: how stored DICOM values become grey; None takes the checkpoint's word, else published-v1.
     name: the engine's name in tables; None takes the output's.
     calibration, held_out: folders or tables of studies, to calibrate INT8 with and for the drift gate.
     finding: whose truth a table's column "findings" tells, for the AUC.
@@ -30,6 +32,7 @@ class ExportOptions:
     engine: str = "onnx"
     precision: str = "fp32"
     fusion_mode: str = "frontal"
+    intensity_profile: str | None = None
     image_heads: int | None = None
     name: str | None = None
     overwrite: bool = False
@@ -69,3 +72,16 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"{options.output.name} exists: choose another --output, or replace it with --overwrite")
     if options.output.exists() and not (options.output / "manifest.json").is_file():
         raise ExportError(f"{options.output.name} is not a bundle: --overwrite replaces only what alta-export wrote")
+
+
+def choose_profile(asked: str | None, stated: str | None) -> str:
+    """Return the engine's intensity profile from what was asked for and what the checkpoint states.
+
+    Raises ExportError if they differ: the model would see at the workstation what it was not trained on.
+    """
+    if asked is not None and stated is not None and asked != stated:
+        raise ExportError(
+            f"checkpoint was trained with intensity profile {stated}: an engine of it cannot read by {asked}; "
+            "leave --intensity-profile out"
+        )
+    return asked or stated or PUBLISHED

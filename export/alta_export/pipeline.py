@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from alta_sdk.engine import Engine
 from alta_sdk.errors import ExportError
 from alta_sdk.fusion import Head
 from alta_sdk.geometry import CROP_PX
+from alta_sdk.intensity import check_profile
 from alta_sdk.manifest import Manifest
 from alta_sdk.prompts import build_label_sets, render_label_sets
 from alta_sdk.self_test import Drift
@@ -26,7 +27,7 @@ from .bundle import make_head, pack_arrays, write_bundle
 from .describe import describe_engine, measure_merging
 from .graph import export_graph, image_inputs, text_inputs
 from .lower import LoweredEngine, Reference, lower_engine
-from .options import ExportOptions, check_options
+from .options import ExportOptions, check_options, choose_profile
 from .towers import MergedImageTower, MergedTextTower
 from .verify import (
     LIMITS,
@@ -63,6 +64,8 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
     check_options(options)
     with stage("Read checkpoint"):
         checkpoint, text_model, model = read_model(options)
+        profile = choose_profile(options.intensity_profile, checkpoint.metadata.get("intensity_profile"))
+        options = replace(options, intensity_profile=check_profile(profile))
     with stage("Merge adapters"):
         image_tower, text_tower = MergedImageTower(model.image).eval(), MergedTextTower(model.text).eval()
         head = make_head(model)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,12 +57,14 @@ class StudySource:
     """Where studies come from.
 
     path: a folder or a CSV table. split: rows of a table to take. finding: for the truth.
+    intensity_profile: how DICOM files among them are read.
     option: what an error calls it, since a folder may be named after a patient.
     """
 
     path: Path
     split: str | None = None
     finding: str = "Pneumonia"
+    intensity_profile: str = PUBLISHED
     option: str = "--calibration"
 
 
@@ -84,7 +87,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
     problems: list[str] = []
     for number, item in enumerate(chosen, start=1):
         try:
-            study = _read_item(item)
+            study = _read_item(item, source.intensity_profile)
         except AltaError as error:
             problems.append(f"study {number}: {error}")
             continue
@@ -154,16 +157,17 @@ def _list_table(source: StudySource) -> list[_Item]:
     return [_Item((folder / row["image"],), is_positive(row.get("findings", ""), source.finding)) for row in rows]
 
 
-def _read_item(item: _Item) -> Study:
+def _read_item(item: _Item, profile: str) -> Study:
     """Read one study; the table's word counts for the view, as in training."""
     first, *others = item.images
     if first is None:
         raise CalibrationError("no current frontal image")
-    study = load_study(first, intensity_profile=PUBLISHED, any_view=True)
+    load = partial(load_study, intensity_profile=profile, any_view=True)
+    study = load(first)
     radiographs = dict(study.radiographs)
     for slot, path in zip(list(Slot)[1:], others, strict=False):
         if path is not None:
-            radiographs[slot] = load_study(path, intensity_profile=PUBLISHED, any_view=True).radiographs[Slot.FRONTAL]
+            radiographs[slot] = load(path).radiographs[Slot.FRONTAL]
     return Study(radiographs)
 
 
