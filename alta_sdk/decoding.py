@@ -146,7 +146,8 @@ class _Worker:
             raise _Stopped from error
         finally:
             alarm.cancel()
-        if len(content) != answer.get("size", 0):
+            alarm.join()  # now it either has fired or never will
+        if self.timed_out or len(content) != answer.get("size", 0):
             raise _Stopped
         return answer, content
 

@@ -114,6 +114,8 @@ def read_display(header: "Dataset", *, is_monochrome1: bool, is_signed: bool, wi
     if shape not in ("IDENTITY", "INVERSE"):
         raise DicomError("presentation LUT shape is unknown: IDENTITY and INVERSE are defined")
     slope, intercept = _real(header, "RescaleSlope", 1.0), _real(header, "RescaleIntercept", 0.0)
+    if slope == 0:
+        raise DicomError("DICOM element RescaleSlope is 0: every pixel would become one value")
     tables = _items(header, "ModalityLUTSequence")
     modality = read_lut(tables[0], is_signed) if tables else None
     lowest = 0 if modality else intercept if slope >= 0 else -1

@@ -156,5 +156,6 @@ def _decoding_options(layout: PixelLayout) -> dict[str, Any]:
         "number_of_frames": layout.frames,
         "pixel_representation": int(layout.is_signed),
         "pixel_keyword": "PixelData",
+        "correct_unused_bits": False,  # it takes the highest stored bit to be BitsStored - 1
     }
     return {**options, "planar_configuration": layout.planar} if layout.samples > 1 else options

@@ -26,9 +26,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-from mutations import MUTATIONS  # noqa: E402  # beside this file, which is also run as a program
-from seeds import Seed, load_seeds  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this is also run as a program
+from fuzz.mutations import MUTATIONS  # noqa: E402
+from fuzz.seeds import Seed, load_seeds  # noqa: E402
 
 from alta_sdk import AltaError, Study  # noqa: E402
 from alta_sdk.intensity import PROFILES, VOI  # noqa: E402
@@ -143,6 +143,13 @@ def _peak_mib() -> float:
     return total / 1024
 
 
+def _confirm_slow(case: Case, seed: int) -> Case:
+    """Run a case that took too long again, alone: the limit is on the work, not on what else the machine does."""
+    if not any("longer" in promise for promise in case.broken):
+        return case
+    return next(run_in_children(seed, case.number, 1))
+
+
 def run_in_children(seed: int, first: int, count: int) -> Iterator[Case]:
     """Run cases in a child process, and go on in a new one behind a case that ends it."""
     end = first + count
@@ -170,8 +177,9 @@ def run_in_children(seed: int, first: int, count: int) -> Iterator[Case]:
 @click.option("--count", default=20_000, show_default=True, type=click.IntRange(min=1), help="Files to try.")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
 @click.option("--first", default=0, show_default=True, help="The first case.")
+@click.option("--report", type=click.Path(path_type=Path), help="A file to list every case in, a JSON object a line.")
 @click.option("--child", is_flag=True, hidden=True)
-def main(count: int, seed: int, first: int, child: bool) -> None:
+def main(count: int, seed: int, first: int, report: Path | None, child: bool) -> None:
     """Try broken files and print what came of them."""
     if child:
         out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -180,7 +188,14 @@ def main(count: int, seed: int, first: int, child: bool) -> None:
         return
     start = time.perf_counter()
     cases = list(run_in_children(seed, first, count))
-    show(cases, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    again = [_confirm_slow(case, seed) for case in cases]
+    show(again, seconds)
+    slow = sum(case is not other for case, other in zip(cases, again, strict=True))
+    print(f"run again, alone, since they took over {LIMIT_S:.0f} s while others ran: {slow}")
+    if report is not None:
+        report.write_text("".join(json.dumps(asdict(case)) + "\n" for case in again), encoding="utf-8")
+    cases = again
     sys.exit(any(case.broken for case in cases))
 
 
