@@ -20,9 +20,13 @@ def read_version() -> str:
 TORCH = ["torch>=2.9,<3", "safetensors>=0.4.5", "timm>=1.0.20,<2", "transformers>=5,<6"]
 EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5", "scikit-learn>=1.6"]
 TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.18"]
+# What NVIDIA's Python bindings accept is asked of the bindings themselves; nothing of TensorRT runs on them.
+ON_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 DEV = [
     "openvino>=2025.0",
     "matplotlib>=3.8",
+    f"tensorrt-cu13-bindings>=11,<12; {ON_LINUX}",
+    f"tensorrt-lean-cu13-bindings>=11,<12; {ON_LINUX}",
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.15",
@@ -76,7 +80,8 @@ setup(
         "gdcm": ["python-gdcm>=3.0.24"],
         "openvino": ["openvino>=2025.0"],
         "plot": ["matplotlib>=3.8"],
-        "trt": ["tensorrt-lean-cu13>=10.13"],
+        "trt": ["tensorrt-lean-cu13>=11,<12"],
+        "trt-build": ["tensorrt-cu13>=11,<12", "tensorrt-lean-cu13>=11,<12"],
         "dev": DEV,
     },
     entry_points={

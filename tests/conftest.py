@@ -112,6 +112,30 @@ def radiograph_path():
 
 
 @pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU and TensorRT, both fake; `.install` puts other packages or versions in their place."""
+    from fake_cuda import FakeCuda
+    from fake_tensorrt import make_tensorrt
+
+    from alta_runtimes import driver, tensorrt_library
+
+    class Machine:
+        def __init__(self):
+            self.cuda = FakeCuda()
+            self.install("tensorrt_lean", "tensorrt")
+
+        def install(self, *names, **versions):
+            self.libraries = {name: make_tensorrt(self.cuda, name) for name in names}
+            self.versions = {name: versions.get(name, self.libraries[name].__version__) for name in names}
+
+    machine = Machine()
+    monkeypatch.setattr(driver, "_open_library", lambda name: machine.cuda)
+    monkeypatch.setattr(tensorrt_library, "find_version", lambda name: machine.versions.get(name))
+    monkeypatch.setattr(tensorrt_library, "open_library", lambda name: machine.libraries[name])
+    return machine
+
+
+@pytest.fixture
 def make_dicom(tmp_path):
     """Write a DICOM radiograph; keyword arguments set, or with None remove, elements."""
 

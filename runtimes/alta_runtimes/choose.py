@@ -1,21 +1,22 @@
 """Which back ends exist, which work here, and loading a graph with one of them."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from . import onnxruntime_session, openvino_session
+from . import onnxruntime_session, openvino_session, tensorrt_session
 from .errors import RuntimeUnavailable
 from .session import RuntimeInfo, Session
 
-BACKENDS = {backend.NAME: backend for backend in (openvino_session, onnxruntime_session)}  # the fastest first
-PLANNED = ("tensorrt",)
-DEVICES = ("auto", "cpu")
+ORDER = (openvino_session, onnxruntime_session, tensorrt_session)  # the fastest on a CPU first; plans have but one
+BACKENDS = {backend.NAME: backend for backend in ORDER}
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def available() -> list[RuntimeInfo]:
     """List every back end that alta-sdk knows, those that cannot run here with the reason."""
-    planned = [RuntimeInfo(name, None, (), "not supported by this version of alta-sdk") for name in PLANNED]
-    return [backend.is_available() for backend in BACKENDS.values()] + planned
+    return [backend.is_available() for backend in BACKENDS.values()]
 
 
 def default_threads() -> int:
@@ -25,20 +26,23 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def choose_runtime(compute: str = "f32") -> tuple[str, str]:
+def choose_runtime(compute: str = "f32", device: str = "auto") -> tuple[str, str]:
     """Return the back end that runs a graph fastest here, and why it is that one.
 
-    `compute`: "f32" or "bf16", what the graph's floating-point products need.
+    `compute`: "f32" or "bf16", what the graph's floating-point products need; "plan" for a TensorRT plan.
+    `device`: "auto", "cpu" or "cuda"; "auto" takes the GPU where a back end here can use it.
     Raises RuntimeUnavailable if none works here.
     """
-    infos = {info.name: info for info in (BACKENDS[name].is_available() for name in BACKENDS)}
+    infos = {name: backend.is_available() for name, backend in BACKENDS.items()}
     able = [name for name in BACKENDS if compute in BACKENDS[name].COMPUTE]
+    if device == "auto" and any("cuda" in infos[name].devices for name in able):
+        device = "cuda"
     for name in able:
-        if infos[name].is_available:
-            passed_over = [f"{other} {infos[other].reason}" for other in able[: able.index(name)]]
+        if _has(infos[name], device):
+            passed_over = [f"{other} {_why_not(infos[other], device)}" for other in able[: able.index(name)]]
             return name, "; ".join(["fastest of those that work here", *passed_over])
-    reasons = "; ".join(f"{name}: {infos[name].reason}" for name in able)
-    raise RuntimeUnavailable(f"no runtime here computes {compute}: {reasons}")
+    reasons = "; ".join(f"{name}: {_why_not(infos[name], device)}" for name in able)
+    raise RuntimeUnavailable(f"no runtime here computes {compute}{_on(device)}: {reasons}")
 
 
 def load(
@@ -48,11 +52,14 @@ def load(
     threads: int | None = None,
     runtime: str | None = None,
     compute: str = "f32",
+    built_on: Mapping[str, str] | None = None,
 ) -> Session:
     """Load one graph, from its file or from its bytes.
 
-    `device`: "auto" or "cpu". `threads`: inside one run; None takes every processor of this process.
-    `runtime`: a back end's name; None takes what `choose_runtime` says. `compute`: "f32" or "bf16".
+    `device`: "auto", "cpu" or "cuda"; "auto" takes the GPU where the back end can use it here. `threads`:
+    inside one run; None takes every processor of this process. `runtime`: a back end's name; None takes
+    what `choose_runtime` says. `compute`: "f32" or "bf16"; "plan" for a TensorRT plan, which needs
+    `built_on`, its origin as the manifest tells it.
     Raises RuntimeUnavailable for a back end or device that does not work here, EngineError for a
     graph that the back end does not accept.
     """
@@ -60,15 +67,31 @@ def load(
         raise RuntimeUnavailable(f"device is not supported; this version runs on: {', '.join(DEVICES)}")
     if threads is not None and threads < 1:
         raise RuntimeUnavailable("threads must be at least 1")
-    name = runtime or choose_runtime(compute)[0]
+    name = runtime or choose_runtime(compute, device)[0]
     if name not in BACKENDS:
         raise RuntimeUnavailable(f"runtime is not supported; this version has: {', '.join(BACKENDS)}")
     backend = BACKENDS[name]
-    info = backend.is_available()
-    if not info.is_available:
-        raise RuntimeUnavailable(f"runtime {name} does not work here: {info.reason}")
     if compute not in backend.COMPUTE:
         raise RuntimeUnavailable(f"runtime {name} does not compute {compute}; it has: {', '.join(backend.COMPUTE)}")
+    info = backend.is_available()
+    if not _has(info, device):
+        raise RuntimeUnavailable(f"runtime {name} does not work here{_on(device)}: {_why_not(info, device)}")
     source = graph if isinstance(graph, bytes) else Path(graph)
-    session: Session = backend.open_session(source, device="cpu", threads=threads or default_threads(), compute=compute)
+    plan: dict[str, Any] = {} if built_on is None else {"built_on": built_on}
+    used = info.devices[-1] if device == "auto" else device  # the GPU stands last
+    session: Session = backend.open_session(
+        source, device=used, threads=threads or default_threads(), compute=compute, **plan
+    )
     return session
+
+
+def _has(info: RuntimeInfo, device: str) -> bool:
+    return info.is_available if device == "auto" else device in info.devices
+
+
+def _why_not(info: RuntimeInfo, device: str) -> str:
+    return info.reason or f"does not run on {device}"
+
+
+def _on(device: str) -> str:
+    return "" if device == "auto" else f" on {device}"
