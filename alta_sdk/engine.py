@@ -64,7 +64,7 @@ class Engine:
         bundle = open_bundle(path)
         check_profile(bundle.manifest.preprocessing["intensity_profile"])
         compute = compute_type(bundle.manifest.engine["precision"])
-        chosen, reason = _choose(bundle.manifest, runtime, compute)
+        chosen, reason = _choose(bundle.manifest, runtime, compute, device)
         image, text = (
             load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
             for name in (files.IMAGE_GRAPH, files.TEXT_GRAPH)
@@ -147,13 +147,13 @@ def _chunks_of_one_length(encoded: list[list[int]]) -> Iterator[tuple[int, ...]]
         yield from (same[start : start + TEXT_ROWS] for start in range(0, len(same), TEXT_ROWS))
 
 
-def _choose(manifest: Manifest, runtime: str | None, compute: str) -> tuple[str, str]:
+def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str]:
     """Return the back end for an engine and why: the caller's word, the engine's, or the fastest here."""
     if runtime is not None:
         return runtime, "asked for"
     if manifest.engine["runtime"] != PORTABLE:
         return manifest.engine["runtime"], "the engine was exported for it"
-    return choose_runtime(compute)
+    return choose_runtime(compute, device)
 
 
 def _read_text(bundle: Bundle, name: str) -> str:

@@ -35,7 +35,8 @@ class Matcher:
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
-        device: "auto" or "cpu". threads: inside one run; None takes every processor.
+        device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
+        threads: inside one run; None takes every processor.
         fusion_mode: "frontal", "present" or "published"; None takes the engine's own.
         Raises EngineError, IntegrityError or RuntimeUnavailable.
         """

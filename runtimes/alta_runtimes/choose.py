@@ -90,6 +90,8 @@ def _has(info: RuntimeInfo, device: str) -> bool:
 
 
 def _why_not(info: RuntimeInfo, device: str) -> str:
+    if device == "cuda" and info.is_available:
+        return info.cuda_reason
     return info.reason or f"does not run on {device}"
 
 

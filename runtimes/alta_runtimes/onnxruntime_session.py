@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU: the default back end, installed with the SDK."""
+"""onnxruntime on the CPU: the default back end, installed with the SDK. On a GPU: see `onnxruntime_cuda`."""
 
 import os
 from collections.abc import Mapping
@@ -7,31 +7,38 @@ from pathlib import Path
 from typing import Any
 
 from .errors import EngineError, RuntimeUnavailable
+from .onnxruntime_cuda import PACKAGE as CUDA_PACKAGE
+from .onnxruntime_cuda import CudaSession, find_cuda, open_cuda_session
 from .session import RuntimeInfo, SessionInfo, Tensor, check_inputs
 
 NAME = "onnxruntime"
-REQUIRES = ("onnxruntime",)
-DEVICES = ("cpu",)
+REQUIRES = ("onnxruntime", CUDA_PACKAGE)  # one of the two
+DEVICES = ("cpu", "cuda")
 COMPUTE = ("f32",)
 
 
 def is_available() -> RuntimeInfo:
     """Say which onnxruntime is installed, without importing it."""
-    try:
-        return RuntimeInfo(NAME, version(REQUIRES[0]), DEVICES)
-    except PackageNotFoundError:
-        return RuntimeInfo(NAME, None, (), "not installed: pip install onnxruntime")
+    missing = find_cuda()
+    for package in REQUIRES:
+        try:
+            return RuntimeInfo(NAME, version(package), DEVICES[:1] if missing else DEVICES, cuda_reason=missing)
+        except PackageNotFoundError:
+            continue
+    return RuntimeInfo(NAME, None, (), "not installed: pip install onnxruntime")
 
 
-def open_session(graph: Path | bytes, *, device: str, threads: int, compute: str) -> "OnnxruntimeSession":
+def open_session(graph: Path | bytes, *, device: str, threads: int, compute: str) -> "OnnxruntimeSession | CudaSession":
     """Load an ONNX graph, from a file or from memory, for one device.
 
     `threads`: threads inside one run. `compute`: "f32"; integer products come from the graph.
-    Raises RuntimeUnavailable for a device other than the CPU, EngineError for a graph that
+    Raises RuntimeUnavailable for a device that does not work here, EngineError for a graph that
     onnxruntime does not accept.
     """
     if device not in DEVICES:
-        raise RuntimeUnavailable(f'onnxruntime runs on device "cpu" in this version, not on "{device}"')
+        raise RuntimeUnavailable(f'onnxruntime runs on device "cpu" or "cuda", not on "{device}"')
+    if device == "cuda":
+        return open_cuda_session(graph, threads)
     return OnnxruntimeSession(graph, threads)
 
 

@@ -22,7 +22,7 @@ COMPUTE = ("f32", "bf16")
 def is_available() -> RuntimeInfo:
     """Say which OpenVINO is installed, without importing it."""
     try:
-        return RuntimeInfo(NAME, version(REQUIRES[0]), DEVICES)
+        return RuntimeInfo(NAME, version(REQUIRES[0]), DEVICES, cuda_reason="runs on the CPU alone")
     except PackageNotFoundError:
         return RuntimeInfo(NAME, None, (), "not installed: pip install 'alta-sdk[openvino]'")
 

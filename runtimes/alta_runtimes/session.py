@@ -15,12 +15,14 @@ class RuntimeInfo:
     """One back end as it stands on this machine.
 
     `version` is None when the back end is not installed; `reason` then says what is missing.
+    `cuda_reason` says what is missing for an NVIDIA GPU, where the back end works without one.
     """
 
     name: str
     version: str | None
     devices: tuple[str, ...]
     reason: str = ""
+    cuda_reason: str = ""
 
     @property
     def is_available(self) -> bool:

@@ -112,7 +112,9 @@ def test_eight_threads_give_the_numbers_of_one(bundle):
 
 
 def test_what_does_not_exist_is_refused(bundle, matcher):
-    with pytest.raises(RuntimeUnavailable, match="runs on: auto, cpu"):
+    with pytest.raises(RuntimeUnavailable, match="runs on: auto, cpu, cuda"):
+        Matcher(bundle, device="tpu", runtime="onnxruntime")
+    with pytest.raises(RuntimeUnavailable, match="onnxruntime-gpu is not installed"):
         Matcher(bundle, device="cuda")
     with pytest.raises(RuntimeUnavailable, match="onnxruntime"):
         Matcher(bundle, runtime="nosuch")
