@@ -5,36 +5,31 @@ middle of a run.
 """
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .dicom import decode_grey, has_image, is_dicom, read_header, read_notices
-from .errors import DicomError, StudyError, ViewError
+from .dicom import decode_grey, is_dicom, read_notices
+from .errors import StudyError, ViewError
+from .examination import Examination, ReadOptions, SetAside, read_examinations
 from .geometry import to_model_pixels
 from .intensity import AS_STORED, PUBLISHED, GreyOptions
+from .orientation import read_directions, read_plane, turn_upright
+from .priors import list_priors, split_current
+from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Selection, Slot, SlotChoice, select_images
 from .study_files import PathLike, Source, read_files
-from .views import View, check_chest, read_view
+from .views import Confidence, View
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+__all__ = ["Radiograph", "Slot", "SlotChoice", "Study", "load_study"]
 
 ImageSource = PathLike | NDArray[np.uint8]
-
-
-class Slot(IntEnum):
-    """The four places of a study, in the order of the published model's slots."""
-
-    FRONTAL = 0
-    LATERAL = 1
-    PRIOR_FRONTAL = 2
-    PRIOR_LATERAL = 3
+GIVEN = SlotChoice(View.UNKNOWN, "caller", Confidence.NONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +39,13 @@ class Radiograph:
     grey_u8: (height, width) or (height, width, 3) uint8 on its own pixel grid, bright is dense tissue.
     pixels_u8: (224, 224) uint8, what the model sees.
     intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
-    view_source: the DICOM keyword that told the view, or "caller".
+    choice: why it stands in its slot.
     notices: what a user must be told of how it was read, such as frames that were not.
     """
 
     grey_u8: NDArray[np.uint8]
     intensity_profile: str
-    view_source: str = "caller"
+    choice: SlotChoice = GIVEN
     notices: tuple[str, ...] = ()
     pixels_u8: NDArray[np.uint8] = field(init=False)
 
@@ -60,12 +55,18 @@ class Radiograph:
         for array in (self.grey_u8, self.pixels_u8):
             array.setflags(write=False)
 
+    @property
+    def view_source(self) -> str:
+        """The DICOM keyword that told the view, or "caller"."""
+        return self.choice.source
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Radiographs by slot; the current frontal is always there."""
+    """Radiographs by slot; the current frontal is always there. What was found beside them is set aside."""
 
     radiographs: Mapping[Slot, Radiograph]
+    set_aside: tuple[SetAside, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a study without a current frontal radiograph (ViewError)."""
@@ -78,6 +79,26 @@ class Study:
     def slots(self) -> tuple[Slot, ...]:
         """The slots that are filled, in the model's order."""
         return tuple(self.radiographs)
+
+    def explain(self) -> dict[str, Any]:
+        """Say what decided: for each slot the view, its source and confidence, and what was set aside and why.
+
+        Plain types, ready for JSON, without an identifier or a header's free text.
+        """
+        slots = {
+            slot.name.lower(): {
+                "view": str(choice.view),
+                "source": choice.source,
+                "confidence": choice.confidence.name.lower(),
+                "chosen": choice.rule,
+                "contradicted_by": list(choice.contradicted_by),
+                "turned": choice.turned,
+            }
+            for slot, choice in ((slot, radiograph.choice) for slot, radiograph in self.radiographs.items())
+        }
+        counts = Counter((item.part, item.what, item.why) for item in self.set_aside)
+        aside = [{"part": part, "what": what, "why": why, "count": n} for (part, what, why), n in counts.items()]
+        return {"slots": slots, "set_aside": aside}
 
     @classmethod
     def from_images(
@@ -92,10 +113,11 @@ class Study:
         Raises StudyError if an image cannot be read or has more than 8 bits a channel.
         """
         given = (frontal, lateral, prior_frontal, prior_lateral)
+        views = (View.FRONTAL, View.LATERAL) * 2
         return cls(
             {
-                slot: Radiograph(_read_image(source), AS_STORED)
-                for slot, source in zip(Slot, given, strict=True)
+                slot: Radiograph(_read_image(source), AS_STORED, replace(GIVEN, view=view))
+                for slot, view, source in zip(Slot, views, given, strict=True)
                 if source is not None
             }
         )
@@ -106,6 +128,7 @@ class Study:
         source: Source,
         prior: Source | None = None,
         *,
+        find_prior: bool = False,
         intensity_profile: str = PUBLISHED,
         any_body_part: bool = False,
         any_view: bool = False,
@@ -114,41 +137,62 @@ class Study:
     ) -> "Study":
         """Make a study of DICOM files: a file, several, a folder or a zip; `prior` likewise.
 
+        prior: the earlier study; of several, the latest one that is earlier and has a usable frontal.
+        find_prior: the source may hold several studies of one patient; the latest is the current one,
+        and the latest earlier one with a usable frontal, if there is one, its prior.
         any_body_part: score images that do not say that they show a chest.
         any_view: take the only image of the study as its frontal, whatever its view.
         window, allow_for_processing: see GreyOptions.
         Raises DicomError, ViewError or StudyError; a prior of another patient, or one that is not
         earlier, is refused.
         """
-        options = GreyOptions(intensity_profile, window, allow_for_processing)
-        current = _read_examination(source, any_body_part)
-        radiographs = _fill_slots(current, (Slot.FRONTAL, Slot.LATERAL), options, any_view)
+        if prior is not None and find_prior:
+            raise StudyError("a prior is given and is to be found, too: choose one")
+        options = ReadOptions(GreyOptions(intensity_profile, window, allow_for_processing), any_body_part, any_view)
+        found, aside = read_examinations(source, options)
+        if len(found) > 1 and not find_prior:
+            raise StudyError(
+                "more than one study here: give one study and the earlier one as prior, or pass "
+                "find_prior=True (--find-prior) for the latest study and its prior"
+            )
+        current, earlier = split_current(found)
+        radiographs, current_aside = _read_selection(current, CURRENT_SLOTS, options)
         if prior is not None:
-            earlier = _read_examination(prior, any_body_part)
-            _check_prior(current[0], earlier[0])
-            radiographs |= _fill_slots(earlier, (Slot.PRIOR_FRONTAL, Slot.PRIOR_LATERAL), options, any_view)
-        return cls(radiographs)
+            given, prior_aside = read_examinations(prior, options)
+            earlier, later = list_priors(current, given)
+            aside += prior_aside + [SetAside("folder", "study", "not earlier than the current one")] * later
+        prior_radiographs, prior_aside = _read_prior(earlier, options, is_required=prior is not None)
+        return cls(radiographs | prior_radiographs, (*current_aside, *prior_aside, *aside))
 
 
 def load_study(
     path: PathLike,
     *,
+    prior: PathLike | None = None,
+    find_prior: bool = False,
     intensity_profile: str = PUBLISHED,
     any_body_part: bool = False,
     any_view: bool = False,
     window: int | None = None,
     allow_for_processing: bool = False,
 ) -> Study:
-    """Make a study of what lies at a path: DICOM (file, folder, zip), or one JPEG or PNG frontal radiograph."""
+    """Make a study of what lies at a path: DICOM (file, folder, zip), or one JPEG or PNG frontal radiograph.
+
+    The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
+    """
     try:
         with open(path, "rb") as file:
             mark = file.read(8)
     except OSError:  # a folder, or nothing: from_dicom knows
         mark = b""
     if mark.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")):
+        if prior is not None:
+            raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
         return Study.from_images(frontal=path)
     return Study.from_dicom(
         path,
+        prior,
+        find_prior=find_prior,
         intensity_profile=intensity_profile,
         any_body_part=any_body_part,
         any_view=any_view,
@@ -174,70 +218,43 @@ def _read_image(source: ImageSource) -> NDArray[np.uint8]:
         raise StudyError("image cannot be read: not a whole JPEG or PNG radiograph") from error
 
 
-def _read_examination(source: Source, any_body_part: bool) -> list["Dataset"]:
-    """Return the headers of the chest radiographs of one examination; all share one StudyInstanceUID."""
-    files = read_files(source)
-    images: list[Dataset] = []
-    refusal: ViewError | None = None
-    for number, data in enumerate(files, start=1):
-        if len(files) > 1 and not is_dicom(data):
-            continue  # notes, thumbnails and DICOMDIR copies lie beside the images
-        header = _read_numbered(data, number, len(files))
-        if len(files) > 1 and not has_image(header):
-            continue  # reports and presentation states
+def _read_selection(
+    examination: Examination, slots: tuple[Slot, Slot], options: ReadOptions
+) -> tuple[dict[Slot, Radiograph], tuple[SetAside, ...]]:
+    """Choose the images of an examination, decode them and bring them upright."""
+    selection = select_images(examination, slots, any_view=options.any_view)
+    return {slot: _decode(selection, slot, options) for slot in selection.images}, selection.set_aside
+
+
+def _decode(selection: Selection, slot: Slot, options: ReadOptions) -> Radiograph:
+    header, choice = selection.images[slot].header, selection.choices[slot]
+    grey = decode_grey(header, options.grey)
+    plane = read_plane(header) if choice.source == "caller" else _PLANE_OF[choice.view]
+    upright, turned = turn_upright(grey, read_directions(header), plane)
+    return Radiograph(upright, options.grey.profile, replace(choice, turned=turned), read_notices(header))
+
+
+_PLANE_OF = {View.FRONTAL: "coronal", View.LATERAL: "sagittal"}
+
+
+def _read_prior(
+    earlier: Sequence[Examination], options: ReadOptions, *, is_required: bool
+) -> tuple[dict[Slot, Radiograph], list[SetAside]]:
+    """Read the first of the earlier examinations, the latest first, that has a usable frontal.
+
+    Raises the first one's error if a prior is required and none is usable.
+    """
+    aside: list[SetAside] = []
+    refusal: StudyError | None = None
+    for examination in earlier:
         try:
-            if not any_body_part:
-                check_chest(header)
-        except ViewError as error:
+            radiographs, left = _read_selection(examination, PRIOR_SLOTS, options)
+        except StudyError as error:
             refusal = refusal or error
+            aside.append(SetAside("folder", "study", "earlier, but it has no usable frontal radiograph"))
         else:
-            images.append(header)
-    if not images:
-        raise refusal or StudyError("no DICOM image in this study: the files are of other kinds")
-    if len({str(header.get("StudyInstanceUID")) for header in images}) > 1:
-        raise StudyError("more than one study here: give one study, and the earlier one as prior")
-    return images
-
-
-def _read_numbered(data: bytes, number: int, count: int) -> "Dataset":
-    try:
-        return read_header(data)
-    except DicomError as error:
-        if count == 1:
-            raise
-        raise DicomError(f"file {number} of {count}: {error}") from error
-
-
-def _fill_slots(
-    images: Sequence["Dataset"], slots: tuple[Slot, Slot], options: GreyOptions, any_view: bool
-) -> dict[Slot, Radiograph]:
-    """Put one frontal and one lateral into the two slots; raise ViewError if a choice would be a guess."""
-    findings = [read_view(header) for header in images]
-    by_view = {view: [i for i, found in enumerate(findings) if found.view is view] for view in View}
-    if any_view and not by_view[View.FRONTAL] and len(images) == 1:
-        by_view = {View.FRONTAL: [0], View.LATERAL: [], View.UNKNOWN: []}
-    if not by_view[View.FRONTAL]:
-        counts = ", ".join(f"{len(found)} {view}" for view, found in by_view.items() if found)
-        raise ViewError(
-            f"no frontal radiograph in this study: found {counts}; "
-            "give a single image with any_view=True (--any-view) to score it anyway"
-        )
-    chosen: dict[Slot, Radiograph] = {}
-    for slot, view in zip(slots, (View.FRONTAL, View.LATERAL), strict=True):
-        if len(by_view[view]) > 1:
-            raise ViewError(f"{len(by_view[view])} {view} radiographs in this study: give the one to score")
-        for index in by_view[view]:
-            grey, notices = decode_grey(images[index], options), read_notices(images[index])
-            chosen[slot] = Radiograph(grey, options.profile, findings[index].source or "caller", notices)
-    return chosen
-
-
-def _check_prior(current: "Dataset", prior: "Dataset") -> None:
-    patients = [str(header.get("PatientID") or "").strip() for header in (current, prior)]
-    if not patients[0] or patients[0] != patients[1]:
-        raise StudyError("prior is not of the same patient: the PatientID elements differ or are empty")
-    dates = [str(header.get("StudyDate") or "") for header in (current, prior)]
-    times = [str(header.get("StudyTime") or "").ljust(6, "0")[:6] for header in (current, prior)]
-    are_stated = all(len(date) == 8 and date.isdigit() for date in dates)
-    if not are_stated or (dates[1], times[1]) >= (dates[0], times[0]):
-        raise StudyError("prior is not earlier than the current study: compare the StudyDate elements")
+            unused = len(earlier) - len(aside) - 1
+            return radiographs, [*left, *aside, *[SetAside("folder", "study", "earlier than the prior")] * unused]
+    if refusal is not None and is_required:
+        raise refusal
+    return {}, aside

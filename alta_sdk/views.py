@@ -1,26 +1,38 @@
-"""Is this DICOM image a chest radiograph, and from which side was it taken?
+"""From which side was this radiograph taken, and how sure is that?
 
-The header's elements are asked in the order of how far they can be trusted; a free-text description
-alone never rejects an image, because it is often written for the whole examination.
+The header's elements are asked in the order of how far they can be trusted: ViewPosition (missing in
+about 4 % of MIMIC-CXR, wrong in about 0.1 %), ViewCodeSequence, descriptions of the image, descriptions
+of the whole examination, PatientOrientation. The first that tells decides. A free-text description
+alone never rejects an image: "CHEST (PA AND LAT)" stands on each image of an examination.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
-from .errors import ViewError
+from .orientation import read_plane
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-RADIOGRAPHY = frozenset({"CR", "DX", "RG"})
-CAPTURES = frozenset({"OT", "SC", ""})  # secondary captures and unstated: chest only if it says so
-CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS"})
-CHEST_WORDS = frozenset({"chest", "thorax", "cxr", "lung", "lungs"})
-FRONTAL_WORDS = frozenset({"pa", "ap", "frontal", "postero-anterior", "antero-posterior"})
-LATERAL_WORDS = frozenset({"ll", "rl", "lat", "lateral"})
-DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "PerformedProcedureStepDescription", "StudyDescription")
+# Obliques, decubitus, lordotic and cross-table views are neither frontal nor lateral to the model.
+FRONTAL_WORDS = frozenset(
+    "pa ap frontal frontale face postero-anterior antero-posterior posteroanterior anteroposterior".split()
+)
+LATERAL_WORDS = frozenset("ll rl lat lateral laterale profil seitlich".split())
+OTHER_WORDS = frozenset(
+    "oblique obl decubitus decub lordotic apical axial swimmers xtable crosstable".split()
+    + "lld rld llo rlo lao rao lpo rpo".split()
+)
+# PS3.16 CID 4010 "DX View": SNOMED CT, then the SNOMED RT values of older systems.
+FRONTAL_CODES = frozenset("399033003 399348003 272479007 R-10202 R-10206 R-10214 R-40888".split())
+LATERAL_CODES = frozenset("399067008 399198007 399173006 R-102CD R-10232 R-10236".split())
+SNOMED = frozenset({"SCT", "SRT", "SNM3", "99SDM"})
+IMAGE_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+STUDY_DESCRIPTIONS = ("PerformedProcedureStepDescription", "RequestedProcedureDescription", "StudyDescription")
+DESCRIPTIONS = IMAGE_DESCRIPTIONS + STUDY_DESCRIPTIONS
 
 
 class View(StrEnum):
@@ -28,72 +40,82 @@ class View(StrEnum):
 
     FRONTAL = "frontal"
     LATERAL = "lateral"
+    OTHER = "other"
     UNKNOWN = "unknown"
+
+
+class Confidence(IntEnum):
+    """How far a view can be trusted, least first.
+
+    NONE: nothing tells it. LOW: the examination's description or PatientOrientation tells it, or two coded
+    elements contradict each other. MEDIUM: a description of the image tells it, or contradicts a coded
+    element. HIGH: a coded element tells it.
+    """
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
 
 
 @dataclass(frozen=True)
 class ViewFinding:
-    """A view and the DICOM keyword that told it (empty for UNKNOWN)."""
+    """A view, the DICOM keyword that told it (empty for UNKNOWN), and those that tell another one."""
 
     view: View
     source: str
+    confidence: Confidence
+    contradicted_by: tuple[str, ...] = ()
 
 
 def read_view(header: "Dataset") -> ViewFinding:
-    """Tell the view from ViewPosition, then ViewCodeSequence, then the descriptions."""
-    position = str(header.get("ViewPosition") or "").strip().lower()
-    if position:
-        # Obliques, decubitus and lordotic views are neither frontal nor lateral to the model.
-        return ViewFinding(_match_view({position}), "ViewPosition")
-    for code in header.get("ViewCodeSequence") or []:
-        view = _match_view(set(str(code.get("CodeMeaning") or "").lower().split()))
-        if view is not View.UNKNOWN:
-            return ViewFinding(view, "ViewCodeSequence")
-    for keyword in DESCRIPTIONS:
-        view = _match_view(_words(header, keyword))
-        if view is not View.UNKNOWN:
-            return ViewFinding(view, keyword)
-    return ViewFinding(View.UNKNOWN, "")
+    """Tell the view of an image from its header; the first element that tells one decides."""
+    told = list(_tell(header))
+    if not told:
+        return ViewFinding(View.UNKNOWN, "", Confidence.NONE)
+    source, view, confidence = told[0]
+    against = {name: sure for name, other, sure in told[1:] if other is not view and sure > Confidence.LOW}
+    if Confidence.HIGH in against.values():
+        confidence = Confidence.LOW
+    elif against:
+        confidence = min(confidence, Confidence.MEDIUM)
+    return ViewFinding(view, source, confidence, tuple(against))
 
 
-def check_chest(header: "Dataset") -> None:
-    """Raise ViewError unless the header lets this be a chest radiograph.
-
-    A radiograph (CR, DX, RG) whose body part is not stated passes; another kind of image passes only
-    if it says that it shows a chest.
-    """
-    modality = str(header.get("Modality") or "").strip().upper()
-    if modality not in RADIOGRAPHY | CAPTURES:
-        raise ViewError(
-            f"not a chest radiograph: modality is {_printable_code(modality)}; "
-            "pass any_body_part=True (--any-body-part) to score it anyway"
-        )
-    body_part = str(header.get("BodyPartExamined") or "").strip().upper()
-    if body_part:
-        if not CHEST & set(re.split(r"[^A-Z]+", body_part)):
-            raise ViewError(
-                f"not a chest radiograph: body part examined is {_printable_code(body_part)}; "
-                "pass any_body_part=True (--any-body-part) to score it anyway"
-            )
-    elif modality in CAPTURES and not any(CHEST_WORDS & _words(header, key) for key in DESCRIPTIONS):
-        raise ViewError(
-            "not known to be a chest radiograph: a secondary capture without a body part; "
-            "pass any_body_part=True (--any-body-part) to score it anyway"
-        )
+def words_of(header: "Dataset", keyword: str) -> set[str]:
+    """Return the words of an element in lower case."""
+    return set(re.split(r"[^a-z-]+", str(header.get(keyword) or "").lower())) - {""}
 
 
-def _match_view(words: set[str]) -> View:
+def _tell(header: "Dataset") -> Iterator[tuple[str, View, Confidence]]:
+    """Yield each element that tells a view, the most trusted first."""
+    found = [("ViewPosition", match_view(words_of(header, "ViewPosition")), Confidence.HIGH)]
+    found += [("ViewCodeSequence", _match_code(code), Confidence.HIGH) for code in header.get("ViewCodeSequence") or []]
+    found += [(key, match_view(words_of(header, key)), Confidence.MEDIUM) for key in IMAGE_DESCRIPTIONS]
+    found += [(key, match_view(words_of(header, key)), Confidence.LOW) for key in STUDY_DESCRIPTIONS]
+    plane = {"coronal": View.FRONTAL, "sagittal": View.LATERAL}.get(read_plane(header), View.UNKNOWN)
+    found.append(("PatientOrientation", plane, Confidence.LOW))
+    return ((source, view, confidence) for source, view, confidence in found if view is not View.UNKNOWN)
+
+
+def match_view(words: set[str]) -> View:
+    """Tell a view from words; "PA AND LAT" tells nothing about one image."""
+    if words & OTHER_WORDS:
+        return View.OTHER
     frontal, lateral = bool(words & FRONTAL_WORDS), bool(words & LATERAL_WORDS)
-    if frontal == lateral:  # neither, or "PA AND LAT", which tells nothing about this image
+    if frontal == lateral:
         return View.UNKNOWN
     return View.FRONTAL if frontal else View.LATERAL
 
 
-def _words(header: "Dataset", keyword: str) -> set[str]:
-    return set(re.split(r"[^a-z-]+", str(header.get(keyword) or "").lower()))
-
-
-def _printable_code(code: str) -> str:
-    # A code string (VR CS) has at most 16 characters of a small set (PS3.5 6.2); anything else may
-    # be free text, which is not shown.
-    return code if re.fullmatch(r"[A-Z0-9 _]{1,16}", code) else "not a DICOM code"
+def _match_code(code: "Dataset") -> View:
+    """Tell a view from a coded entry by its value, else by its meaning; a modifier can make it another view."""
+    words = words_of(code, "CodeMeaning")
+    modifiers = code.get("ViewModifierCodeSequence") or []
+    if any(words_of(modifier, "CodeMeaning") & OTHER_WORDS for modifier in modifiers):
+        return View.OTHER
+    if str(code.get("CodingSchemeDesignator") or "").strip().upper() in SNOMED:
+        value = str(code.get("CodeValue") or "").strip().upper()
+        if value in FRONTAL_CODES | LATERAL_CODES:
+            return View.FRONTAL if value in FRONTAL_CODES else View.LATERAL
+    return match_view(words)

@@ -42,11 +42,6 @@ def test_a_study_of_laterals_says_what_was_found(make_dicom):
         Study.from_dicom(files)
 
 
-def test_two_frontals_are_not_chosen_between(make_dicom):
-    with pytest.raises(ViewError, match="2 frontal"):
-        Study.from_dicom([make_dicom("a.dcm"), make_dicom("b.dcm")])
-
-
 def test_folder_and_zip_hold_other_files_too(make_dicom, tmp_path):
     path = make_dicom("study/image.dcm")
     (path.parent / "notes.txt").write_text("not an image")

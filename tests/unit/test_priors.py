@@ -1,0 +1,112 @@
+"""Priors: the latest earlier study of the same patient with a usable frontal, and nothing else."""
+
+import numpy as np
+import pytest
+
+from alta_sdk import Slot, Study, StudyError, ViewError
+
+
+@pytest.fixture
+def archive(make_dicom):
+    """Write a patient's folder: {name: (date, elements)}; the mean grey of a study is 10 times its number."""
+
+    def write(**studies):
+        for number, (name, (date, elements)) in enumerate(studies.items(), start=1):
+            pixels = np.full((280, 260), 10 * number, np.uint16)
+            pixels[0, 0] = 255
+            uid = {"StudyInstanceUID": f"1.2.{number}", "StudyDate": date}
+            path = make_dicom(f"patient/{name}/image.dcm", pixels, **{**uid, **elements})
+        return path.parent.parent
+
+    return write
+
+
+def grey(study, slot):
+    return float(np.median(study.radiographs[slot].grey_u8))
+
+
+def test_the_latest_study_is_the_current_one_and_the_latest_before_it_the_prior(archive):
+    folder = archive(a=("20200101", {}), b=("20240101", {}), c=("20220101", {}))
+    study = Study.from_dicom(folder, find_prior=True)
+    assert (grey(study, Slot.FRONTAL), grey(study, Slot.PRIOR_FRONTAL)) == (20, 30)
+    assert study.explain()["set_aside"] == [
+        {"part": "folder", "what": "study", "why": "earlier than the prior", "count": 1}
+    ]
+
+
+def test_a_prior_without_a_usable_frontal_is_passed_over(archive):
+    folder = archive(
+        a=("20240101", {}), b=("20230101", {"ViewPosition": "LL"}), c=("20220101", {"Rows": 900}), d=("20210101", {})
+    )
+    study = Study.from_dicom(folder, find_prior=True)
+    assert grey(study, Slot.PRIOR_FRONTAL) == 40
+    assert study.explain()["set_aside"][0]["count"] == 2
+
+
+def test_the_current_study_is_never_replaced_by_an_older_one(archive):
+    folder = archive(a=("20240101", {"ViewPosition": "LL"}), b=("20230101", {}))
+    with pytest.raises(ViewError, match="1 lateral"):
+        Study.from_dicom(folder, find_prior=True)
+
+
+def test_a_folder_of_one_study_has_no_prior_to_find(archive):
+    assert Study.from_dicom(archive(a=("20240101", {})), find_prior=True).slots == (Slot.FRONTAL,)
+
+
+def test_several_studies_are_refused_with_the_way_out(archive):
+    with pytest.raises(StudyError, match="--find-prior"):
+        Study.from_dicom(archive(a=("20240101", {}), b=("20230101", {})))
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PatientID": "P2"},
+        {"PatientID": ""},
+        {"PatientID": "P1", "IssuerOfPatientID": "B"},
+        {"PatientID": "P1", "PatientBirthDate": "19900101"},
+    ],
+)
+def test_another_patient_in_the_folder_or_the_archive_is_an_error(archive, make_dicom, elements):
+    known = {"IssuerOfPatientID": "A", "PatientBirthDate": "19500101"}
+    folder = archive(a=("20240101", known), b=("20230101", {}), c=("20220101", elements))
+    with pytest.raises(StudyError, match="not of one patient"):
+        Study.from_dicom(folder, find_prior=True)
+    with pytest.raises(StudyError, match="not of the same patient"):
+        Study.from_dicom(make_dicom("now.dcm", **known), prior=folder)
+
+
+def test_images_of_two_patients_under_one_study_are_refused(make_dicom):
+    files = [make_dicom("a.dcm"), make_dicom("b.dcm", ViewPosition="LL", PatientID="P2")]
+    with pytest.raises(StudyError, match="several patients"):
+        Study.from_dicom(files)
+
+
+def test_a_prior_is_taken_from_an_archive_and_never_a_later_one(archive, make_dicom):
+    folder = archive(a=("20200101", {}), b=("20240601", {}), c=("20230101", {}))
+    study = Study.from_dicom(make_dicom("now.dcm"), prior=folder)  # of 20240501
+    assert grey(study, Slot.PRIOR_FRONTAL) == 30
+    assert {item["why"] for item in study.explain()["set_aside"]} == {
+        "earlier than the prior",
+        "not earlier than the current one",
+    }
+
+
+def test_on_one_day_the_time_decides_and_must_be_stated(archive):
+    folder = archive(a=("20240101", {"StudyTime": "0915"}), b=("20240101", {"StudyTime": "091500.5"}))
+    assert grey(Study.from_dicom(folder, find_prior=True), Slot.FRONTAL) == 20
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(archive(a=("20240101", {"StudyTime": "0915"}), b=("20240101", {})), find_prior=True)
+
+
+def test_the_prior_lateral_comes_from_the_prior_study(archive, make_dicom):
+    folder = archive(a=("20240101", {}), b=("20230101", {}))
+    make_dicom("patient/b/lateral.dcm", StudyInstanceUID="1.2.2", StudyDate="20230101", ViewPosition="LL")
+    study = Study.from_dicom(folder, find_prior=True)
+    assert study.slots == (Slot.FRONTAL, Slot.PRIOR_FRONTAL, Slot.PRIOR_LATERAL)
+
+
+def test_a_prior_is_given_or_found_not_both(archive):
+    folder = archive(a=("20240101", {}))
+    with pytest.raises(StudyError, match="choose one"):
+        Study.from_dicom(folder, prior=folder, find_prior=True)
