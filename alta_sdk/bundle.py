@@ -18,6 +18,7 @@ HEAD = "head.npz"
 TOKENIZER = "tokenizer.json"
 PROMPTS = "prompts.json"
 SELF_TEST = "selftest.npz"
+PATCH_GRAPH = "patches.onnx"  # for heat maps
 CALIBRATION = "calibration.json"  # of an INT8 engine
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 

@@ -20,7 +20,9 @@ from .errors import EngineError
 from .fusion import Head, Vector
 from .intensity import check_profile
 from .manifest import Manifest
+from .patches import PatchGraph
 from .prompts import LabelSet, parse_label_sets
+from .self_test import check_quickly
 from .study import Radiograph, Slot
 from .tokenizer import PromptTokenizer, pad_tokens, padded_length
 
@@ -42,6 +44,7 @@ class Engine:
         self._tokenizer = PromptTokenizer(_read_text(bundle, files.TOKENIZER), self.max_tokens)
         self._image = image
         self._text = text
+        self.patches = PatchGraph(self, image)
         self._projections: dict[str, Vector] = {}
         self._lock = threading.Lock()
 
@@ -59,8 +62,6 @@ class Engine:
         Raises EngineError (no bundle, newer schema, wrong numbers on this machine), IntegrityError (a file
         was changed) or RuntimeUnavailable (device or back end does not work here).
         """
-        from .self_test import check_quickly
-
         bundle = open_bundle(path)
         check_profile(bundle.manifest.preprocessing["intensity_profile"])
         compute = compute_type(bundle.manifest.engine["precision"])
@@ -107,6 +108,16 @@ class Engine:
         """Run the text graph: tokens (n, length) to global projections (n, embedding), not normalised."""
         outputs = self._text.run({"input_ids": input_ids, "attention_mask": attention_mask})
         return np.asarray(outputs["projection"], dtype=np.float32)
+
+    def project_words(self, phrase: str) -> Vector:
+        """Return the local projections of a phrase's tokens, [SEP] included: (words, embedding), not normalised.
+
+        Raises PromptError for an empty phrase or one that is too long.
+        """
+        ids = self._tokenizer.encode([phrase])[0]
+        input_ids, mask = pad_tokens([ids], TEXT_ROWS, self.max_tokens)
+        words = self._text.run({"input_ids": input_ids, "attention_mask": mask})["words"]
+        return np.asarray(words[0, : len(ids) - 1], dtype=np.float32)  # the graph has dropped [CLS]
 
     def cut_prompt(self, text: str) -> str:
         """Return a report cut to what the text tower reads; scoring never does this by itself."""

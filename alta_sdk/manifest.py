@@ -16,6 +16,7 @@ from .errors import EngineError, IntegrityError
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
+LOCAL_HEADS = "local_heads"  # key of `engine`: what heat maps need; engines of version 0.1 have none
 FUSION_MODES = ("frontal", "present", "published")
 
 

@@ -12,7 +12,7 @@ import torch
 from alta_sdk import __version__
 from alta_sdk.environment import processor_name
 from alta_sdk.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
-from alta_sdk.manifest import BundleFile, Manifest
+from alta_sdk.manifest import LOCAL_HEADS, BundleFile, Manifest
 from alta_sdk.prompts import PROMPT_SET_VERSION
 from alta_sdk.self_test import Drift
 from alta_training.checkpoint import Checkpoint
@@ -45,6 +45,7 @@ def describe_engine(
     drifts: list[Drift],
     lowered: LoweredEngine,
     self_test_limits: dict[str, float],
+    local_heads: dict[str, Any],
 ) -> Callable[[tuple[BundleFile, ...]], Manifest]:
     """Return a function that makes the manifest once the files are known."""
     stated = checkpoint.metadata
@@ -81,6 +82,7 @@ def describe_engine(
                 "image_precision": lowered.image.describe(),
                 "text_precision": lowered.text.describe(),
                 "calibration": describe_calibration(lowered.calibration),
+                LOCAL_HEADS: local_heads,
                 "milliseconds_per_radiograph": lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from alta_sdk.errors import ExportError
+from alta_training.model.sizes import ImageSizes
 
 OPSET = 21
 IR_VERSION = 10
@@ -40,6 +41,11 @@ def text_inputs() -> list[GraphInput]:
     example = torch.ones(EXAMPLE_BATCH, EXAMPLE_TOKENS, dtype=torch.int64)
     axes = {0: "n", 1: "tokens"}
     return [GraphInput("input_ids", example, axes), GraphInput("attention_mask", example.clone(), axes)]
+
+
+def patch_inputs(sizes: ImageSizes) -> list[GraphInput]:
+    """Describe the patch graph's input: the tokens before the last block, (n, 1 + patches, width) float32."""
+    return [GraphInput("tokens", torch.zeros(EXAMPLE_BATCH, 1 + sizes.patches, sizes.width), {0: "n"})]
 
 
 def export_graph(tower: nn.Module, inputs: list[GraphInput], outputs: list[str]) -> onnx.ModelProto:

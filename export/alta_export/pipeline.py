@@ -25,10 +25,11 @@ from alta_training.model import AltaModel
 
 from .bundle import make_head, pack_arrays, write_bundle
 from .describe import describe_engine, measure_merging
-from .graph import export_graph, image_inputs, text_inputs
+from .graph import export_graph, image_inputs, patch_inputs, text_inputs
+from .local_heads import LocalHeads, describe_local_heads
 from .lower import LoweredEngine, Reference, lower_engine
 from .options import ExportOptions, check_options, choose_profile
-from .towers import MergedImageTower, MergedTextTower
+from .towers import MergedTextTower, PatchTower, TracedImageTower
 from .verify import (
     LIMITS,
     PROMPTS,
@@ -37,10 +38,10 @@ from .verify import (
     make_inputs,
     make_radiographs,
     verify_graphs,
+    widen_limits,
 )
 
 TIMED_RUNS = 5
-SELF_TEST_SLACK = 1e-3
 Stage = Callable[[str], AbstractContextManager[object]]
 
 
@@ -67,11 +68,12 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         profile = choose_profile(options.intensity_profile, checkpoint.metadata.get("intensity_profile"))
         options = replace(options, intensity_profile=check_profile(profile))
     with stage("Merge adapters"):
-        image_tower, text_tower = MergedImageTower(model.image).eval(), MergedTextTower(model.text).eval()
+        image_tower, text_tower = TracedImageTower(model.image).eval(), MergedTextTower(model.text).eval()
         head = make_head(model)
         merging = measure_merging(model, image_tower, text_tower)
     with stage("Export image graph"):
-        image = export_graph(image_tower, image_inputs(model.sizes.image.image_px), ["cls"])
+        image = export_graph(image_tower, image_inputs(model.sizes.image.image_px), ["cls", "tokens"])
+        patches = export_graph(PatchTower(model.image).eval(), patch_inputs(model.sizes.image), ["patches"])
     with stage("Export text graph"):
         text = export_graph(text_tower, text_inputs(), ["projection", "words"])
     with stage("Verify against PyTorch"):
@@ -80,17 +82,22 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         max_tokens = model.sizes.text.config.max_position_embeddings
         prompts = [prompt for label in label_sets["chexpert5"].values() for prompt in label.positive[:2]]
         tokenizer = PromptTokenizer(tokenizer_json, max_tokens)
-        verification = verify_graphs(model, head, image, text, make_inputs(model, tokenizer, prompts[:PROMPTS]))
+        inputs = make_inputs(model, tokenizer, prompts[:PROMPTS])
+        verification = verify_graphs(model, head, image, text, patches, inputs)
     with stage(f"Bring to {options.precision}"):
         reference = Reference(
             {"image": image, "text": text}, head, math.exp(model.logit_scale.item()), checkpoint.sha256
         )
         lowered = lower_engine(options, reference, tokenizer, label_sets)
         self_test_limits = measure_limits(options, lowered, head, verification)
+        local_heads = describe_local_heads(
+            LocalHeads(model, patches, lowered.image.session), options.precision, verification.self_test
+        )
     with stage("Write and open bundle"):
         contents = {
             names.IMAGE_GRAPH: lowered.image.graph.SerializeToString(deterministic=True),
             names.TEXT_GRAPH: lowered.text.graph.SerializeToString(deterministic=True),
+            names.PATCH_GRAPH: patches.SerializeToString(deterministic=True),
             names.HEAD: pack_arrays(vars(head)),
             names.TOKENIZER: tokenizer_json.encode(),
             names.PROMPTS: render_label_sets(label_sets).encode(),
@@ -98,7 +105,9 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         }
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()
-        describe = describe_engine(options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits)
+        describe = describe_engine(
+            options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits, local_heads
+        )
         manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite)
     with stage("Time one radiograph"):
         radiograph_s = time_radiograph(options.output)
@@ -118,11 +127,7 @@ def measure_limits(
     if options.precision == "fp32":
         return LIMITS
     image, text = lowered.image.session, lowered.text.session
-    drifts = compare_with_reference(image, text, head, verification.self_test, ("image", "text"))
-    return {
-        "min_cosine": 1.0 - 2.0 * (1.0 - min(drift.worst_cosine for drift in drifts)) - SELF_TEST_SLACK,
-        "max_abs": 2.0 * max(drift.max_abs for drift in drifts) + SELF_TEST_SLACK,
-    }
+    return widen_limits(compare_with_reference(image, text, head, verification.self_test, ("image", "text")))
 
 
 def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel]:

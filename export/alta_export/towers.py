@@ -3,6 +3,8 @@
 Shapes: n radiographs or prompts, t tokens, w width, h heads.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -130,15 +132,45 @@ class MergedImageTower(nn.Module):
 
     def forward(self, pixels: Tensor, slot: Tensor) -> Tensor:
         """Encode pixels (n, 1, px, px) uint8 in slots (n,) int64 to CLS (n, w)."""
+        return self.encode(pixels, slot)[0]
+
+    def encode(self, pixels: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
+        """Return CLS (n, w) and the tokens that enter the last block (n, t, w)."""
         x = self.patch(pixels.float()).flatten(2).transpose(1, 2) + self.position  # (n, patches, w)
         x = (
             torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
             + F.embedding(slot, self.slot_table)[:, None]
         )
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        cls: Tensor = self.norm(x)[:, 0]
-        return cls
+        cls: Tensor = self.norm(self.blocks[-1](x))[:, 0]
+        return cls, x
+
+
+class TracedImageTower(MergedImageTower):
+    """The same tower as it is exported: with the tokens that the last block reads as a second output.
+
+    They cost nothing, since they are computed anyway, and `PatchTower` goes on from them.
+    """
+
+    def forward(self, pixels: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Encode pixels to CLS (n, w) and the tokens before the last block (n, t, w)."""
+        return self.encode(pixels, slot)
+
+
+class PatchTower(nn.Module):
+    """The last block for every token, and the local head: what the CLS graph leaves out."""
+
+    def __init__(self, tower: ImageTower) -> None:
+        """Merge the last block of an image tower, whole."""
+        super().__init__()
+        self.block = MergedBlock(cast(AdapterBlock, tower.blocks[-1]), tower.sizes.heads, is_last=False)
+        self.norm, self.local_head = tower.norm, tower.local_projection_head
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Project the tokens before the last block (n, t, w) to patches (n, t - 1, embedding), not normalised."""
+        patches: Tensor = self.local_head(self.norm(self.block(tokens))[:, 1:])
+        return patches
 
 
 class MergedTextLayer(nn.Module):

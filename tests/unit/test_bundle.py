@@ -81,7 +81,7 @@ def test_manifest_states_what_a_reader_must_know(bundle):
     assert "Not for clinical use" in manifest.intended_use
     assert manifest.engine["opset"] == 21
     assert manifest.engine["precision"] == "fp32"
-    assert set(manifest.verification["drift"]) == {"image", "text", "cls", "words"}
+    assert set(manifest.verification["drift"]) == {"image", "text", "cls", "words", "patches"}
     assert manifest.notices == ("RANDOM TEST MODEL", "Not for clinical use.")
 
 
@@ -98,7 +98,7 @@ def test_self_test_passes_here_and_fails_where_numbers_differ(bundle):
 def test_graphs_are_portable_and_hold_nothing_of_the_building_machine(bundle):
     import onnx
 
-    for name in ("image.onnx", "text.onnx"):
+    for name in ("image.onnx", "text.onnx", "patches.onnx"):
         graph = onnx.load(bundle / name)
         check_portable(graph)
         assert "LayerNormalization" in count_operators(graph)

@@ -7,7 +7,13 @@ from tolerances import FLOAT32
 
 from alta_export.cost import measure_cost
 from alta_export.describe import measure_merging
-from alta_export.towers import MergedImageTower, MergedTextTower, compute_missing_cls
+from alta_export.towers import (
+    MergedImageTower,
+    MergedTextTower,
+    PatchTower,
+    TracedImageTower,
+    compute_missing_cls,
+)
 from alta_training.model.alta import to_model_input
 from alta_training.synthetic import make_random_model
 
@@ -30,6 +36,18 @@ def test_image_tower(random_model):
         expected = random_model.image(to_model_input(grey), slot)[:, 0]
         merged = MergedImageTower(random_model.image).eval()(grey[:, None], slot)
     torch.testing.assert_close(merged, expected, **FLOAT32)
+
+
+def test_patches_go_on_from_the_tokens_before_the_last_block(random_model):
+    grey = torch.randint(0, 256, (4, 224, 224), dtype=torch.uint8)
+    slot = torch.arange(4)
+    with torch.no_grad():
+        tokens = random_model.image(to_model_input(grey), slot)
+        expected = random_model.image.local_projection_head(tokens[:, 1:])
+        cls, before_last = TracedImageTower(random_model.image).eval()(grey[:, None], slot)
+        patches = PatchTower(random_model.image).eval()(before_last)
+    torch.testing.assert_close(patches, expected, **FLOAT32)
+    torch.testing.assert_close(cls, tokens[:, 0], **FLOAT32)
 
 
 def test_slots_differ(random_model):
