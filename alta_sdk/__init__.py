@@ -19,6 +19,7 @@ from .errors import (
     TrainingError,
     ViewError,
 )
+from .index import IndexOrigin, Match, ReportIndex
 from .matcher import Matcher
 from .prompts import Label
 from .results import StudyEmbedding, ZeroShotResult
@@ -32,11 +33,14 @@ __all__ = [
     "Engine",
     "EngineError",
     "ExportError",
+    "IndexOrigin",
     "IntegrityError",
     "Label",
+    "Match",
     "Matcher",
     "PromptError",
     "Radiograph",
+    "ReportIndex",
     "RuntimeUnavailable",
     "Slot",
     "Study",
