@@ -45,6 +45,7 @@ demo-model: $(INSTALLED)  ## train the model in examples/models anew
 		--licence "non-commercial research only: learned from the Open-i reports, CC BY-NC-ND 4.0" \
 		--notice "DEMO MODEL: small, and trained on radiographs paired with other people's reports."
 	$(BIN)/python training/publish.py $(RUN)/aligned --data $(RADIOGRAPHS) --output examples/models/demo --overwrite
+	$(BIN)/python benchmarks/engine_accuracy.py --data $(RADIOGRAPHS)
 
 test: $(INSTALLED)  ## run every test
 	$(BIN)/python -m pytest

@@ -24,6 +24,7 @@ TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.1
 ON_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 DEV = [
     "openvino>=2025.0",
+    "python-gdcm>=3.0.24",
     "matplotlib>=3.8",
     f"tensorrt-cu13-bindings>=11,<12; {ON_LINUX}",
     f"tensorrt-lean-cu13-bindings>=11,<12; {ON_LINUX}",

@@ -146,7 +146,7 @@ def test_calibration_is_reused(export, radiographs, tmp_path, int8):
     ("options", "message"),
     [
         ((), "CalibrationError: INT8 needs --calibration FOLDER|CSV"),
-        (("--calibration", "nowhere"), "CalibrationError: nowhere not found"),
+        (("--calibration", "nowhere"), "CalibrationError: --calibration not found"),
         (("--calibration-cache", "nowhere.json"), "CalibrationError: nowhere.json not found"),
     ],
 )
@@ -161,7 +161,8 @@ def test_black_radiographs_are_refused(export, black, radiographs, as_held_out):
     shown, held = (radiographs, black) if as_held_out else (black, radiographs)
     result, output = export("--precision", "int8", "--calibration", shown, "--held-out", held)
     assert result.exit_code == 1 and not output.exists()
-    assert "20 of 20 radiographs of black0 are blank" in result.stderr
+    named = "--held-out" if as_held_out else "--calibration"
+    assert f"20 of 20 radiographs of {named} are blank" in result.stderr
 
 
 def test_copies_of_one_radiograph_cannot_show_a_drift(export, tmp_path):
