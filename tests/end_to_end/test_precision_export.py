@@ -47,7 +47,7 @@ def export(checkpoint_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def int8(export, radiographs):
-    result, output = export("--precision", "int8", "--calibration", radiographs)
+    result, output = export("--precision", "int8", "--calibration", radiographs, "--intensity-profile", "mimic-jpg-v1")
     assert result.exit_code == 0, result.stderr
     return result, output
 
@@ -59,6 +59,7 @@ def test_int8_engine_says_what_it_is_and_what_it_costs(int8, radiographs):
     calibration = manifest.engine["calibration"]
     assert (calibration["method"], calibration["radiographs"], calibration["prompts"]) == ("minmax", 20, 96)
     assert calibration["smoothed_image_norms"] in (0, 3) and calibration["smoothed_text_norms"] in (0, 2)
+    assert manifest.preprocessing["intensity_profile"] == "mimic-jpg-v1"
     for graph in ("image", "text"):
         told = manifest.engine[f"{graph}_precision"]
         assert told["achieved"]["int8"] + len(told["kept_in_fp32"]) == sum(told["achieved"].values())

@@ -1,15 +1,17 @@
 """The intensity profile of an engine: chosen at export, kept in the manifest, never mixed."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import export_quietly
 from fuzz.seeds import chest_header, save
 
 from alta_export.options import choose_profile
 from alta_sdk import EngineError, ExportError, Matcher, Study
+from alta_sdk.bundle import read_manifest
 from alta_sdk.cli import main as alta
 from alta_sdk.intensity import MIMIC_JPG, PUBLISHED, VOI
 
@@ -17,8 +19,14 @@ WINDOWS = {"WindowCenter": [1000, 3000], "WindowWidth": [500, 800]}
 
 
 @pytest.fixture(scope="module")
-def voi_bundle(export_options):
-    return export_quietly(export_options(intensity_profile=VOI)).path
+def voi_bundle(bundle, tmp_path_factory):
+    """The test engine, as an export with --intensity-profile voi-v1 would write it."""
+    copy = shutil.copytree(bundle, tmp_path_factory.mktemp("voi") / "voi.alta")
+    manifest = read_manifest(copy)
+    assert manifest.preprocessing["intensity_profile"] == PUBLISHED
+    changed = replace(manifest, preprocessing={**manifest.preprocessing, "intensity_profile": VOI})
+    (copy / "manifest.json").write_bytes(changed.render())
+    return copy
 
 
 @pytest.fixture
