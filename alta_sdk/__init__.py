@@ -22,13 +22,14 @@ from .errors import (
 from .index import IndexOrigin, Match, ReportIndex
 from .matcher import Matcher
 from .prompts import Label
-from .results import StudyEmbedding, ZeroShotResult
+from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .study import Radiograph, Slot, Study
 
 __all__ = [
     "AltaError",
     "CalibrationError",
     "CheckpointError",
+    "Comparison",
     "DicomError",
     "Engine",
     "EngineError",

@@ -1,12 +1,12 @@
 """An engine: a verified bundle with its two graphs loaded, turning pixels and prompts into vectors.
 
-Safe to use from several threads. Every run has one of a few fixed shapes (one radiograph; eight
-prompts), so that a vector does not depend on what else is being computed.
+Safe to use from several threads. A vector does not depend on what else is being computed: prompts run in
+one fixed shape, eight at once; radiographs as `ImageEncoder` says.
 """
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -18,6 +18,7 @@ from . import bundle as files
 from .bundle import Bundle, open_bundle
 from .errors import EngineError
 from .fusion import Head, Vector
+from .image_encoder import ImageEncoder
 from .intensity import check_profile
 from .manifest import Manifest
 from .patches import PatchGraph
@@ -42,7 +43,8 @@ class Engine:
         self.head = Head.load(bundle.path(files.HEAD))
         self.label_sets: dict[str, LabelSet] = parse_label_sets(_read_text(bundle, files.PROMPTS))
         self._tokenizer = PromptTokenizer(_read_text(bundle, files.TOKENIZER), self.max_tokens)
-        self._image = image
+        self._images = ImageEncoder(image)
+        self._image_info = image.info
         self._text = text
         self.patches = PatchGraph(self, image)
         self._projections: dict[str, Vector] = {}
@@ -82,7 +84,7 @@ class Engine:
     @property
     def provenance(self) -> dict[str, str | int]:
         """What computes: engine, SDK, back end and device, without a path."""
-        info = self._image.info
+        info = self._image_info
         return {
             "engine": self.manifest.name,
             "engine_sha256": self.manifest.sha256,
@@ -94,15 +96,18 @@ class Engine:
             "threads": info.threads,
         }
 
+    def encode_radiographs(self, radiographs: Mapping[Slot, Radiograph]) -> dict[Slot, Vector]:
+        """Return the CLS vector (width,) float32, read-only, of each slot's radiograph: new ones run as one batch."""
+        vectors = self._images.encode([(radiograph.pixels_u8, slot) for slot, radiograph in radiographs.items()])
+        return dict(zip(radiographs, vectors, strict=True))
+
     def encode_radiograph(self, radiograph: Radiograph, slot: Slot) -> Vector:
-        """Return the CLS vector (width,) float32 of one radiograph in one slot."""
-        cls: Vector = self.encode_pixels(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
-        return cls
+        """Return the CLS vector (width,) float32, read-only, of one radiograph in one slot."""
+        return self.encode_radiographs({slot: radiograph})[slot]
 
     def encode_pixels(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
         """Run the image graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32."""
-        outputs = self._image.run({"pixels": pixels, "slot": slot})
-        return np.asarray(outputs["cls"], dtype=np.float32)
+        return self._images.run(pixels, slot)
 
     def encode_tokens(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Vector:
         """Run the text graph: tokens (n, length) to global projections (n, embedding), not normalised."""

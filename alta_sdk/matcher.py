@@ -1,24 +1,38 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .comparison import OneSide, load_pair
 from .engine import Engine
 from .errors import EngineError, PromptError
 from .fusion import Vector, check_mode, choose_slots, fuse_slots, to_unit_length
 from .intensity import AS_STORED
 from .prompts import Labels, LabelSet, resolve_labels
-from .results import StudyEmbedding, ZeroShotResult
+from .read_ahead import ReadAhead
+from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .scoring import average_prompts, score_labels
 from .study import Study, load_study
 from .study_files import PathLike
 
 OneStudy = Study | StudyEmbedding | PathLike
 Temperature = float | Literal["engine"] | None
+_ONE = (Study, StudyEmbedding, str, os.PathLike)
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is asked of every study of a call: the labels, their embeddings, the scale, and what computes."""
+
+    labels: LabelSet
+    text: Mapping[str, tuple[Vector, Vector | None]]
+    logit_scale: float
+    provenance: Mapping[str, object]
 
 
 class Matcher:
@@ -60,9 +74,10 @@ class Matcher:
         Raises StudyError (also DicomError, ViewError) for one that cannot be read, EngineError for one
         that was read with another intensity profile than the engine's.
         """
-        studies, is_single = _as_list(study)
-        embeddings = [self._embed_one(one)[0] for one in studies]
-        return embeddings[0] if is_single else embeddings
+        if isinstance(study, _ONE):
+            return self._embed_one(study)[0]
+        with ReadAhead(study, self._read) as read:
+            return [self._embed_one(one)[0] for one in read]
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed prompts: (n, embedding) float32, unit length; raises PromptError."""
@@ -94,50 +109,75 @@ class Matcher:
         None none (the published protocol).
         Raises PromptError for labels that cannot be scored, and what `embed` raises.
         """
-        studies, is_single = _as_list(study)
-        results = list(self.iter_zero_shot(studies, labels, temperature=temperature))
-        return results[0] if is_single else results
+        if isinstance(study, _ONE):
+            return self._answer(study, self._ask(labels, temperature))
+        return list(self.iter_zero_shot(study, labels, temperature=temperature))
 
     def iter_zero_shot(
-        self, studies: Sequence[OneStudy], labels: Labels, *, temperature: Temperature = "engine"
+        self, studies: Iterable[OneStudy], labels: Labels, *, temperature: Temperature = "engine"
     ) -> Iterator[ZeroShotResult]:
-        """Score studies one by one, each read when its turn comes: memory does not grow with the list."""
+        """Score studies one by one; a thread reads the next two meanwhile: memory does not grow with the list.
+
+        A study that cannot be read raises at its turn. Closing the iterator ends the thread.
+        """
+        question = self._ask(labels, temperature)
+
+        def answer_all() -> Iterator[ZeroShotResult]:
+            with ReadAhead(studies, self._read) as read:
+                for study in read:
+                    yield self._answer(study, question)
+
+        return answer_all()
+
+    def compare(
+        self, current: OneSide, prior: OneSide, labels: Labels, *, temperature: Temperature = "engine"
+    ) -> Comparison:
+        """Score a study and an earlier one for the same findings, like with like: both as current studies.
+
+        Only the current views that both have are used, so that a change is not that of a view or of a
+        prior that one of them lacks. Two DICOM paths are checked to be of one patient and in order of
+        time; of studies and images that were read before, the caller has to know.
+        Raises what `zero_shot` raises, and StudyError for a prior of another patient or that is not earlier.
+        """
+        pair = load_pair(current, prior, self.engine.manifest.preprocessing["intensity_profile"])
+        now, before = self.zero_shot(pair, labels, temperature=temperature)
+        profiles = sorted({*now.provenance["intensity_profile"], *before.provenance["intensity_profile"]})
+        return Comparison(now.scores, before.scores, {**now.provenance, "intensity_profile": profiles})
+
+    def _read(self, study: OneStudy) -> Study | StudyEmbedding:
+        if isinstance(study, Study | StudyEmbedding):
+            return study
+        return load_study(study, intensity_profile=self.engine.manifest.preprocessing["intensity_profile"])
+
+    def _ask(self, labels: Labels, temperature: Temperature) -> _Question:
         resolved = resolve_labels(labels, self.engine.label_sets)
         logit_scale = self._logit_scale(temperature)
-        text = self._embed_labels(resolved)
-        shared = {
+        provenance = {
             **self.engine.provenance,
             "fusion_mode": self.fusion_mode,
             "logit_scale": logit_scale,
             "label_set": labels if isinstance(labels, str) else None,
             "notices": list(self.engine.manifest.notices),
         }
-        return (self._score_one(study, resolved, text, logit_scale, shared) for study in studies)
+        return _Question(resolved, self._embed_labels(resolved), logit_scale, provenance)
 
-    def _score_one(
-        self,
-        study: OneStudy,
-        labels: LabelSet,
-        text: dict[str, tuple[Vector, Vector | None]],
-        logit_scale: float,
-        shared: Mapping[str, object],
-    ) -> ZeroShotResult:
+    def _answer(self, study: OneStudy, question: _Question) -> ZeroShotResult:
         embedding, origin = self._embed_one(study)
-        return ZeroShotResult(score_labels(embedding.vector, labels, text, logit_scale), {**shared, **origin})
+        scores = score_labels(embedding.vector, question.labels, question.text, question.logit_scale)
+        return ZeroShotResult(scores, {**question.provenance, **origin})
 
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
+        study = self._read(study)
         if isinstance(study, StudyEmbedding):
             if (study.mode, study.engine) != (self.fusion_mode, self.engine.manifest.sha256):
                 raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
             return study, {}
         profile = self.engine.manifest.preprocessing["intensity_profile"]
-        if not isinstance(study, Study):
-            study = load_study(study, intensity_profile=profile)
         slots = choose_slots(study.slots, self.fusion_mode)
         profiles = {study.radiographs[slot].intensity_profile for slot in slots}
         if not profiles <= {profile, AS_STORED}:
             raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"')
-        cls_by_slot = {slot: self.engine.encode_radiograph(study.radiographs[slot], slot) for slot in slots}
+        cls_by_slot = self.engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
         fused = fuse_slots(cls_by_slot, self.fusion_mode, self.engine.head.missing_cls)
         vector = to_unit_length(self.engine.head.project(fused[None]))[0]
         read = [f"{slot.name.lower()}: {note}" for slot in slots for note in study.radiographs[slot].notices]
@@ -168,10 +208,3 @@ class Matcher:
         if isinstance(temperature, str) or not temperature > 0:
             raise PromptError('temperature must be a positive number, "engine" or None')
         return 1.0 / temperature
-
-
-def _as_list(study: OneStudy | Sequence[OneStudy]) -> tuple[list[OneStudy], bool]:
-    """Return the studies and whether the caller gave a single one."""
-    if isinstance(study, Study | StudyEmbedding | str | os.PathLike):
-        return [study], True
-    return list(study), False

@@ -42,3 +42,26 @@ class ZeroShotResult:
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
         return {"scores": dict(self.scores), "top": self.top, "provenance": dict(self.provenance)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores between 0 and 1 of a current study and an earlier one by label, and the provenance of both."""
+
+    current: Mapping[str, float]
+    prior: Mapping[str, float]
+    provenance: Mapping[str, Any]
+
+    @property
+    def change(self) -> dict[str, float]:
+        """The score of the current study minus that of the earlier one, by label."""
+        return {name: score - self.prior[name] for name, score in self.current.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        return {
+            "current": dict(self.current),
+            "prior": dict(self.prior),
+            "change": self.change,
+            "provenance": dict(self.provenance),
+        }

@@ -80,6 +80,11 @@ class Study:
         """The slots that are filled, in the model's order."""
         return tuple(self.radiographs)
 
+    def take_prior(self) -> "Study":
+        """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""
+        moved = zip(CURRENT_SLOTS, PRIOR_SLOTS, strict=True)
+        return Study({slot: self.radiographs[prior] for slot, prior in moved if prior in self.radiographs})
+
     def explain(self) -> dict[str, Any]:
         """Say what decided: for each slot the view, its source and confidence, and what was set aside and why.
 
@@ -180,12 +185,7 @@ def load_study(
 
     The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
     """
-    try:
-        with open(path, "rb") as file:
-            mark = file.read(8)
-    except OSError:  # a folder, or nothing: from_dicom knows
-        mark = b""
-    if mark.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")):
+    if is_image_file(path):
         if prior is not None:
             raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
         return Study.from_images(frontal=path)
@@ -199,6 +199,15 @@ def load_study(
         window=window,
         allow_for_processing=allow_for_processing,
     )
+
+
+def is_image_file(path: PathLike) -> bool:
+    """True if a path is a JPEG or PNG file, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG\r\n"))
+    except OSError:  # a folder, or nothing: reading it as DICOM says which
+        return False
 
 
 def _read_image(source: ImageSource) -> NDArray[np.uint8]:
