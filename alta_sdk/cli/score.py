@@ -1,15 +1,30 @@
 """`alta score`: studies in, a score per label out."""
 
 import json
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
 from ..errors import PromptError, StudyError
 from ..matcher import Matcher, Temperature
 from ..prompts import Labels
+from ..read_ahead import ReadAhead
 from ..results import ZeroShotResult
+from ..slots import Slot
 from ..study import Study, load_study
 from ..terminal import fail_in_one_line, print_table, say
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What is kept of a study: its pixels are not, so that memory does not grow with the list."""
+
+    result: ZeroShotResult
+    explanation: dict[str, Any]
+    slots: tuple[Slot, ...]
 
 
 @click.command()
@@ -22,6 +37,11 @@ from ..terminal import fail_in_one_line, print_table, say
 )
 @click.option("--prior", type=click.Path(), help="The earlier study of the same patient (with one STUDY).")
 @click.option(
+    "--find-prior",
+    is_flag=True,
+    help="A STUDY holds several studies of one patient: score the latest, with the latest earlier one as its prior.",
+)
+@click.option(
     "--fusion-mode",
     type=click.Choice(["frontal", "present", "published"]),
     help="How the radiographs of a study become one vector. [default: the engine's]",
@@ -33,6 +53,9 @@ from ..terminal import fail_in_one_line, print_table, say
     "--window", type=click.IntRange(min=1), help="The window of the image to apply, for engines of profile voi-v1."
 )
 @click.option("--allow-for-processing", is_flag=True, help="Score raw detector data, too.")
+@click.option(
+    "--explain", is_flag=True, help="Show which rule put each radiograph into its slot, and what was set aside."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option(
     "--json", "as_json", is_flag=True, help='Print one JSON object; with several STUDY, a list of them under "studies".'
@@ -43,12 +66,14 @@ def score(
     engine: str,
     labels: str,
     prior: str | None,
+    find_prior: bool,
     fusion_mode: str | None,
     published_protocol: bool,
     any_body_part: bool,
     any_view: bool,
     window: int | None,
     allow_for_processing: bool,
+    explain: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -58,38 +83,59 @@ def score(
     are named by their place on the command line, since paths and UIDs may identify a patient. Not for
     clinical use.
     """
-    if prior is not None and len(studies) > 1:
-        raise click.UsageError("--prior goes with exactly one STUDY")
+    if prior is not None and (len(studies) > 1 or find_prior):
+        raise click.UsageError("--prior goes with exactly one STUDY, and not with --find-prior")
     wanted = parse_labels(labels)
     matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
-
-    options = {
-        "intensity_profile": matcher.engine.manifest.preprocessing["intensity_profile"],
-        "any_body_part": any_body_part,
-        "any_view": any_view,
-        "window": window,
-        "allow_for_processing": allow_for_processing,
-    }
+    temperature: Temperature = None if published_protocol else "engine"
 
     def read(path: str) -> Study:
-        return load_study(path, **options) if prior is None else Study.from_dicom(path, prior, **options)
+        return load_study(
+            path,
+            prior=prior,
+            find_prior=find_prior,
+            intensity_profile=matcher.engine.manifest.preprocessing["intensity_profile"],
+            any_body_part=any_body_part,
+            any_view=any_view,
+            window=window,
+            allow_for_processing=allow_for_processing,
+        )
 
-    temperature: Temperature = None if published_protocol else "engine"
-    results = []
-    for number, path in enumerate(studies, start=1):
-        try:
-            results.append(matcher.zero_shot(read(path), wanted, temperature=temperature))
-        except StudyError as error:
-            if len(studies) == 1:
-                raise
-            raise type(error)(f"study {number} of {len(studies)}: {error}") from error
+    with closing(read_numbered(studies, read)) as read_studies:
+        scored = [
+            Scored(matcher.zero_shot(study, wanted, temperature=temperature), study.explain(), study.slots)
+            for study in read_studies
+        ]
+    warn(scored, matcher, find_prior=find_prior)
+    show = print_json if as_json else show_scores
+    show(scored, explain)
+
+
+def read_numbered(paths: tuple[str, ...], read: Callable[[str], Study]) -> Generator[Study, None, None]:
+    """Read studies ahead of their turn; an error says which of several it was."""
+    with ReadAhead(paths, read) as studies:
+        for number in range(1, len(paths) + 1):
+            try:
+                yield next(studies)
+            except StudyError as error:
+                if len(paths) == 1:
+                    raise
+                raise type(error)(f"study {number} of {len(paths)}: {error}") from error
+
+
+def warn(scored: list[Scored], matcher: Matcher, *, find_prior: bool) -> None:
+    """Say on standard error what a reader of the scores must know: notices, and what was not used."""
     for notice in matcher.engine.manifest.notices:
         say(notice)
-    if as_json:
-        objects = [result.as_dict() for result in results]
-        click.echo(json.dumps(objects[0] if len(objects) == 1 else {"studies": objects}, indent=1))
-    else:
-        show_scores(results)
+    without = sum(Slot.PRIOR_FRONTAL not in one.slots for one in scored)
+    if find_prior and without:
+        say(f"no earlier study with a usable frontal radiograph was found for {without} of {len(scored)} studies")
+    unused = sum(len(one.slots) > len(one.result.provenance["slots"]) for one in scored)
+    if unused:
+        say(
+            f'fusion mode "{matcher.fusion_mode}" looks at the current frontal radiograph alone: further radiographs '
+            f"of {unused} of {len(scored)} studies are not used (--fusion-mode present)"
+        )
 
 
 def parse_labels(text: str) -> Labels:
@@ -101,11 +147,33 @@ def parse_labels(text: str) -> Labels:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def show_scores(results: list[ZeroShotResult]) -> None:
-    """Print one row per label and one column per study."""
+def print_json(scored: list[Scored], explain: bool) -> None:
+    """Print one JSON object of all results, each with its explanation if that is asked for."""
+    objects = [one.result.as_dict() | ({"explanation": one.explanation} if explain else {}) for one in scored]
+    click.echo(json.dumps(objects[0] if len(objects) == 1 else {"studies": objects}, indent=1))
+
+
+def show_scores(scored: list[Scored], explain: bool) -> None:
+    """Print one row per label and one column per study, then what decided."""
+    results = [one.result for one in scored]
     names = list(results[0].scores)
     columns = ["label", *(f"study {number}" for number in range(1, len(results) + 1))]
     rows = [[name, *(f"{result.scores[name]:.3f}" for result in results)] for name in names]
     origin = results[0].provenance
     title = f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}"
     print_table(title, columns, rows)
+    if explain:
+        show_explanations([one.explanation for one in scored])
+
+
+def show_explanations(explanations: list[dict[str, Any]]) -> None:
+    """Print a row for each slot that is filled, and one for each kind of thing that was set aside."""
+    slots, aside = [], []
+    for number, explanation in enumerate(explanations, start=1):
+        for slot, choice in explanation["slots"].items():
+            source = choice["source"] + "".join(f", against {name}" for name in choice["contradicted_by"])
+            slots.append([number, slot, source, choice["confidence"], choice["chosen"], choice["turned"] or "-"])
+        aside += [[number, item["part"], item["what"], item["why"], item["count"]] for item in explanation["set_aside"]]
+    print_table("What decided", ["study", "slot", "view told by", "confidence", "chosen", "turned"], slots)
+    if aside:
+        print_table("Set aside", ["study", "part", "what", "why", "count"], aside)
