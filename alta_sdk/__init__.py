@@ -19,6 +19,7 @@ from .errors import (
     TrainingError,
     ViewError,
 )
+from .heatmap import Heatmap
 from .index import IndexOrigin, Match, ReportIndex
 from .matcher import Matcher
 from .prompts import Label
@@ -35,6 +36,7 @@ __all__ = [
     "EngineError",
     "ExportError",
     "IndexOrigin",
+    "Heatmap",
     "IntegrityError",
     "Label",
     "Match",

@@ -12,12 +12,14 @@ from .comparison import OneSide, load_pair
 from .engine import Engine
 from .errors import EngineError, PromptError
 from .fusion import Vector, check_mode, choose_slots, fuse_slots, to_unit_length
+from .heatmap import Heatmap
 from .intensity import AS_STORED
+from .locate import locate_phrase
 from .prompts import Labels, LabelSet, resolve_labels
 from .read_ahead import ReadAhead
 from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .scoring import average_prompts, score_labels
-from .study import Study, load_study
+from .study import Slot, Study, load_study
 from .study_files import PathLike
 
 OneStudy = Study | StudyEmbedding | PathLike
@@ -90,6 +92,16 @@ class Matcher:
         text = self.embed_text(prompts)
         cosines: NDArray[np.float32] = text @ self._embed_one(study)[0].vector
         return cosines
+
+    def locate(self, study: OneStudy, phrase: str, *, slot: Slot = Slot.FRONTAL) -> Heatmap:
+        """Show where on a radiograph a phrase matches: word-and-patch similarity on its own pixels.
+
+        slot: which radiograph of the study is drawn on.
+        Raises EngineError for an engine that was exported without the patch graph, ViewError for a slot that is
+        empty or that this fusion mode does not read, PromptError for a phrase that is empty or too long, and what
+        `embed` raises.
+        """
+        return locate_phrase(self, study, phrase, slot)
 
     @overload
     def zero_shot(  # type: ignore[overload-overlap]  # a str is a path

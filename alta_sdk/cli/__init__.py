@@ -7,6 +7,7 @@ from ..terminal import show_debug_log
 from .bench import bench
 from .doctor import doctor
 from .inspect import inspect
+from .locate import locate
 from .score import score
 
 
@@ -22,7 +23,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, inspect, doctor, bench):
+for command in (score, locate, inspect, doctor, bench):
     main.add_command(command)
 
 __all__ = ["main"]

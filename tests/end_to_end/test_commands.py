@@ -67,6 +67,13 @@ def test_quickstart_in_python(demo):
     assert "embedding: (128,) frontal" in result.stdout
 
 
+def test_quickstart_of_locating(demo):
+    result = run(sys.executable, ROOT / "examples" / "04_locate_a_phrase.py", "demo.alta", "study", ".", cwd=demo)
+    assert result.returncode == 0, result.stderr
+    assert "320 × 320 pixels, of which the model saw 77 %" in result.stdout
+    assert all((demo / name).is_file() for name in ("heat-1.png", "heat-2.png", "heat.dcm"))
+
+
 def test_quickstart_of_training_makes_a_checkpoint_that_exports(tmp_path):
     trained = run(sys.executable, ROOT / "examples" / "01_train_a_model.py", "tiny", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr

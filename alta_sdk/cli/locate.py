@@ -1,0 +1,98 @@
+"""`alta locate`: a study and a phrase in, a heat map on the radiograph out."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ..heatmap import Heatmap
+from ..matcher import Matcher
+from ..study import Slot, load_study
+from ..terminal import fail_in_one_line, print_facts, say
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("study", metavar="STUDY", type=click.Path())
+@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
+@click.option("--phrase", required=True, help='What to look for: "left lower lobe opacity".')
+@click.option("--output", type=FILE, help="PNG to write: the radiograph with the heat map on it.")
+@click.option("--dicom", type=FILE, help="DICOM secondary capture to write, without identifiers.")
+@click.option(
+    "--with-identifiers", is_flag=True, help="File the DICOM under the patient and study that STUDY belongs to."
+)
+@click.option("--with-phrase", is_flag=True, help="Write the phrase into the pictures.")
+@click.option(
+    "--slot",
+    type=click.Choice([slot.name.lower() for slot in Slot]),
+    default=Slot.FRONTAL.name.lower(),
+    show_default=True,
+    help="Which radiograph of the study to draw on.",
+)
+@click.option(
+    "--fusion-mode",
+    type=click.Choice(["frontal", "present", "published"]),
+    help="Which radiographs are looked at, for the score. [default: the engine's]",
+)
+@click.option("--any-body-part", is_flag=True, help="Look at images that are not known to show a chest.")
+@click.option("--any-view", is_flag=True, help="Look at a single image that is not known to be frontal.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
+@click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@fail_in_one_line
+def locate(
+    study: str,
+    engine: str,
+    phrase: str,
+    output: Path | None,
+    dicom: Path | None,
+    with_identifiers: bool,
+    with_phrase: bool,
+    slot: str,
+    fusion_mode: str | None,
+    any_body_part: bool,
+    any_view: bool,
+    threads: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Show where on the radiograph of STUDY a phrase matches.
+
+    A STUDY is what `alta score` takes. Not for clinical use: the map shows what the model compares, not
+    where a finding is.
+    """
+    if with_identifiers and dicom is None:
+        raise click.UsageError("--with-identifiers goes with --dicom: nothing else can carry identifiers")
+    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
+    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
+    loaded = load_study(study, intensity_profile=profile, any_body_part=any_body_part, any_view=any_view)
+    heatmap = matcher.locate(loaded, phrase, slot=Slot[slot.upper()])
+    caption = phrase if with_phrase else ""
+    if output is not None:
+        heatmap.save_png(output, caption=caption, overwrite=overwrite)
+    if dicom is not None:
+        source = study if with_identifiers else None
+        heatmap.save_dicom(dicom, caption=caption, identifiers_from=source, overwrite=overwrite)
+    for notice in matcher.engine.manifest.notices:
+        say(notice)
+    if as_json:
+        click.echo(json.dumps(heatmap.as_dict(), indent=1))
+    else:
+        show_heatmap(heatmap)
+
+
+def show_heatmap(heatmap: Heatmap) -> None:
+    """Print the scores, the range of the map and its highest place."""
+    origin = heatmap.provenance
+    height, width = heatmap.values.shape
+    low, high = heatmap.limits
+    print_facts(
+        f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}",
+        [
+            ("score", f"{heatmap.score:.3f} (cosine of the study with the phrase)"),
+            ("local score", f"{heatmap.local_score:.3f} (cosine of its words with the patches they look at)"),
+            ("similarity", f"{low:.3f} to {high:.3f} over {heatmap.patches.size} patches"),
+            ("highest at", f"row {heatmap.peak[0]}, column {heatmap.peak[1]} of {height} × {width} pixels"),
+        ],
+    )
