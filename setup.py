@@ -60,7 +60,8 @@ setup(
         "alta_export",
     ],
     package_data={
-        **{name: ["py.typed"] for name in ("alta_sdk", "alta_runtimes", "alta_export")},
+        "alta_sdk": ["py.typed", "report.html"],
+        **{name: ["py.typed"] for name in ("alta_runtimes", "alta_export")},
         "alta_training": ["py.typed", "pairing_rules.toml"],
     },
     install_requires=[

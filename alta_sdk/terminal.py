@@ -5,19 +5,21 @@ Shared by every command of the project, so that `alta` and `alta-export` look an
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from .errors import AltaError
 
 P = ParamSpec("P")
+T = TypeVar("T")
 MIN_WIDTH = 120
 
 
@@ -47,6 +49,22 @@ def print_facts(title: str, facts: Iterable[tuple[str, Any]]) -> None:
 def say(message: str) -> None:
     """Print a notice on standard error."""
     click.echo(message, err=True)
+
+
+def show_progress(items: Iterable[T], count: int, what: str) -> Iterator[T]:
+    """Pass items on and count them on standard error: a bar on a terminal, else a line at each tenth."""
+    if not sys.stderr.isatty():
+        for number, item in enumerate(items, start=1):
+            yield item
+            if number * 10 // count > (number - 1) * 10 // count:
+                say(f"{number} of {count} {what}")
+        return
+    # click's bar would count an item when the next one is asked for: rich counts it when it is done.
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=count)
+        for item in items:
+            yield item
+            progress.advance(task)
 
 
 def show_debug_log() -> None:

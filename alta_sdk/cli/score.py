@@ -1,10 +1,8 @@
 """`alta score`: studies in, a score per label out."""
 
-import json
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import click
 
@@ -12,19 +10,13 @@ from ..errors import PromptError, StudyError
 from ..matcher import Matcher, Temperature
 from ..prompts import Labels
 from ..read_ahead import ReadAhead
-from ..results import ZeroShotResult
+from ..report import ReportRow
 from ..slots import Slot
 from ..study import Study, load_study
-from ..terminal import fail_in_one_line, print_table, say
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What is kept of a study: its pixels are not, so that memory does not grow with the list."""
-
-    result: ZeroShotResult
-    explanation: dict[str, Any]
-    slots: tuple[Slot, ...]
+from ..study_lists import list_studies
+from ..terminal import fail_in_one_line, say, show_progress
+from .outputs import Outputs, output_options
+from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, show_scores
 
 
 @click.command()
@@ -60,6 +52,7 @@ class Scored:
 @click.option(
     "--json", "as_json", is_flag=True, help='Print one JSON object; with several STUDY, a list of them under "studies".'
 )
+@output_options
 @fail_in_one_line
 def score(
     studies: tuple[str, ...],
@@ -76,20 +69,23 @@ def score(
     explain: bool,
     threads: int | None,
     as_json: bool,
+    outputs: Outputs,
 ) -> None:
     """Score each STUDY for findings.
 
-    A STUDY is a DICOM file, a folder or a zip of one study, or a frontal JPEG or PNG radiograph. Studies
-    are named by their place on the command line, since paths and UIDs may identify a patient. Not for
-    clinical use.
+    A STUDY is a DICOM file, a folder or a zip of one study, or a frontal JPEG or PNG radiograph; or a
+    folder of studies: each entry is then one, in the order of their names, and one that cannot be read is
+    told and passed over (exit code 1). Studies are numbered, since paths and UIDs may identify a patient.
+    Not for clinical use.
     """
     if prior is not None and (len(studies) > 1 or find_prior):
         raise click.UsageError("--prior goes with exactly one STUDY, and not with --find-prior")
+    outputs.check()
     wanted = parse_labels(labels)
     matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
     temperature: Temperature = None if published_protocol else "engine"
 
-    def read(path: str) -> Study:
+    def read(path: Path) -> Study:
         return load_study(
             path,
             prior=prior,
@@ -101,26 +97,44 @@ def score(
             allow_for_processing=allow_for_processing,
         )
 
-    with closing(read_numbered(studies, read)) as read_studies:
-        scored = [
-            Scored(matcher.zero_shot(study, wanted, temperature=temperature), study.explain(), study.slots)
-            for study in read_studies
-        ]
+    is_whole = prior is not None or find_prior  # then a folder of several studies is one patient's
+    paths = [path for given in studies for path in ([Path(given)] if is_whole else list_studies(given))]
+    goes_on = outputs.is_asked_for or len(paths) > len(studies)
+    results: list[Scored | Failed] = []
+    rows: list[ReportRow] = []
+    with closing(read_each(paths, read, goes_on=goes_on)) as read_studies:
+        for study in show_progress(read_studies, len(paths), "studies") if len(paths) >= MANY else read_studies:
+            path = str(paths[len(rows)])
+            if isinstance(study, StudyError):
+                results.append(Failed(study))
+                rows.append(outputs.make_failed_row(study, path))
+            else:
+                result = matcher.zero_shot(study, wanted, temperature=temperature)
+                results.append(Scored(result, study.explain(), study.slots))
+                rows.append(outputs.make_row(matcher, study, result, path))
+    scored = [one for one in results if isinstance(one, Scored)]
     warn(scored, matcher, find_prior=find_prior)
+    outputs.write(rows, dict(scored[0].result.provenance) if scored else {})
     show = print_json if as_json else show_scores
-    show(scored, explain)
+    show(results, explain)
+    fail_if_any_failed(results)
 
 
-def read_numbered(paths: tuple[str, ...], read: Callable[[str], Study]) -> Generator[Study, None, None]:
-    """Read studies ahead of their turn; an error says which of several it was."""
+def read_each(
+    paths: list[Path], read: Callable[[Path], Study], *, goes_on: bool
+) -> Generator[Study | StudyError, None, None]:
+    """Read studies ahead of their turn. With goes_on one that cannot be read is given as its error, else raised."""
     with ReadAhead(paths, read) as studies:
         for number in range(1, len(paths) + 1):
             try:
                 yield next(studies)
             except StudyError as error:
-                if len(paths) == 1:
+                if goes_on:
+                    yield error
+                elif len(paths) == 1:
                     raise
-                raise type(error)(f"study {number} of {len(paths)}: {error}") from error
+                else:
+                    raise type(error)(f"study {number} of {len(paths)}: {error}") from error
 
 
 def warn(scored: list[Scored], matcher: Matcher, *, find_prior: bool) -> None:
@@ -145,35 +159,3 @@ def parse_labels(text: str) -> Labels:
             raise PromptError("no labels given: name at least one finding or a label set")
         return text.strip()
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def print_json(scored: list[Scored], explain: bool) -> None:
-    """Print one JSON object of all results, each with its explanation if that is asked for."""
-    objects = [one.result.as_dict() | ({"explanation": one.explanation} if explain else {}) for one in scored]
-    click.echo(json.dumps(objects[0] if len(objects) == 1 else {"studies": objects}, indent=1))
-
-
-def show_scores(scored: list[Scored], explain: bool) -> None:
-    """Print one row per label and one column per study, then what decided."""
-    results = [one.result for one in scored]
-    names = list(results[0].scores)
-    columns = ["label", *(f"study {number}" for number in range(1, len(results) + 1))]
-    rows = [[name, *(f"{result.scores[name]:.3f}" for result in results)] for name in names]
-    origin = results[0].provenance
-    title = f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}"
-    print_table(title, columns, rows)
-    if explain:
-        show_explanations([one.explanation for one in scored])
-
-
-def show_explanations(explanations: list[dict[str, Any]]) -> None:
-    """Print a row for each slot that is filled, and one for each kind of thing that was set aside."""
-    slots, aside = [], []
-    for number, explanation in enumerate(explanations, start=1):
-        for slot, choice in explanation["slots"].items():
-            source = choice["source"] + "".join(f", against {name}" for name in choice["contradicted_by"])
-            slots.append([number, slot, source, choice["confidence"], choice["chosen"], choice["turned"] or "-"])
-        aside += [[number, item["part"], item["what"], item["why"], item["count"]] for item in explanation["set_aside"]]
-    print_table("What decided", ["study", "slot", "view told by", "confidence", "chosen", "turned"], slots)
-    if aside:
-        print_table("Set aside", ["study", "part", "what", "why", "count"], aside)

@@ -1,0 +1,95 @@
+"""What `alta score` writes beside its table: a CSV file, a page, heat maps in the page; and progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import AltaError
+from ..matcher import Matcher
+from ..report import ReportRow, RunReport, SmallMap, check_target, render_csv, write_report
+from ..report_page import render_page
+from ..results import ZeroShotResult
+from ..study import Study
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of a run. phrases: what to draw heat maps of."""
+
+    csv: Path | None
+    html: Path | None
+    phrases: tuple[str, ...]
+    with_identifiers: bool
+    overwrite: bool
+
+    @property
+    def is_asked_for(self) -> bool:
+        """True if a report is written."""
+        return self.csv is not None or self.html is not None
+
+    def check(self) -> None:
+        """Refuse what cannot be written before any study is read."""
+        if self.phrases and self.html is None:
+            raise click.UsageError("--locate goes with --html: the heat maps are in the page")
+        if self.with_identifiers and not self.is_asked_for:
+            raise click.UsageError("--with-identifiers goes with --csv or --html: nothing else names a study")
+        for path in (self.csv, self.html):
+            if path is not None:
+                check_target(path, overwrite=self.overwrite)
+
+    def make_row(self, matcher: Matcher, study: Study, result: ZeroShotResult, path: str) -> ReportRow:
+        """Keep what the report says of one study, heat maps included."""
+        maps = [SmallMap.of(matcher.locate(study, phrase), number) for number, phrase in enumerate(self.phrases)]
+        named = path if self.with_identifiers else ""
+        return ReportRow(result.scores, tuple(result.provenance["slots"]), maps=maps, path=named)
+
+    def make_failed_row(self, error: AltaError, path: str) -> ReportRow:
+        """Keep why a study has no scores."""
+        return ReportRow(error=describe_failure(error), path=path if self.with_identifiers else "")
+
+    def write(self, rows: list[ReportRow], provenance: dict[str, Any]) -> None:
+        """Write the files that were asked for."""
+        report = RunReport(rows, provenance, self.phrases)
+        if self.csv is not None:
+            write_report(self.csv, render_csv(report), overwrite=self.overwrite)
+        if self.html is not None:
+            write_report(self.html, render_page(report), overwrite=self.overwrite)
+
+
+def describe_failure(error: AltaError) -> str:
+    """Return an error's kind and message, as the command would print it."""
+    return f"{type(error).__name__}: {error}"
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of its files; it takes them as one argument `outputs`."""
+
+    @click.option("--csv", type=FILE, help="CSV to write: a line for each study.")
+    @click.option("--html", type=FILE, help="Page to write: scores as bars, heat maps, provenance; loads nothing.")
+    @click.option(
+        "--locate",
+        "phrases",
+        multiple=True,
+        metavar="PHRASE",
+        help="Draw a heat map of PHRASE in the page; may repeat.",
+    )
+    @click.option("--with-identifiers", is_flag=True, help="Name the studies' paths in the files: patient data.")
+    @click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
+    def collect(
+        csv: Path | None,
+        html: Path | None,
+        phrases: tuple[str, ...],
+        with_identifiers: bool,
+        overwrite: bool,
+        **rest: Any,
+    ) -> None:
+        command(outputs=Outputs(csv, html, phrases, with_identifiers, overwrite), **rest)
+
+    collect.__doc__, collect.__name__ = command.__doc__, command.__name__
+    collect.__click_params__ = [*getattr(command, "__click_params__", []), *collect.__click_params__]  # type: ignore[attr-defined]
+    return collect

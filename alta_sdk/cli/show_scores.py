@@ -1,0 +1,85 @@
+"""How `alta score` shows its results: one JSON object, or tables."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ..errors import StudyError
+from ..results import ZeroShotResult
+from ..slots import Slot
+from ..terminal import print_table, say
+from .outputs import describe_failure
+
+MANY = 10  # studies from which progress is shown, and each has a row of the table, not a column
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What is kept of a study: its pixels are not, so that memory does not grow with the list."""
+
+    result: ZeroShotResult
+    explanation: dict[str, Any]
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A study that has no scores, and why."""
+
+    error: StudyError
+
+
+def print_json(results: Sequence[Scored | Failed], explain: bool) -> None:
+    """Print one JSON object; each study with its explanation if that is asked for, or with its error."""
+    objects = [
+        {"error": describe_failure(one.error)}
+        if isinstance(one, Failed)
+        else one.result.as_dict() | ({"explanation": one.explanation} if explain else {})
+        for one in results
+    ]
+    click.echo(json.dumps(objects[0] if len(objects) == 1 else {"studies": objects}, indent=1))
+
+
+def show_scores(results: Sequence[Scored | Failed], explain: bool) -> None:
+    """Print one row per label and one column per study, of many studies one row per study; then what decided."""
+    scored = {number: one for number, one in enumerate(results, start=1) if isinstance(one, Scored)}
+    if not scored:
+        return
+    first = next(iter(scored.values())).result
+    names, origin = list(first.scores), first.provenance
+    title = f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}"
+    cells = {number: [f"{one.result.scores[name]:.3f}" for name in names] for number, one in scored.items()}
+    if len(scored) < MANY:
+        rows = [[name, *row] for name, row in zip(names, zip(*cells.values(), strict=True), strict=True)]
+        print_table(title, ["label", *(f"study {number}" for number in cells)], rows)
+    else:
+        print_table(title, ["study", *names], [[number, *row] for number, row in cells.items()])
+    if explain:
+        show_explanations({number: one.explanation for number, one in scored.items()})
+
+
+def show_explanations(explanations: dict[int, dict[str, Any]]) -> None:
+    """Print a row for each slot that is filled, and one for each kind of thing that was set aside."""
+    slots, aside = [], []
+    for number, explanation in explanations.items():
+        for slot, choice in explanation["slots"].items():
+            source = choice["source"] + "".join(f", against {name}" for name in choice["contradicted_by"])
+            slots.append([number, slot, source, choice["confidence"], choice["chosen"], choice["turned"] or "-"])
+        aside += [[number, item["part"], item["what"], item["why"], item["count"]] for item in explanation["set_aside"]]
+    print_table("What decided", ["study", "slot", "view told by", "confidence", "chosen", "turned"], slots)
+    if aside:
+        print_table("Set aside", ["study", "part", "what", "why", "count"], aside)
+
+
+def fail_if_any_failed(results: Sequence[Scored | Failed]) -> None:
+    """Say on standard error which studies have no scores, and exit with 1 then."""
+    failed = {number: one.error for number, one in enumerate(results, start=1) if isinstance(one, Failed)}
+    for number, error in failed.items():
+        say(f"study {number} of {len(results)}: {describe_failure(error)}")
+    if failed:
+        say(f"StudyError: {len(failed)} of {len(results)} studies could not be scored; the others were")
+        sys.exit(1)
