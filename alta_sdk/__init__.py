@@ -23,6 +23,7 @@ from .heatmap import Heatmap
 from .index import IndexOrigin, Match, ReportIndex
 from .matcher import Matcher
 from .prompts import Label
+from .ranking import RankedReport, Ranking
 from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .study import Radiograph, Slot, Study
 
@@ -43,6 +44,8 @@ __all__ = [
     "Matcher",
     "PromptError",
     "Radiograph",
+    "RankedReport",
+    "Ranking",
     "ReportIndex",
     "RuntimeUnavailable",
     "Slot",

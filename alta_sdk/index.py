@@ -124,6 +124,12 @@ class ReportIndex:
         """The opaque keys in hexadecimal, by row."""
         return [key.tobytes().hex() for key in self._keys]
 
+    def vectors_by_row(self) -> NDArray[np.float32]:
+        """Return a copy of the vectors (n, d), in the order of `keys`; `vectors` is in the file's order."""
+        ordered = np.empty_like(self.vectors)
+        ordered[self._rows] = self.vectors
+        return ordered
+
     @property
     def is_approximate(self) -> bool:
         """True if a search reads only part of the entries, unless it is asked to be exact."""

@@ -16,6 +16,7 @@ from .heatmap import Heatmap
 from .intensity import AS_STORED
 from .locate import locate_phrase
 from .prompts import Labels, LabelSet, resolve_labels
+from .ranking import Ranking, rank_reports
 from .read_ahead import ReadAhead
 from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .scoring import average_prompts, score_labels
@@ -103,6 +104,14 @@ class Matcher:
         """
         return locate_phrase(self, study, phrase, slot)
 
+    def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
+        """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
+
+        Raises PromptError for no report or an empty one, and what `embed` raises.
+        """
+        embedding, origin = self._embed_one(study)
+        return rank_reports(self.engine, embedding, reports, {**self._provenance, **origin})
+
     @overload
     def zero_shot(  # type: ignore[overload-overlap]  # a str is a path
         self, study: OneStudy, labels: Labels, *, temperature: Temperature = ...
@@ -165,13 +174,16 @@ class Matcher:
         resolved = resolve_labels(labels, self.engine.label_sets)
         logit_scale = self._logit_scale(temperature)
         provenance = {
-            **self.engine.provenance,
-            "fusion_mode": self.fusion_mode,
+            **self._provenance,
             "logit_scale": logit_scale,
             "label_set": labels if isinstance(labels, str) else None,
-            "notices": list(self.engine.manifest.notices),
         }
         return _Question(resolved, self._embed_labels(resolved), logit_scale, provenance)
+
+    @property
+    def _provenance(self) -> dict[str, object]:
+        notices = list(self.engine.manifest.notices)
+        return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
 
     def _answer(self, study: OneStudy, question: _Question) -> ZeroShotResult:
         embedding, origin = self._embed_one(study)

@@ -6,8 +6,10 @@ from .. import __version__
 from ..terminal import show_debug_log
 from .bench import bench
 from .doctor import doctor
+from .embed import embed
 from .inspect import inspect
 from .locate import locate
+from .rank import rank
 from .score import score
 
 
@@ -23,7 +25,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, locate, inspect, doctor, bench):
+for command in (score, locate, embed, rank, inspect, doctor, bench):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -1,0 +1,118 @@
+"""`alta embed`: a folder of studies in, an index out; killed and started again, it goes on."""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..embedding import EmbeddedStudy, EmbedOptions, embed_folder, list_entries
+from ..errors import EngineError
+from ..index import ReportIndex
+from ..matcher import Matcher
+from ..study_key import SITE_KEY_NAME, open_site_key
+from ..terminal import fail_in_one_line, print_facts, say, show_progress
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path())
+@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The index to write.")
+@click.option(
+    "--fusion-mode",
+    type=click.Choice(["frontal", "present", "published"]),
+    help="How the radiographs of a study become one vector. [default: the engine's]",
+)
+@click.option(
+    "--key-file",
+    type=click.Path(),
+    help=f"The site key that names studies. [default: ALTA_SITE_KEY, or {SITE_KEY_NAME} beside the index]",
+)
+@click.option("--with-identifiers", is_flag=True, help="Name each study by its file, too: patient data.")
+@click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest.")
+@click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@fail_in_one_line
+def embed(
+    folder: str,
+    engine: str,
+    out: str,
+    fusion_mode: str | None,
+    key_file: str | None,
+    with_identifiers: bool,
+    any_body_part: bool,
+    any_view: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Embed each study in FOLDER into an index for `alta rank` and ReportIndex.
+
+    Each file, folder or zip that lies directly in FOLDER is one study. Run it again to go on after a stop,
+    or to take in new studies. Exits with 1 if a study could not be read; the index holds the others.
+    Not for clinical use.
+    """
+    entries = list_entries(Path(folder))
+    target = Path(out)
+    if not target.parent.is_dir():
+        raise EngineError("folder of the index does not exist: make it, or give another --out")
+    site_key, is_new = open_site_key(key_file, target.parent)
+    if is_new:
+        say(f"made a site key: {SITE_KEY_NAME} beside the index; keep it, and keep it secret")
+    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
+    for notice in matcher.engine.manifest.notices:
+        say(notice)
+    outcomes = embed_folder(matcher, entries, target, site_key, EmbedOptions(any_body_part, any_view))
+    studies = list(show_progress(outcomes, len(entries), "studies"))
+    report = describe(studies, matcher, len(ReportIndex.open(target, verify=False)), with_identifiers)
+    if as_json:
+        click.echo(json.dumps(report, indent=1))
+    else:
+        show(report)
+    if report["unreadable"]:
+        say(f"StudyError: {len(report['unreadable'])} of {len(studies)} studies could not be read; see the list")
+        sys.exit(1)
+
+
+def describe(studies: list[EmbeddedStudy], matcher: Matcher, entries: int, with_identifiers: bool) -> dict[str, Any]:
+    """Return the report of a run; without identifiers a study is its key alone."""
+
+    def name(study: EmbeddedStudy) -> dict[str, Any]:
+        return {"key": study.key, **({"name": study.name} if with_identifiers else {})}
+
+    report: dict[str, Any] = {
+        "entries": entries,
+        "embedded": sum(study.is_new and not study.error for study in studies),
+        "already_there": sum(not study.is_new and not study.is_twin for study in studies),
+        "twins": sum(study.is_twin for study in studies),
+        "unreadable": [{**name(study), "error": study.error} for study in studies if study.error],
+        "provenance": {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode},
+    }
+    if with_identifiers:
+        report["studies"] = [asdict(study) for study in studies]
+    return report
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the counts, and each unreadable study by its key."""
+    print_facts(
+        "Index",
+        [
+            ("entries", report["entries"]),
+            ("embedded now", report["embedded"]),
+            ("already there", report["already_there"]),
+            ("same study twice in the folder", report["twins"]),
+            ("unreadable", len(report["unreadable"])),
+            ("fusion mode", report["provenance"]["fusion_mode"]),
+        ],
+    )
+    if report["unreadable"]:
+        kinds = Counter(study["error"] for study in report["unreadable"])
+        click.echo("Unreadable: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
+        for study in report["unreadable"]:
+            click.echo("  " + "  ".join(str(value) for value in study.values()))
+    for study in report.get("studies", []):
+        click.echo(f"  {study['key']}  {study['name']}")

@@ -1,0 +1,111 @@
+"""`alta rank`: the reports, or the indexed entries, that match a study best."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..index import ReportIndex
+from ..matcher import Matcher
+from ..ranking import index_reports, rank_reports, read_reports
+from ..study import load_study
+from ..study_key import open_site_key
+from ..terminal import fail_in_one_line, print_table, say
+
+
+@click.command()
+@click.argument("study", metavar="STUDY", type=click.Path())
+@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
+@click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
+@click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
+@click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
+@click.option("--write-index", type=click.Path(dir_okay=False), help="Also keep the --reports as an index.")
+@click.option("--key-file", type=click.Path(), help="The site key for --write-index, as for alta embed.")
+@click.option("--top", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
+@click.option("--exact", is_flag=True, help="Search every entry, also in an index of more than 100,000.")
+@click.option("--show-text", is_flag=True, help="Show the reports themselves: patient data.")
+@click.option(
+    "--fusion-mode",
+    type=click.Choice(["frontal", "present", "published"]),
+    help="How the radiographs of a study become one vector. [default: the engine's]",
+)
+@click.option("--any-body-part", is_flag=True, help="Take an image that is not known to show a chest.")
+@click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@fail_in_one_line
+def rank(
+    study: str,
+    engine: str,
+    reports: str | None,
+    column: str,
+    index: str | None,
+    write_index: str | None,
+    key_file: str | None,
+    count: int,
+    exact: bool,
+    show_text: bool,
+    fusion_mode: str | None,
+    any_body_part: bool,
+    any_view: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Order reports, or the entries of an index, by how well they match STUDY.
+
+    Reports are named by their row, counted from 1 without a header; entries of an index also by their
+    opaque key. Reports longer than the engine reads are cut, and said to be. Not for clinical use.
+    """
+    if (reports is None) == (index is None):
+        raise click.UsageError("give one of --reports and --index")
+    if (show_text or write_index) and reports is None:
+        raise click.UsageError("--show-text and --write-index go with --reports")
+    texts = read_reports(reports, column) if reports else []
+    opened = ReportIndex.open(index) if index else None
+    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
+    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
+    embedding = matcher.embed(
+        load_study(study, intensity_profile=profile, any_body_part=any_body_part, any_view=any_view)
+    )
+    provenance = {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode}
+    if opened is not None:
+        matches = opened.search(embedding, count, exact=exact)
+        rows: list[dict[str, Any]] = [{"row": m.row + 1, "key": m.key, "score": m.score} for m in matches]
+        provenance |= {"index": opened.origin.kind, "approximate": opened.is_approximate and not exact}
+    else:
+        ranking = rank_reports(matcher.engine, embedding, texts, provenance)
+        rows = [{"row": r.row + 1, "score": r.score, "is_cut": r.is_cut} for r in ranking.reports[:count]]
+        provenance = ranking.provenance
+    if write_index:
+        keep_index(write_index, matcher, texts, key_file)
+    if show_text:
+        rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
+    for notice in matcher.engine.manifest.notices:
+        say(notice)
+    if as_json:
+        click.echo(json.dumps({"matches": rows, "provenance": provenance}, indent=1))
+    else:
+        show_matches(rows, provenance)
+
+
+def keep_index(path: str, matcher: Matcher, texts: list[str], key_file: str | None) -> None:
+    """Write the reports' vectors and keys, and say so."""
+    site_key, _ = open_site_key(key_file, Path(path).parent)
+    index = index_reports(path, matcher, texts, site_key)
+    say(f"wrote an index of {len(index)} reports, without their text")
+
+
+def show_matches(rows: list[dict[str, Any]], provenance: dict[str, Any]) -> None:
+    """Print one line for each match, best first."""
+    names = [name for name in ("row", "key", "report") if name in rows[0]]
+    cells = [
+        [*(str(row[name]) for name in names), f"{row['score']:.4f}", "cut" if row.get("is_cut") else ""] for row in rows
+    ]
+    print_table(
+        f"{provenance['engine']} · {provenance['runtime']} · fusion {provenance['fusion_mode']}",
+        [*names, "cosine", ""],
+        cells,
+    )
+    if provenance.get("reports_cut"):
+        say(f"{provenance['reports_cut']} reports were cut to the {provenance['max_tokens']} tokens that are read")
