@@ -159,7 +159,7 @@ class PreciseGraph:
 class GraphProbe:
     """One FP32 graph, how a lowered one is loaded, and how its embeddings are taken.
 
-    embed: of all held-out inputs; probe: of a few, for measuring layer by layer.
+    embed: of all held-out inputs; probe: of a few, for measuring layer by layer. symmetric: INT8 for TensorRT.
     """
 
     graph: onnx.ModelProto
@@ -167,10 +167,11 @@ class GraphProbe:
     open_graph: Callable[[onnx.ModelProto], Session]
     embed: Callable[[Session], Vector]
     probe: Callable[[Session], Vector]
+    symmetric: bool = False
 
     def lower(self, plan: PrecisionPlan, sensitivity: dict[str, float]) -> PreciseGraph:
         """Bring the graph to a plan and load it."""
-        graph = apply_precision(self.graph, plan, self.ranges)
+        graph = apply_precision(self.graph, plan, self.ranges, symmetric=self.symmetric)
         return PreciseGraph(graph, self.open_graph(graph), plan, sensitivity)
 
 

@@ -105,13 +105,14 @@ def lower_engine(
             open_graph,
             partial(embed_radiographs, head=reference.head, radiographs=held),
             partial(embed_radiographs, head=reference.head, radiographs=few),
+            symmetric=options.engine == "trt",
         ),
         options.precision,
         opened["image"],
     )
     ask = partial(project_prompts, prompts=inputs.prompts)
     text = lower_precision(
-        GraphProbe(bases["text"], ranges.get("text"), open_graph, ask, ask),
+        GraphProbe(bases["text"], ranges.get("text"), open_graph, ask, ask, symmetric=options.engine == "trt"),
         options.precision,
         opened["text"],
     )

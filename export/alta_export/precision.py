@@ -7,7 +7,8 @@ whole vision transformer has been seen to destroy its embeddings.
 
 - FP16 and BF16: the weight and both sides of the product are of that type, with casts around it.
 - INT8: Q/DQ pairs, unsigned activations of a calibrated range and signed weights by output channel, which
-  onnxruntime.quantization writes. Products kept out of it stay in FP32.
+  onnxruntime.quantization writes. Products kept out of it stay in FP32. For TensorRT activations are signed
+  and symmetric (it knows no other), and biases stay in FP32.
 """
 
 from collections.abc import Mapping
@@ -35,10 +36,13 @@ class PrecisionPlan:
     kept: frozenset[str] = field(default_factory=frozenset)
 
 
-def apply_precision(graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges | None = None) -> onnx.ModelProto:
+def apply_precision(
+    graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges | None = None, *, symmetric: bool = False
+) -> onnx.ModelProto:
     """Return a copy of an FP32 graph in the plan's precision.
 
-    ranges: of the input of each product, from a calibration; INT8 alone needs them.
+    ranges: of the input of each product, from a calibration; INT8 alone needs them. symmetric: INT8 as
+    TensorRT takes it, its zero points all 0.
     Raises ExportError for a plan that does not fit the graph, or weights that the precision cannot hold.
     """
     unknown = plan.kept - find_products(graph).keys()
@@ -47,7 +51,7 @@ def apply_precision(graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges 
     changed = onnx.ModelProto()
     changed.CopyFrom(graph)
     if plan.precision == "int8":
-        changed = _quantize(changed, plan, ranges or {})
+        changed = _quantize(changed, plan, ranges or {}, symmetric)
     elif plan.precision != "fp32":
         _cast_products(changed, plan)
     onnx.checker.check_model(changed)
@@ -126,7 +130,7 @@ def _store_weights(graph: onnx.ModelProto, cast: dict[str, str], kind: int, prec
             graph.graph.initializer.append(item)
 
 
-def _quantize(graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges) -> onnx.ModelProto:
+def _quantize(graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges, symmetric: bool) -> onnx.ModelProto:
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
@@ -145,7 +149,7 @@ def _quantize(graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges) -> on
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        activation_qType=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=list(products),
         nodes_to_exclude=[],
@@ -155,8 +159,27 @@ def _quantize(graph: onnx.ModelProto, plan: PrecisionPlan, ranges: Ranges) -> on
             "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
             "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
             "WeightSymmetric": True,
+            "ActivationSymmetric": symmetric,
+            "QuantizeBias": not symmetric,
         },
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()  # the quantizer appends its nodes at the end
+    _spare_other_readers(quantizer.model.model)
     return quantizer.model.model
+
+
+def _spare_other_readers(graph: onnx.ModelProto) -> None:
+    """Let nodes other than products read the tensors as they were: the quantizer gives rounded ones to all.
+
+    A residual stream that passed through 8 bits at every layer would not be in FP32.
+    """
+    made_by = {output: node for node in graph.graph.node for output in node.output}
+    for node in graph.graph.node:
+        if node.op_type in ("MatMul", "Gemm"):
+            continue
+        for place, name in enumerate(node.input):
+            pair = made_by.get(name)
+            rounded = made_by.get(pair.input[0]) if pair is not None and pair.op_type == "DequantizeLinear" else None
+            if rounded is not None and rounded.op_type == "QuantizeLinear":
+                node.input[place] = rounded.input[0]

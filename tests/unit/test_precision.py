@@ -98,6 +98,19 @@ def test_int8_quantizes_only_products_with_a_weight(image_graph, ranges):
                 assert made_by.get(node.input[0]) != "DequantizeLinear"
 
 
+def test_int8_leaves_the_residual_stream_in_fp32(text_graph):
+    ids = np.random.default_rng(0).integers(0, 400, (8, 32))
+    ranges = measure_ranges(text_graph, [{"input_ids": ids, "attention_mask": np.ones_like(ids)}], "minmax")
+    graph = apply_precision(text_graph, PrecisionPlan("int8"), ranges)
+    kinds = {output: node.op_type for node in graph.graph.node for output in node.output}
+    stored = {item.name for item in graph.graph.initializer}
+    makers = {output: node for node in graph.graph.node for output in node.output}
+    for node in graph.graph.node:
+        if node.op_type not in ("MatMul", "Gemm"):
+            rounded = [name for name in node.input if kinds.get(name) == "DequantizeLinear"]
+            assert all(makers[name].input[0] in stored for name in rounded)  # a bias at most, never an activation
+
+
 @pytest.mark.parametrize(("precision", "limit"), [("fp16", 0.99999), ("int8", 0.99)])
 def test_lower_precision_stays_close(image_graph, ranges, inputs, precision, limit):
     graph = apply_precision(image_graph, PrecisionPlan(precision), ranges)

@@ -1,0 +1,102 @@
+"""What TensorRT will be given: shapes that a plan is built for, and a check of the graph before it travels.
+
+The check runs where the bundle is exported, since the GPU may be elsewhere: what TensorRT's parser would refuse
+there is refused here.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from alta_sdk.engine import TEXT_ROWS
+from alta_sdk.errors import ExportError
+from alta_sdk.geometry import CROP_PX
+from alta_sdk.tokenizer import LENGTH_STEP
+
+DEFAULT_MAX_BATCH = 16
+# Those of our graphs' operators that TensorRT's parser lists as supported, with the restrictions checked below.
+# Source: onnx-tensorrt, docs/operators.md (TensorRT 10.15, opset 9 to 24).
+OPERATORS = frozenset(
+    "Add Cast Concat Conv DequantizeLinear Expand Gather Gelu Gemm Identity LayerNormalization MatMul Mul "
+    "QuantizeLinear Reshape Shape Slice Softmax Split Squeeze Sub Transpose Unsqueeze".split()
+)
+PRODUCTS = ("MatMul", "Gemm")
+Shapes = dict[str, list[list[int]]]  # smallest, best and largest shape, by input
+
+
+def make_profiles(max_batch: int, max_tokens: int) -> dict[str, Shapes]:
+    """Return the shapes that plans are built for, by graph: best for one radiograph, and for eight short prompts."""
+    rows = max(max_batch, TEXT_ROWS)
+    tokens = [[1, 1], [TEXT_ROWS, min(2 * LENGTH_STEP, max_tokens)], [rows, max_tokens]]
+    return {
+        "image": {
+            "pixels": [[rows, 1, CROP_PX, CROP_PX] for rows in (1, 1, max_batch)],
+            "slot": [[1], [1], [max_batch]],
+        },
+        "text": {"input_ids": tokens, "attention_mask": tokens},
+    }
+
+
+def check_for_tensorrt(name: str, graph: onnx.ModelProto) -> None:
+    """Raise ExportError for what TensorRT's parser would refuse: operators, types, and where Q/DQ pairs stand."""
+    for check in CHECKS:
+        found = check(graph)
+        if found:
+            raise ExportError(f"{name} graph cannot become a TensorRT engine: {', '.join(sorted(found)[:3])}")
+
+
+def _find_operators(graph: onnx.ModelProto) -> set[str]:
+    return {f"operator {node.op_type} is not supported" for node in graph.graph.node if node.op_type not in OPERATORS}
+
+
+def _find_types(graph: onnx.ModelProto) -> set[str]:
+    """Look for types that TensorRT has not, and for uint8 anywhere but in an input that is cast at once."""
+    doubles = {f"{item.name} is float64" for item in graph.graph.initializer if item.data_type == TensorProto.DOUBLE}
+    small = {v.name for v in graph.graph.input if v.type.tensor_type.elem_type == TensorProto.UINT8}
+    read = {
+        f"{node.op_type} reads the uint8 input {name}: only a cast can"
+        for node in graph.graph.node
+        for name in small.intersection(node.input)
+        if node.op_type != "Cast"
+    }
+    stored = {f"{item.name} is uint8" for item in graph.graph.initializer if item.data_type == TensorProto.UINT8}
+    return doubles | read | stored
+
+
+def _find_extra_outputs(graph: onnx.ModelProto) -> set[str]:
+    return {
+        f"{node.name} has more than its first output"
+        for node in graph.graph.node
+        if node.op_type == "LayerNormalization" and len(node.output) > 1
+    }
+
+
+def _find_pairs(graph: onnx.ModelProto) -> set[str]:
+    """Look for zero points that are not 0, types but int8, and DequantizeLinear that no product reads."""
+    weights = {item.name: item for item in graph.graph.initializer}
+    readers: dict[str, set[str]] = {}
+    for node in graph.graph.node:
+        for name in node.input:
+            readers.setdefault(name, set()).add(node.op_type)
+    found = set()
+    for node in graph.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        zero = weights.get(node.input[2]) if len(node.input) > 2 else None
+        if zero is None or zero.data_type != TensorProto.INT8 or np.any(numpy_helper.to_array(zero)):
+            found.add(f"{node.name} has no zero point of signed 0")
+        if node.op_type == "QuantizeLinear" and readers.get(node.output[0]) != {"DequantizeLinear"}:
+            found.add(f"{node.name} is not followed by DequantizeLinear")
+        if node.op_type == "DequantizeLinear" and not readers.get(node.output[0], set()) <= set(PRODUCTS):
+            found.add(f"{node.name} is read by more than products")
+    return found
+
+
+CHECKS: tuple[Callable[[onnx.ModelProto], set[str]], ...] = (
+    _find_operators,
+    _find_types,
+    _find_extra_outputs,
+    _find_pairs,
+)
