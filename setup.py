@@ -66,6 +66,7 @@ setup(
     },
     install_requires=[
         "click>=8.1",
+        "filelock>=3.20.3",  # in every install already: tokenizers brings it
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "pillow>=10.3",

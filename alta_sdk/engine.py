@@ -16,12 +16,14 @@ from alta_runtimes import Session, choose_runtime, load
 
 from . import bundle as files
 from .bundle import Bundle, open_bundle
-from .errors import EngineError
+from .errors import EngineError, RuntimeUnavailable
 from .fusion import Head, Vector
 from .image_encoder import ImageEncoder
 from .intensity import check_profile
 from .manifest import Manifest
 from .patches import PatchGraph
+from .plans import RUNTIME as TENSORRT
+from .plans import build_bundle, is_built, is_for_tensorrt, open_plans
 from .prompts import LabelSet, parse_label_sets
 from .self_test import check_quickly
 from .study import Radiograph, Slot
@@ -58,21 +60,20 @@ class Engine:
         device: str = "auto",
         runtime: str | None = None,
         threads: int | None = None,
+        allow_build: bool = False,
     ) -> "Engine":
         """Verify a bundle, load its graphs and run one row of its self-test.
 
+        allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         Raises EngineError (no bundle, newer schema, wrong numbers on this machine), IntegrityError (a file
         was changed) or RuntimeUnavailable (device or back end does not work here).
         """
         bundle = open_bundle(path)
         check_profile(bundle.manifest.preprocessing["intensity_profile"])
-        compute = compute_type(bundle.manifest.engine["precision"])
-        chosen, reason = _choose(bundle.manifest, runtime, compute, device)
-        image, text = (
-            load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
-            for name in (files.IMAGE_GRAPH, files.TEXT_GRAPH)
-        )
-        engine = cls(bundle, image, text, reason)
+        if allow_build and is_for_tensorrt(bundle.manifest) and not is_built(bundle.manifest):
+            build_bundle(path)
+            bundle = open_bundle(path)
+        engine = cls(bundle, *_load_graphs(bundle, device, runtime, threads))
         check_quickly(engine)
         return engine
 
@@ -161,6 +162,21 @@ def _chunks_of_one_length(encoded: list[list[int]]) -> Iterator[tuple[int, ...]]
     for _, group in groupby(order, key=lambda i: padded_length(encoded[i])):
         same = tuple(group)
         yield from (same[start : start + TEXT_ROWS] for start in range(0, len(same), TEXT_ROWS))
+
+
+def _load_graphs(bundle: Bundle, device: str, runtime: str | None, threads: int | None) -> tuple[Session, Session, str]:
+    """Return the loaded image graph, the loaded text graph, and why this back end was taken."""
+    if is_for_tensorrt(bundle.manifest):
+        return (*open_plans(bundle, device=device, runtime=runtime), "the engine was exported for it")
+    if runtime == TENSORRT:
+        raise RuntimeUnavailable(f"this bundle holds no {TENSORRT} engine: export --engine trt")
+    compute = compute_type(bundle.manifest.engine["precision"])
+    chosen, reason = _choose(bundle.manifest, runtime, compute, device)
+    image, text = (
+        load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
+        for name in (files.IMAGE_GRAPH, files.TEXT_GRAPH)
+    )
+    return image, text, reason
 
 
 def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str]:

@@ -49,20 +49,22 @@ class Matcher:
         runtime: str | None = None,
         threads: int | None = None,
         fusion_mode: str | None = None,
+        allow_build: bool = False,
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
         device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
         threads: inside one run; None takes every processor.
         fusion_mode: "frontal", "present" or "published"; None takes the engine's own.
+        allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         Raises EngineError, IntegrityError or RuntimeUnavailable.
         """
         if isinstance(engine, Engine):
-            if (device, runtime, threads) != ("auto", None, None):
+            if (device, runtime, threads, allow_build) != ("auto", None, None, False):
                 raise EngineError("engine is already open: choose device, runtime and threads in Engine.open")
             self.engine = engine
         else:
-            self.engine = Engine.open(engine, device=device, runtime=runtime, threads=threads)
+            self.engine = Engine.open(engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build)
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
         check_mode(self.fusion_mode)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alta_sdk.atomic import new_folder
-from alta_sdk.bundle import hash_file
+from alta_sdk.bundle import hash_file, read_manifest
 from alta_sdk.engine import Engine
 from alta_sdk.errors import ExportError
 from alta_sdk.fusion import Head
@@ -52,10 +52,11 @@ def write_bundle(
     describe: Callable[[tuple[BundleFile, ...]], Manifest],
     *,
     overwrite: bool,
+    finish: Callable[[Path], object] = Engine.open,
 ) -> Manifest:
     """Write a bundle, open it as a user would, and only then give it its name.
 
-    describe: makes the manifest from the list of files.
+    describe: makes the manifest from the list of files. finish: opens the folder, or builds what is to be built.
     Raises ExportError if it exists, cannot be written, or does not open; nothing is left behind.
     """
     writing = "the folder"
@@ -70,7 +71,8 @@ def write_bundle(
             manifest = describe(files)
             writing = MANIFEST_NAME
             (folder / MANIFEST_NAME).write_bytes(manifest.render())
-            Engine.open(folder)
+            finish(folder)
+            manifest = read_manifest(folder)
     except FileExistsError as error:
         raise ExportError(f"{output.name} exists: choose another --output, or replace it with --overwrite") from error
     except OSError as error:

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from alta_sdk import __version__
 from alta_sdk.intensity import PROFILES
+from alta_sdk.plans import RUNTIME as TENSORRT
+from alta_sdk.plans import build_bundle
 from alta_sdk.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
 
 from .demo_model import find_inputs
-from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOptions
+from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOptions, default_precision
 
 if TYPE_CHECKING:
     from .pipeline import ExportReport
@@ -25,7 +28,11 @@ SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
 PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="[build NAME.alta]",
+)
 @click.version_option(__version__, prog_name="alta-export")
 @click.option(
     "--checkpoint",
@@ -43,7 +50,9 @@ PATH = click.Path(path_type=Path)
     help="The engine to write: NAME.alta. [default: of the checkpoint's name, here]",
 )
 @click.option("--engine", type=click.Choice(ENGINES), default="onnx", show_default=True, help="Kind of engine.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Number format.")
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), help="Number format. [default: fp32; fp16 with --engine trt]"
+)
 @click.option(
     "--fusion-mode",
     type=click.Choice(["frontal", "present", "published"]),
@@ -97,10 +106,28 @@ PATH = click.Path(path_type=Path)
 @click.option("--held-out-split", help="Its rows to take, by the column split. [default: all]")
 @click.option("--finding", default="Pneumonia", show_default=True, help="For the AUC, where a table tells findings.")
 @click.option("--accept-drift", is_flag=True, help="Write an engine beyond the limits; its manifest says so.")
+@click.option("--defer-build", is_flag=True, help="trt: write a bundle that is built on the GPU that will run it.")
+@click.option("--max-batch", type=click.IntRange(min=1), help="trt: radiographs at once at most. [default: 16]")
+@click.option(
+    "--workspace",
+    "workspace_mib",
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    help="trt: memory that one layer may use while it runs. [default: the GPU's]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an engine that is already there.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.pass_context
 @fail_in_one_line
-def main(debug: bool, checkpoint: Path | None, text_model: Path | None, output: Path | None, **options: object) -> None:
+def main(
+    context: click.Context,
+    /,
+    debug: bool,
+    checkpoint: Path | None,
+    text_model: Path | None,
+    output: Path | None,
+    **options: Any,
+) -> None:
     """Merge a checkpoint's adapters and write an engine that the SDK runs without torch.
 
     Without --checkpoint the small demo model of the repository is exported.
@@ -109,6 +136,9 @@ def main(debug: bool, checkpoint: Path | None, text_model: Path | None, output: 
     """
     if debug:
         show_debug_log()
+    if context.invoked_subcommand is not None:
+        refuse_options(context)
+        return
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         say(f"ExportError: {', '.join(missing)} not installed: pip install 'alta-sdk[export]'")
@@ -118,8 +148,42 @@ def main(debug: bool, checkpoint: Path | None, text_model: Path | None, output: 
     inputs = find_inputs(checkpoint, text_model, output)
     if checkpoint is None:
         say(f"no --checkpoint: exporting the demo model to {inputs[2]}")
-    report = export_engine(ExportOptions(*inputs, **options), show_stage)  # type: ignore[arg-type]
+    options["precision"] = options["precision"] or default_precision(options["engine"])
+    report = export_engine(ExportOptions(*inputs, **options), show_stage)
     show_report(report)
+
+
+def refuse_options(context: click.Context) -> None:
+    """Raise UsageError if an option of the export stands before a subcommand, which would not see it."""
+    given = [name for name in context.params if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    if set(given) - {"debug"}:
+        raise click.UsageError(f"{context.invoked_subcommand} takes no option of the export")
+
+
+@main.command()
+@click.argument("engine", metavar="NAME.alta", type=PATH)
+@click.option("--rebuild", is_flag=True, help="Build again: for another GPU, or another TensorRT.")
+@fail_in_one_line
+def build(engine: Path, rebuild: bool) -> None:
+    """Build a TensorRT engine whose build was deferred, on the GPU that will run it.
+
+    Who comes second finds it built. Needs no torch: pip install 'alta-sdk[trt-build]'.
+    """
+    with show_stage("Build TensorRT engine"):
+        manifest = build_bundle(engine, rebuild=rebuild)
+    built = manifest.engine[TENSORRT]["built"]
+    print_facts(
+        f"Engine {manifest.name}",
+        [
+            ("precision", manifest.engine["precision"]),
+            *(
+                (f"{name} layers", ", ".join(f"{count} {kind}" for kind, count in layers.items()))
+                for name, layers in built["layers"].items()
+            ),
+            *built["origin"].items(),
+            ("engine sha256", manifest.sha256),
+        ],
+    )
 
 
 @contextmanager
@@ -173,11 +237,18 @@ def show_report(report: "ExportReport") -> None:
             ("fusion mode", manifest.fusion_mode),
             ("intensity profile", manifest.preprocessing["intensity_profile"]),
             ("image heads", manifest.sizes["image_heads"]),
-            ("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine"),
+            *show_time(report),
             *((SLOWER,) if is_slower(report) else ()),
             ("bundle", report.path),
         ],
     )
+
+
+def show_time(report: "ExportReport") -> list[tuple[str, str]]:
+    """Say how long a radiograph takes, or how the engine gets built."""
+    if report.radiograph_s is None:
+        return [("not built yet", "on the GPU that will run it: alta-export build NAME.alta")]
+    return [("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine")]
 
 
 def show_gate(report: "ExportReport") -> None:
@@ -208,4 +279,4 @@ def show_gate(report: "ExportReport") -> None:
 def is_slower(report: "ExportReport") -> bool:
     """Tell whether an engine of lower precision is not faster than FP32 on this machine."""
     times, precision = report.lowered.milliseconds, report.manifest.engine["precision"]
-    return bool(precision != "fp32" and times[precision] >= times["fp32"])
+    return bool(precision != "fp32" and times and times[precision] >= times["fp32"])

@@ -23,7 +23,8 @@ from .calibration import Calibration
 from .cost import measure_cost
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
-from .options import ExportOptions
+from .options import RUNTIMES, ExportOptions
+from .tensorrt_graph import describe_plans
 from .towers import MergedImageTower, MergedTextTower
 from .verify import LIMITS, PROMPTS, RADIOGRAPHS
 
@@ -73,7 +74,7 @@ def describe_engine(
             fusion_mode=options.fusion_mode,
             logit_scale=math.exp(model.logit_scale.item()),
             engine={
-                "runtime": options.engine,
+                "runtime": RUNTIMES[options.engine],
                 "precision": options.precision,
                 "opset": OPSET,
                 "ir_version": IR_VERSION,
@@ -88,6 +89,7 @@ def describe_engine(
                     "processor": processor_name(),
                     **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
                 },
+                **describe_plans(options, model.sizes.text.config.max_position_embeddings),
             },
             merging=merging,
             verification={

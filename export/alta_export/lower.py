@@ -123,7 +123,9 @@ def lower_engine(
         raise ExportError(refusal(options.precision, violations, {"image": image, "text": text}))
     gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
     timed = {"fp32": opened["image"], options.precision: image.session}
-    return LoweredEngine(image, text, drift, gate, calibration, time_radiographs(timed))
+    # Of a TensorRT engine the graph alone is here: its time on a CPU says nothing.
+    milliseconds = {} if options.engine == "trt" else time_radiographs(timed)
+    return LoweredEngine(image, text, drift, gate, calibration, milliseconds)
 
 
 def read_data(options: ExportOptions) -> tuple[Radiographs | None, Radiographs]:

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from alta_runtimes.tensorrt_build import find_builder
 from alta_sdk import __version__
-from alta_sdk.errors import CalibrationError, ExportError
+from alta_sdk.errors import CalibrationError, ExportError, RuntimeUnavailable
 from alta_sdk.intensity import PUBLISHED
 
 ENGINES = ("onnx", "trt", "openvino")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 METHODS = ("minmax", "percentile", "entropy", "mse")
-SUPPORTED = {"onnx": PRECISIONS, "openvino": PRECISIONS}
+SUPPORTED = {"onnx": PRECISIONS, "openvino": PRECISIONS, "trt": PRECISIONS}
+RUNTIMES = {"onnx": "onnx", "openvino": "openvino", "trt": "tensorrt"}  # what a manifest says the engine runs on
 DEFAULT_SAMPLES = 500
 
 
@@ -24,6 +26,8 @@ class ExportOptions:
     calibration, held_out: folders or tables of studies, to calibrate INT8 with and for the drift gate.
     finding: whose truth a table's column "findings" tells, for the AUC.
     calibration_cache: a calibration.json to read, or to be written if it is not there.
+    defer_build, max_batch, workspace_mib: of a TensorRT engine; build it elsewhere; radiographs that it runs at
+    once at most; memory that a layer may use while it runs.
     """
 
     checkpoint: Path
@@ -45,14 +49,19 @@ class ExportOptions:
     held_out_split: str | None = None
     finding: str = "Pneumonia"
     accept_drift: bool = False
+    defer_build: bool = False
+    max_batch: int | None = None
+    workspace_mib: int | None = None
+
+
+def default_precision(engine: str) -> str:
+    """Return what an engine is exported in when nobody says: FP16 is TensorRT's ground, with FP32 norms."""
+    return "fp16" if engine == "trt" else "fp32"
 
 
 def check_options(options: ExportOptions) -> None:
     """Raise ExportError for what cannot be done: engine, precision, or where to write."""
-    if options.engine == "trt":
-        raise ExportError(
-            "TensorRT engines are not supported by this version of alta-sdk; export --engine onnx or openvino"
-        )
+    _check_build(options)
     if options.precision not in SUPPORTED.get(options.engine, ()):
         supported = "; ".join(f"--engine {e} --precision {'|'.join(p)}" for e, p in SUPPORTED.items())
         raise ExportError(
@@ -85,3 +94,18 @@ def choose_profile(asked: str | None, stated: str | None) -> str:
             "leave --intensity-profile out"
         )
     return asked or stated or PUBLISHED
+
+
+def _check_build(options: ExportOptions) -> None:
+    """Raise RuntimeUnavailable if an engine is to be built where none can be."""
+    if options.engine != "trt":
+        if options.defer_build or options.max_batch is not None or options.workspace_mib is not None:
+            raise ExportError("--defer-build, --max-batch and --workspace go with --engine trt")
+        return
+    if not options.defer_build:
+        try:
+            find_builder()
+        except RuntimeUnavailable as error:
+            raise RuntimeUnavailable(
+                f"{error}. Run this command there, or add --defer-build: it writes a bundle that is built there"
+            ) from error

@@ -17,6 +17,7 @@ from alta_sdk.fusion import Head
 from alta_sdk.geometry import CROP_PX
 from alta_sdk.intensity import check_profile
 from alta_sdk.manifest import Manifest
+from alta_sdk.plans import build_bundle
 from alta_sdk.prompts import build_label_sets, render_label_sets
 from alta_sdk.self_test import Drift
 from alta_sdk.tokenizer import PromptTokenizer, build_wordpiece
@@ -29,6 +30,7 @@ from .graph import export_graph, image_inputs, patch_inputs, text_inputs
 from .local_heads import LocalHeads, describe_local_heads
 from .lower import LoweredEngine, Reference, lower_engine
 from .options import ExportOptions, check_options, choose_profile
+from .tensorrt_graph import check_for_tensorrt, open_deferred
 from .towers import MergedTextTower, PatchTower, TracedImageTower
 from .verify import (
     LIMITS,
@@ -47,13 +49,16 @@ Stage = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export made: where, the manifest, the measured drift, the time of one radiograph in seconds."""
+    """What an export made: where, the manifest, the measured drift, the time of one radiograph in seconds.
+
+    radiograph_s is None for an engine that is not built yet.
+    """
 
     path: Path
     manifest: Manifest
     drifts: list[Drift]
     lowered: LoweredEngine
-    radiograph_s: float
+    radiograph_s: float | None
 
 
 def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
@@ -108,12 +113,28 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         describe = describe_engine(
             options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits, local_heads
         )
-        manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite)
+        finish = choose_finish(options, lowered)
+        manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite, finish=finish)
     with stage("Time one radiograph"):
-        radiograph_s = time_radiograph(options.output)
+        radiograph_s = None if options.defer_build else time_radiograph(options.output)
     if lowered.calibration is not None and options.calibration_cache is not None:
         lowered.calibration.keep(options.calibration_cache)
     return ExportReport(options.output, manifest, verification.drifts, lowered, radiograph_s)
+
+
+def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[Path], object]:
+    """Return what is done with the written folder before it gets its name: open it, and build what is to be built."""
+    if options.engine != "trt":
+        return Engine.open
+    check_for_tensorrt("image", lowered.image.graph)
+    check_for_tensorrt("text", lowered.text.graph)
+
+    def finish(folder: Path) -> None:
+        open_deferred(folder)
+        if not options.defer_build:
+            build_bundle(folder)
+
+    return finish
 
 
 def measure_limits(

@@ -5,15 +5,23 @@ there is refused here.
 """
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from alta_sdk.engine import TEXT_ROWS
+from alta_runtimes import load
+from alta_sdk.bundle import open_bundle
+from alta_sdk.engine import TEXT_ROWS, Engine, compute_type
 from alta_sdk.errors import ExportError
 from alta_sdk.geometry import CROP_PX
+from alta_sdk.plans import GRAPHS
+from alta_sdk.self_test import check_quickly
 from alta_sdk.tokenizer import LENGTH_STEP
+
+from .options import RUNTIMES, ExportOptions
 
 DEFAULT_MAX_BATCH = 16
 # Those of our graphs' operators that TensorRT's parser lists as supported, with the restrictions checked below.
@@ -37,6 +45,26 @@ def make_profiles(max_batch: int, max_tokens: int) -> dict[str, Shapes]:
         },
         "text": {"input_ids": tokens, "attention_mask": tokens},
     }
+
+
+def describe_plans(options: ExportOptions, max_tokens: int) -> dict[str, Any]:
+    """Return what a TensorRT engine's manifest tells its build; nothing for other engines."""
+    if options.engine != "trt":
+        return {}
+    profiles = make_profiles(options.max_batch or DEFAULT_MAX_BATCH, max_tokens)
+    return {RUNTIMES["trt"]: {"profiles": profiles, "workspace_mib": options.workspace_mib}}
+
+
+def open_deferred(folder: Path) -> None:
+    """Open a deferred bundle with its graphs on the CPU: the files are whole, and compute what they should.
+
+    Raises EngineError or IntegrityError if not.
+    """
+    bundle = open_bundle(folder)
+    compute = compute_type(bundle.manifest.engine["precision"])
+    runtime = "openvino" if compute == "bf16" else "onnxruntime"
+    image, text = (load(bundle.path(name), device="cpu", runtime=runtime, compute=compute) for name in GRAPHS.values())
+    check_quickly(Engine(bundle, image, text, "not built yet"))
 
 
 def check_for_tensorrt(name: str, graph: onnx.ModelProto) -> None:
