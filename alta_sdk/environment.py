@@ -5,7 +5,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from alta_runtimes import RuntimeInfo, available
+from alta_runtimes import RuntimeInfo, RuntimeUnavailable, available, choose_runtime
 
 from ._version import __version__
 from .decoding import find_plugin
@@ -26,11 +26,15 @@ SYNTAXES = (
 
 @dataclass(frozen=True)
 class Environment:
-    """Facts by name, the runtimes, and the state of each DICOM decoder (empty if it works)."""
+    """Facts by name, the runtimes, and the state of each DICOM decoder (empty if it works).
+
+    choice: the runtime that a Matcher takes by itself for an FP32, FP16 or INT8 engine, and why.
+    """
 
     facts: dict[str, str]
     runtimes: list[RuntimeInfo]
     decoders: dict[str, str]
+    choice: str
 
 
 def describe_environment() -> Environment:
@@ -43,7 +47,7 @@ def describe_environment() -> Environment:
         "processors": str(os.cpu_count()),
         **{name: _version(name) for name in LIBRARIES},
     }
-    return Environment(facts, available(), _decoders())
+    return Environment(facts, available(), _decoders(), _choose())
 
 
 def processor_name() -> str:
@@ -61,6 +65,13 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _choose() -> str:
+    try:
+        return "{}: {}".format(*choose_runtime())
+    except RuntimeUnavailable as error:
+        return str(error)
 
 
 def _decoders() -> dict[str, str]:

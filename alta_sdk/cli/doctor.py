@@ -40,6 +40,7 @@ def report_machine(as_json: bool) -> None:
         ["runtime", "version", "devices", "state"],
         [(r.name, r.version or "-", ", ".join(r.devices) or "-", r.reason or "works") for r in environment.runtimes],
     )
+    click.echo(f"An ONNX engine runs on {environment.choice}")
     print_table(
         "DICOM transfer syntaxes",
         ["transfer syntax", "state"],

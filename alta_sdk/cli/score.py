@@ -141,6 +141,9 @@ def warn(scored: list[Scored], matcher: Matcher, *, find_prior: bool) -> None:
     """Say on standard error what a reader of the scores must know: notices, and what was not used."""
     for notice in matcher.engine.manifest.notices:
         say(notice)
+    for number, one in enumerate(scored, start=1):
+        for note in one.result.provenance["reading"]:
+            say(f"study {number}, {note}")
     without = sum(Slot.PRIOR_FRONTAL not in one.slots for one in scored)
     if find_prior and without:
         say(f"no earlier study with a usable frontal radiograph was found for {without} of {len(scored)} studies")
