@@ -22,9 +22,10 @@ EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5", "scikit-learn>=1.6"]
 TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.18"]
 # What NVIDIA's Python bindings accept is asked of the bindings themselves; nothing of TensorRT runs on them.
 ON_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+GDCM = ["python-gdcm>=3.0.24"]
 DEV = [
+    *GDCM,
     "openvino>=2025.0",
-    "python-gdcm>=3.0.24",
     "matplotlib>=3.8",
     f"tensorrt-cu13-bindings>=11,<12; {ON_LINUX}",
     f"tensorrt-lean-cu13-bindings>=11,<12; {ON_LINUX}",
@@ -73,6 +74,7 @@ setup(
         "pydicom>=3.0.2,<4",
         "pylibjpeg>=2.0.1",
         "pylibjpeg-openjpeg>=2.4",
+        "pylibjpeg-rle>=2.0",
         "pyjpegls>=1.5.1",
         "rich>=13.7",
         "tokenizers>=0.20",
@@ -80,7 +82,8 @@ setup(
     extras_require={
         "export": EXPORT,
         "train": TRAIN,
-        "gdcm": ["python-gdcm>=3.0.24"],
+        "gdcm": GDCM,  # JPEG lossless; permissive, but 44 MB, beyond the size that the thin install may have
+        "gpl-jpeg": ["pylibjpeg-libjpeg>=2.1"],  # 12-bit JPEG extended; GPL-3, so never by default
         "openvino": ["openvino>=2025.0"],
         "plot": ["matplotlib>=3.8"],
         "trt": ["tensorrt-lean-cu13>=11,<12"],

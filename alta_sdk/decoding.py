@@ -33,12 +33,12 @@ PIPE_BYTES = 1 << 20
 # One plug-in for each transfer syntax, the first that is installed: lossy decoders differ by a grey value
 # here and there, so what is installed must not decide what a model sees.
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 PLUGINS: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),  # RLE
     "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG baseline
     JPEG_EXTENDED: ("pylibjpeg", "pillow"),  # Pillow: 8 bits only
-    "1.2.840.10008.1.2.4.57": ("gdcm", "pylibjpeg"),  # JPEG lossless
-    "1.2.840.10008.1.2.4.70": ("gdcm", "pylibjpeg"),
+    **dict.fromkeys(JPEG_LOSSLESS, ("gdcm", "pylibjpeg")),
     "1.2.840.10008.1.2.4.80": ("pyjpegls",),
     "1.2.840.10008.1.2.4.81": ("pyjpegls",),
     "1.2.840.10008.1.2.4.90": ("pylibjpeg",),  # JPEG 2000, by OpenJPEG
@@ -47,7 +47,11 @@ PLUGINS: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.4.202": ("pylibjpeg",),
     "1.2.840.10008.1.2.4.203": ("pylibjpeg",),
 }
-INSTALL = {"gdcm": "pip install python-gdcm"}
+
+INSTALL = {
+    JPEG_EXTENDED: "pip install 'alta-sdk[gpl-jpeg]', whose decoder is GPL-3",
+    **dict.fromkeys(JPEG_LOSSLESS, "pip install 'alta-sdk[gdcm]'"),
+}
 
 
 def find_plugin(syntax: str, bits_stored: int = 8) -> str:
@@ -67,9 +71,7 @@ def find_plugin(syntax: str, bits_stored: int = 8) -> str:
         is_too_deep = syntax == JPEG_EXTENDED and plugin == "pillow" and bits_stored > 8
         if plugin in available and not is_too_deep:
             return plugin
-    install = INSTALL.get(wanted[0], "reinstall alta-sdk")
-    if syntax == JPEG_EXTENDED:
-        install = "pip install pylibjpeg-libjpeg, whose licence is GPL-3"
+    install = INSTALL.get(syntax, "reinstall alta-sdk")
     raise DicomError(f"no decoder is installed for {UID(syntax).name}: {install}")
 
 

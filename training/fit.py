@@ -63,7 +63,7 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
             given["validation"], split=given["validation_split"], finding=given["validation_finding"]
         )
         pairs = read_table(given["validation_pairs"]) if given["validation_pairs"] else []
-        data = ValidationSet(radiographs, given["validation_finding"], pairs)
+        data = ValidationSet(radiographs, given["validation_finding"], pairs, recipe.intensity_profile)
         validate = partial(validate_model, text_model=text, data=data)
     devices, nodes = count_processes(given["devices"], given["nodes"])
     metadata = {name: given[name] for name in ("training_data", "licence", "notice") if given[name]}

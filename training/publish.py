@@ -9,6 +9,7 @@ import torch
 
 from alta_sdk.atomic import new_folder
 from alta_sdk.errors import TrainingError
+from alta_sdk.intensity import PUBLISHED
 from alta_sdk.terminal import fail_in_one_line, say
 from alta_training.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 from alta_training.encoders import CheckpointEncoder, Encoder
@@ -48,7 +49,11 @@ def main(run: Path, output: Path, data: Path, finding: str, overwrite: bool) -> 
         save_checkpoint(load_model(best, text_model), file, best.metadata, torch.float16)
         stored = read_checkpoint(file)
         model = load_model(stored, text_model)  # what is measured is what others get
-        splits = measure_splits(CheckpointEncoder(model, text_model, output.name), data, finding)
+        splits = measure_splits(
+            CheckpointEncoder(model, text_model, output.name, stored.metadata.get("intensity_profile", PUBLISHED)),
+            data,
+            finding,
+        )
         facts = CardFacts(
             name=output.name,
             stated=stored.metadata,

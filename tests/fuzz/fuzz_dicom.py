@@ -28,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is also run as a program
 from fuzz.mutations import MUTATIONS  # noqa: E402
-from fuzz.seeds import Seed, load_seeds  # noqa: E402
+from fuzz.seeds import Seed, load_bomb, load_seeds  # noqa: E402
 
 from alta_sdk import AltaError, Study  # noqa: E402
 from alta_sdk.intensity import PROFILES, VOI  # noqa: E402
@@ -37,6 +37,7 @@ LIMIT_S = 5.0
 LIMIT_MIB = 1024.0
 HANG_S = 60.0
 CHEST_SHARE = 0.5
+BOMB = 500  # one case in this many is of the deflated bomb
 UNCHANGED = 50  # one case in this many is a whole seed: Studies must come out, too
 
 
@@ -55,11 +56,14 @@ class Case:
 
 
 def make_case(seeds: list[Seed], seed: int, number: int) -> tuple[Seed, list[str], bytes, dict[str, object]]:
-    """Return the seed, the names of the mutations, the file and the options of a case."""
+    """Return the seed, the names of the mutations, the file and the options of a case.
+
+    seeds: the deflated bomb first, which is slow to refuse and so is taken seldom.
+    """
     rng = np.random.default_rng([seed, number])
-    chest = [one for one in seeds if not one.name.endswith(".dcm")]
-    pool = chest if rng.random() < CHEST_SHARE else seeds  # many of the shipped files are no images
-    chosen = pool[rng.integers(len(pool))]
+    chest = [one for one in seeds[1:] if not one.name.endswith(".dcm")]
+    pool = chest if rng.random() < CHEST_SHARE else seeds[1:]  # many of the shipped files are no images
+    chosen = seeds[0] if number % BOMB == 1 else pool[rng.integers(len(pool))]
     data, names = bytearray(chosen.data), []
     for _ in range(0 if number % UNCHANGED == 0 else rng.integers(1, 4)):
         mutation = MUTATIONS[rng.integers(len(MUTATIONS))]
@@ -77,7 +81,7 @@ def make_case(seeds: list[Seed], seed: int, number: int) -> tuple[Seed, list[str
 
 def run_cases(seed: int, first: int, count: int) -> Iterator[Case]:
     """Run cases in this process."""
-    seeds = load_seeds()
+    seeds = [load_bomb(), *load_seeds()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "broken.dcm"
         for number in range(first, first + count):

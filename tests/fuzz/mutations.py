@@ -119,6 +119,33 @@ def garble_pixels(rng: np.random.Generator, data: bytearray) -> bytearray:
     return data
 
 
+def set_codestream_size(rng: np.random.Generator, data: bytearray) -> bytearray:
+    """Let the codestream itself claim huge sides, half of the time with Rows and Columns that agree."""
+    pixels = data.rfind(b"\xe0\x7f\x10\x00")
+    rows, columns = (int(one) for one in rng.choice([1, 512, 5700, 20000, 65535], 2))
+    if (place := data.find(b"\xff\x51", pixels)) > 0:  # JPEG 2000, SIZ: width and height of 4 bytes
+        struct.pack_into(">II", data, min(place + 6, len(data) - 8), columns, rows)
+        struct.pack_into(">II", data, min(place + 22, len(data) - 8), columns, rows)  # of the one tile
+    for marker in (b"\xff\xc0", b"\xff\xc3", b"\xff\xf7"):  # JPEG baseline, lossless, JPEG-LS: height and width
+        if (place := data.find(marker, pixels)) > 0:
+            struct.pack_into(">HH", data, min(place + 5, len(data) - 4), rows, columns)
+    if rng.random() < 0.5:
+        for element, value in ((0x10, rows), (0x11, columns)):
+            _replace_element(data, struct.pack("<HH", 0x28, element), "US", struct.pack("<H", value))
+    return data
+
+
+def flood(rng: np.random.Generator, data: bytearray) -> bytearray:
+    """Insert up to 120,000 private elements before the patient group."""
+    count = int(rng.choice([100, 1000, 5000, 120_000], p=[0.4, 0.4, 0.18, 0.02]))
+    elements = b"".join(
+        struct.pack("<HH", 9 + 2 * (number >> 16), number & 0xFFFF) + b"LO\x02\x00ab" for number in range(count)
+    )
+    place = max(data.find(b"\x10\x00\x10\x00"), min(132, len(data)))
+    data[place:place] = elements
+    return data
+
+
 def overwrite(rng: np.random.Generator, data: bytearray) -> bytearray:
     """Fill a piece of up to 256 bytes with noise, zeros or ones."""
     start = int(rng.integers(0, len(data)))
@@ -139,6 +166,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     nest_sequences,
     change_syntax,
     garble_pixels,
+    set_codestream_size,
+    flood,
     overwrite,
 )
 

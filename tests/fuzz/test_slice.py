@@ -14,6 +14,6 @@ def test_broken_files_give_a_study_or_an_error_of_ours():
 
 
 def test_a_case_is_the_same_file_each_time():
-    seeds = load_seeds()
+    seeds = load_seeds()  # without the bomb, whose place the first one takes
     assert make_case(seeds, 7, 12)[1:] == make_case(load_seeds(), 7, 12)[1:]
     assert make_case(seeds, 7, 12)[2] != make_case(seeds, 8, 12)[2]

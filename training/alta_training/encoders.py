@@ -53,12 +53,19 @@ def embed_reports(encoder: Encoder, texts: Sequence[str]) -> Vector:
 class CheckpointEncoder:
     """The PyTorch towers, adapters in."""
 
-    def __init__(self, model: AltaModel, text_model: TextModel, name: str = "checkpoint") -> None:
-        """Measure a model where it is (CPU or GPU), in evaluation mode."""
+    def __init__(
+        self,
+        model: AltaModel,
+        text_model: TextModel,
+        name: str = "checkpoint",
+        intensity_profile: str = PUBLISHED,
+    ) -> None:
+        """Measure a model where it is (CPU or GPU), in evaluation mode, on DICOM files read as it was trained."""
         from tokenizers import Tokenizer
 
         self.name = name
         self._model = model.eval()
+        self._intensity_profile = intensity_profile
         self._max_tokens = text_model.config.max_position_embeddings
         self._tokenizer: Any = Tokenizer.from_str(
             build_wordpiece(text_model.vocabulary, lowercase=text_model.lowercase)
@@ -70,7 +77,7 @@ class CheckpointEncoder:
         """See Encoder."""
         vectors = []
         with torch.no_grad():
-            for batch in _in_batches(_read_frontals(paths, PUBLISHED)):
+            for batch in _in_batches(_read_frontals(paths, self._intensity_profile)):
                 grey = torch.from_numpy(np.stack([radiograph.pixels_u8 for radiograph in batch])).to(self._device)
                 vectors.append(self._model.embed_radiographs(to_model_input(grey)).float().cpu().numpy())
         return np.concatenate(vectors)
@@ -123,7 +130,9 @@ def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | 
     if not folder.is_dir():
         raise TrainingError("a checkpoint needs its text model: give --text-model")
     text = read_text_model(folder)
-    return CheckpointEncoder(load_model(read_checkpoint(path), text, image_heads), text, path.stem)
+    checkpoint = read_checkpoint(path)
+    profile = checkpoint.metadata.get("intensity_profile", PUBLISHED)
+    return CheckpointEncoder(load_model(checkpoint, text, image_heads), text, path.stem, profile)
 
 
 def _read_frontals(paths: Sequence[Path], profile: str) -> Iterator[Radiograph]:

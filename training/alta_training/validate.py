@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alta_sdk.intensity import PUBLISHED
+
 from .checkpoint import TextModel
 from .encoders import CheckpointEncoder, Encoder, embed_reports
 from .labelled import LabelledRadiograph
@@ -25,16 +27,18 @@ class ValidationSet:
 
     radiographs: labelled for `finding`, which makes the pair "There is …" / "There is no …".
     pairs: studies with their own reports, for retrieval; may be empty.
+    intensity_profile: how DICOM files are read: as in training.
     """
 
     radiographs: Sequence[LabelledRadiograph]
     finding: str
     pairs: Sequence[Record] = ()
+    intensity_profile: str = PUBLISHED
 
 
 def validate_model(model: AltaModel, text_model: TextModel, data: ValidationSet) -> dict[str, float]:
     """Return AUC with its 95 % interval, and precision at 1, 5, 10 both ways if there are pairs."""
-    encoder = CheckpointEncoder(model, text_model)
+    encoder = CheckpointEncoder(model, text_model, intensity_profile=data.intensity_profile)
     scores = score_pair(encoder, data.radiographs, data.finding)
     truth = np.array([radiograph.is_positive for radiograph in data.radiographs])
     auc = measure_auc(truth, scores, groups=np.array([radiograph.patient for radiograph in data.radiographs]))
