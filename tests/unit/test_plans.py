@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import export_quietly
+from conftest import export_quietly, write_radiographs
 from filelock import FileLock
 
 from alta_export.cli import main as export_main
-from alta_runtimes import tensorrt_build
+from alta_runtimes import load, tensorrt_build
 from alta_sdk import Engine, EngineError, IntegrityError, Matcher, RuntimeUnavailable, plans
 from alta_sdk.atomic import new_file
 from alta_sdk.bundle import open_bundle, read_manifest
@@ -79,7 +79,7 @@ def test_without_a_gpu_a_deferred_bundle_stays_as_it_is(deferred):
     assert (deferred / "manifest.json").read_bytes() == before
 
 
-def test_the_first_matcher_builds_and_the_second_opens(gpu, deferred, builds, radiograph_path, export_options):
+def test_the_first_matcher_builds_and_the_second_opens(gpu, deferred, builds, radiograph_path):
     matcher = Matcher(deferred, allow_build=True)
     assert len(builds) == 2
     assert matcher.engine.provenance["runtime"] == "tensorrt 11.4.0.106"
@@ -88,7 +88,8 @@ def test_the_first_matcher_builds_and_the_second_opens(gpu, deferred, builds, ra
     assert Matcher(deferred, allow_build=True).engine.manifest.sha256 == again.engine.manifest.sha256
     assert len(builds) == 2
     scores = matcher.zero_shot(radiograph_path, "rsna").scores
-    reference = Matcher(export_quietly(export_options(precision="fp16")).path, runtime="onnxruntime")
+    graphs = [load(deferred / name, device="cpu", runtime="onnxruntime") for name in ("image.onnx", "text.onnx")]
+    reference = Matcher(Engine(open_bundle(deferred), *graphs, "for this test"))
     expected = reference.zero_shot(radiograph_path, "rsna").scores
     np.testing.assert_allclose(list(scores.values()), list(expected.values()), rtol=1e-3)
 
@@ -238,13 +239,13 @@ def test_the_command_refuses_with_the_way_out(given, code, told, tmp_path, monke
     assert not list(tmp_path.iterdir())
 
 
-def test_on_the_gpu_the_export_builds_and_int8_is_signed(gpu, export_options, tmp_path, radiograph_path):
-    folder = tmp_path / "studies"
-    folder.mkdir()
-    for path in sorted(radiograph_path.parent.glob("*.jpg"))[:6]:
-        shutil.copy(path, folder)
+def test_on_the_gpu_the_export_builds_and_int8_is_signed(gpu, export_options, tmp_path):
+    rng = np.random.default_rng(1)
+    (tmp_path / "studies").mkdir()
+    folder = write_radiographs(tmp_path / "studies", rng.integers(0, 256, (24, 224, 224), dtype=np.uint8))
     options = export_options(output=tmp_path / "int8.alta", engine="trt", precision="int8", calibration=folder)
     report = export_quietly(replace(options, accept_drift=True))
     assert is_built(report.manifest) and report.radiograph_s > 0
     assert report.manifest.engine["tensorrt"]["built"]["layers"]["image"]["int8"] > 0
+    assert "calibration.json" in {file.name for file in report.manifest.files}
     assert Matcher(report.path).engine.provenance["precision"] == "int8"
