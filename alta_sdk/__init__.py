@@ -19,29 +19,35 @@ from .errors import (
     TrainingError,
     ViewError,
 )
+from .few_shot import FewShotClassifier
 from .heatmap import Heatmap
 from .index import IndexOrigin, Match, ReportIndex
 from .matcher import Matcher
+from .operating_point import OperatingPoint
 from .prompts import Label
 from .ranking import RankedReport, Ranking
 from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .study import Radiograph, Slot, Study
+from .thresholds import Decision, Threshold
 
 __all__ = [
     "AltaError",
     "CalibrationError",
     "CheckpointError",
     "Comparison",
+    "Decision",
     "DicomError",
     "Engine",
     "EngineError",
     "ExportError",
+    "FewShotClassifier",
     "IndexOrigin",
     "Heatmap",
     "IntegrityError",
     "Label",
     "Match",
     "Matcher",
+    "OperatingPoint",
     "PromptError",
     "Radiograph",
     "RankedReport",
@@ -52,6 +58,7 @@ __all__ = [
     "Study",
     "StudyEmbedding",
     "StudyError",
+    "Threshold",
     "TrainingError",
     "ViewError",
     "ZeroShotResult",

@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 from .comparison import OneSide, load_pair
 from .engine import Engine
 from .errors import EngineError, PromptError
+from .few_shot import FewShotClassifier, fit_few_shot
 from .fusion import Vector, check_mode, choose_slots, fuse_slots, to_unit_length
 from .heatmap import Heatmap
 from .intensity import AS_STORED
 from .locate import locate_phrase
-from .prompts import Labels, LabelSet, resolve_labels
+from .operating_point import Target, check_truth, choose_operating_point
+from .prompts import Label, Labels, LabelSet, resolve_labels
 from .ranking import Ranking, rank_reports
 from .read_ahead import ReadAhead
 from .results import Comparison, StudyEmbedding, ZeroShotResult
 from .scoring import average_prompts, score_labels
 from .study import Slot, Study, load_study
 from .study_files import PathLike
+from .thresholds import Threshold, bind_score, decide, load_thresholds, read_truth, save_thresholds
 
 OneStudy = Study | StudyEmbedding | PathLike
 Temperature = float | Literal["engine"] | None
@@ -30,12 +33,13 @@ _ONE = (Study, StudyEmbedding, str, os.PathLike)
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """What is asked of every study of a call: the labels, their embeddings, the scale, and what computes."""
+    """What is asked of every study of a call: labels, their embeddings, the scale, what computes, thresholds."""
 
     labels: LabelSet
     text: Mapping[str, tuple[Vector, Vector | None]]
     logit_scale: float
     provenance: Mapping[str, object]
+    limits: Mapping[str, float]
 
 
 class Matcher:
@@ -57,7 +61,8 @@ class Matcher:
         threads: inside one run; None takes every processor.
         fusion_mode: "frontal", "present" or "published"; None takes the engine's own.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
-        Raises EngineError, IntegrityError or RuntimeUnavailable.
+        Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside
+        the engine are not its own.
         """
         if isinstance(engine, Engine):
             if (device, runtime, threads, allow_build) != ("auto", None, None, False):
@@ -67,6 +72,7 @@ class Matcher:
             self.engine = Engine.open(engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build)
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
         check_mode(self.fusion_mode)
+        self.thresholds = load_thresholds(self.engine.bundle)
 
     @overload
     def embed(self, study: OneStudy) -> StudyEmbedding: ...  # type: ignore[overload-overlap]  # a str is a path
@@ -180,7 +186,51 @@ class Matcher:
             "logit_scale": logit_scale,
             "label_set": labels if isinstance(labels, str) else None,
         }
-        return _Question(resolved, self._embed_labels(resolved), logit_scale, provenance)
+        limits = self.thresholds.select(resolved, self.fusion_mode, logit_scale)
+        return _Question(resolved, self._embed_labels(resolved), logit_scale, provenance, limits)
+
+    def calibrate(
+        self,
+        studies: Sequence[OneStudy],
+        truth: Sequence[bool],
+        label: str,
+        *,
+        labels: Labels | None = None,
+        target: Target = "youden",
+        at_least: float | None = None,
+        temperature: Temperature = "engine",
+    ) -> Threshold:
+        """Choose a label's threshold on this site's own studies and keep it beside the engine.
+
+        truth: whether each study shows the finding. labels, temperature: as in `zero_shot`, of which
+        `label` is one; None takes the pair of `label`. target: "youden", or "sensitivity" or "specificity"
+        of `at_least`. From then on `zero_shot` tells decisions for scores made in the same way.
+        Raises CalibrationError for fewer than 20 studies of a class, or scores that do not separate them.
+        """
+        known = read_truth(truth, len(studies))
+        check_truth(known, target, at_least)
+        wanted = [label] if labels is None else labels
+        resolved = resolve_labels(wanted, self.engine.label_sets)
+        if label not in resolved:
+            raise PromptError("the label to calibrate is not one of the labels: name one of them")
+        scored = self.iter_zero_shot(studies, wanted, temperature=temperature)
+        scores = np.array([result.scores[label] for result in scored], dtype=np.float64)
+        point = choose_operating_point(scores, known, target, at_least)
+        binding = bind_score(label, resolved, self.fusion_mode, self._logit_scale(temperature))
+        threshold = Threshold(binding, target, at_least, point)
+        self.thresholds = load_thresholds(self.engine.bundle).adding(threshold)
+        save_thresholds(self.thresholds, self.engine.bundle)
+        return threshold
+
+    def fit_few_shot(
+        self, label: str | Label, positives: Sequence[OneStudy], negatives: Sequence[OneStudy]
+    ) -> FewShotClassifier:
+        """Learn a finding from a few studies of each kind, mixed with what the text says of it.
+
+        label: a name, or a `Label` with negative prompts. Raises CalibrationError for fewer than 4 studies
+        of a kind, or examples that do not separate; PromptError; and what `embed` raises.
+        """
+        return fit_few_shot(self, label, positives, negatives)
 
     @property
     def _provenance(self) -> dict[str, object]:
@@ -190,7 +240,7 @@ class Matcher:
     def _answer(self, study: OneStudy, question: _Question) -> ZeroShotResult:
         embedding, origin = self._embed_one(study)
         scores = score_labels(embedding.vector, question.labels, question.text, question.logit_scale)
-        return ZeroShotResult(scores, {**question.provenance, **origin})
+        return ZeroShotResult(scores, {**question.provenance, **origin}, decide(scores, question.limits))
 
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
         study = self._read(study)

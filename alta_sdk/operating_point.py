@@ -58,7 +58,11 @@ def choose_operating_point(
     scores that are not finite or do not separate the classes, or a target that makes no sense.
     Source: Youden, Cancer 1950; Wilson, JASA 1927 (chosen after Brown, Cai, DasGupta, Stat. Sci. 2001).
     """
-    _check(scores, truth, target, at_least)
+    check_truth(truth, target, at_least)
+    if not np.isfinite(scores).all():
+        raise CalibrationError("scores are not finite: the engine does not compute on these studies")
+    if measure_separation(scores, truth) <= 0.5:
+        raise CalibrationError("scores do not separate the classes: positives score no higher than negatives")
     threshold = _choose(scores, truth, target, at_least)
     said = scores >= threshold
     generator = np.random.default_rng(seed)
@@ -89,14 +93,13 @@ def measure_proportion(hits: int, count: int) -> Proportion:
     return Proportion(share, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def _check(scores: Scores, truth: Truth, target: str, at_least: float | None) -> None:
+def check_truth(truth: Truth, target: str, at_least: float | None) -> None:
+    """Raise CalibrationError unless a threshold can be chosen with truth (n,) bool; looks at no score."""
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if min(positives, negatives) < MIN_PER_CLASS:
         raise CalibrationError(
             f"{positives} positive and {negatives} negative studies: a threshold needs {MIN_PER_CLASS} of each"
         )
-    if not np.isfinite(scores).all():
-        raise CalibrationError("scores are not finite: the engine does not compute on these studies")
     if target not in ("youden", "sensitivity", "specificity"):
         raise CalibrationError('target is unknown: choose "youden", "sensitivity" or "specificity"')
     if (at_least is None) != (target == "youden"):
@@ -109,10 +112,13 @@ def _check(scores: Scores, truth: Truth, target: str, at_least: float | None) ->
             # With fewer, one single miss breaks the target: the threshold would be the worst score alone.
             kind = "positive" if target == "sensitivity" else "negative"
             raise CalibrationError(f"a {target} of {at_least:g} needs {needed} {kind} studies: there are {count}")
-    ordered = np.sort(scores[~truth])
-    below = np.searchsorted(ordered, scores[truth], "left") + np.searchsorted(ordered, scores[truth], "right")
-    if below.sum() <= positives * negatives:  # an AUC of at most 0.5
-        raise CalibrationError("scores do not separate the classes: positives score no higher than negatives")
+
+
+def measure_separation(scores: Scores, truth: Truth) -> float:
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half."""
+    ordered, positive = np.sort(scores[~truth]), scores[truth]
+    below = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
+    return float(below.sum() / (2 * len(positive) * len(ordered)))
 
 
 def _choose(scores: Scores, truth: Truth, target: Target, at_least: float | None) -> float:

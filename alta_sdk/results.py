@@ -1,11 +1,12 @@
 """What the Matcher returns: values, with where they come from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import EngineError
 from .fusion import Vector
+from .thresholds import Decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +30,14 @@ class StudyEmbedding:
 
 @dataclass(frozen=True)
 class ZeroShotResult:
-    """Scores between 0 and 1 by label, and the provenance of each number (no patient data in it)."""
+    """Scores between 0 and 1 by label, and the provenance of each number (no patient data in it).
+
+    decisions: above or below, for the labels that this site calibrated for just this kind of score.
+    """
 
     scores: Mapping[str, float]
     provenance: Mapping[str, Any]
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
 
     @property
     def top(self) -> str:
@@ -41,7 +46,9 @@ class ZeroShotResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
-        return {"scores": dict(self.scores), "top": self.top, "provenance": dict(self.provenance)}
+        decisions = {name: asdict(decision) for name, decision in self.decisions.items()}
+        told = {"decisions": decisions} if decisions else {}
+        return {"scores": dict(self.scores), "top": self.top, **told, "provenance": dict(self.provenance)}
 
 
 @dataclass(frozen=True)

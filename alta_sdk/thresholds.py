@@ -7,10 +7,13 @@ other, a score means something else, and no decision is given. No study and no p
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .atomic import new_file
 from .bundle import Bundle
@@ -51,6 +54,11 @@ class Decision:
     threshold: float
 
 
+def decide(scores: Mapping[str, float], limits: Mapping[str, float]) -> dict[str, Decision]:
+    """Return the decision for each label that has a threshold."""
+    return {name: Decision(scores[name] >= limit, limit) for name, limit in limits.items()}
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """All thresholds of one engine, by what they are bound to."""
@@ -58,10 +66,12 @@ class Thresholds:
     engine: str
     entries: Mapping[ScoreBinding, Threshold]
 
-    def decide(self, label: str, score: float, labels: LabelSet, mode: str, logit_scale: float) -> Decision | None:
-        """Return the decision for a score, or None if no threshold was made for scores of this kind."""
-        found = self.entries.get(bind_score(label, labels, mode, logit_scale)) if self.entries else None
-        return found and Decision(score >= found.point.threshold, found.point.threshold)
+    def select(self, labels: LabelSet, mode: str, logit_scale: float) -> dict[str, float]:
+        """Return the thresholds that were made for scores of exactly this kind, by label."""
+        if not self.entries:
+            return {}
+        bindings = {name: bind_score(name, labels, mode, logit_scale) for name in labels}
+        return {name: self.entries[key].point.threshold for name, key in bindings.items() if key in self.entries}
 
     def adding(self, threshold: Threshold) -> "Thresholds":
         """Return these with one more, in place of an older one for the same scores."""
@@ -139,3 +149,11 @@ def _parse(entry: dict[str, Any]) -> Threshold:
     for name in ("sensitivity", "specificity"):
         point[name] = Proportion(**point[name])
     return Threshold(**{**entry, "binding": ScoreBinding(**entry["binding"]), "point": OperatingPoint(**point)})
+
+
+def read_truth(truth: Sequence[Any], count: int) -> NDArray[np.bool_]:
+    """Return truth (n,) bool of what a caller gave: one True, False, 1 or 0 for each of `count` studies."""
+    values = list(truth)
+    if len(values) != count or not all(value in (0, 1) for value in values):
+        raise CalibrationError("truth must be one True or False (1 or 0) for each study")
+    return np.array(values, dtype=bool)

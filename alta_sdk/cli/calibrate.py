@@ -1,0 +1,124 @@
+"""`alta calibrate`: a table of labelled studies in, this site's thresholds beside the engine."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ..errors import AltaError, CalibrationError
+from ..labelled_studies import LabelledStudies, read_labelled_studies
+from ..matcher import Matcher
+from ..operating_point import Proportion, Target, check_truth
+from ..results import StudyEmbedding
+from ..study import load_study
+from ..terminal import fail_in_one_line, print_table, say, show_progress
+from ..thresholds import Threshold
+
+
+@click.command()
+@click.argument("table", metavar="TABLE.csv", type=click.Path())
+@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
+@click.option("--label", "names", required=True, multiple=True, help="A column of truth, and the finding it is of.")
+@click.option("--labels", "label_set", help="The label set that the findings are scored in. [default: pairs]")
+@click.option("--study-column", default="study", show_default=True, help="The column with the path of each study.")
+@click.option(
+    "--target",
+    type=click.Choice(["youden", "sensitivity", "specificity"]),
+    default="youden",
+    show_default=True,
+    help="What the threshold is chosen for.",
+)
+@click.option("--at-least", type=float, help="The sensitivity or specificity to reach.")
+@click.option(
+    "--fusion-mode",
+    type=click.Choice(["frontal", "present", "published"]),
+    help="How the radiographs of a study become one vector. [default: the engine's]",
+)
+@click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest.")
+@click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@fail_in_one_line
+def calibrate(
+    table: str,
+    engine: str,
+    names: tuple[str, ...],
+    label_set: str | None,
+    study_column: str,
+    target: Target,
+    at_least: float | None,
+    fusion_mode: str | None,
+    any_body_part: bool,
+    any_view: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Choose thresholds on this site's own labelled studies and keep them beside the engine.
+
+    TABLE.csv has a column of paths, from the table's own folder, and a column of 1, 0 or nothing (not
+    known) for each finding. Every study must be readable. Not for clinical use.
+    """
+    labelled = read_labelled_studies(Path(table), study_column, names)
+    for name in names:
+        check_truth(labelled.select(name)[1], target, at_least)
+    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
+    embeddings = embed_rows(matcher, labelled, any_body_part, any_view)
+    chosen = []
+    for name in names:
+        rows, truth = labelled.select(name)
+        studies = [embeddings[row] for row in rows.tolist()]
+        chosen.append(
+            matcher.calibrate(studies, truth.tolist(), name, labels=label_set, target=target, at_least=at_least)
+        )
+    for notice in matcher.engine.manifest.notices:
+        say(notice)
+    if as_json:
+        provenance = {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode}
+        click.echo(json.dumps({"thresholds": [asdict(one) for one in chosen], "provenance": provenance}, indent=1))
+    else:
+        show_thresholds(chosen)
+
+
+def embed_rows(
+    matcher: Matcher, labelled: LabelledStudies, any_body_part: bool, any_view: bool
+) -> dict[int, StudyEmbedding]:
+    """Embed each study that any label needs, once; one that cannot be read is an error with its row."""
+    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
+    rows = sorted({int(row) for name in labelled.truth for row in labelled.select(name)[0]})
+    embeddings = {}
+    for row in show_progress(rows, len(rows), "studies"):
+        try:
+            study = load_study(
+                labelled.paths[row], intensity_profile=profile, any_body_part=any_body_part, any_view=any_view
+            )
+            embeddings[row] = matcher.embed(study)
+        except AltaError as error:  # leaving it out would choose the threshold on easier studies
+            raise CalibrationError(f"row {row + 1} of the table of studies: {type(error).__name__}: {error}") from error
+    return embeddings
+
+
+def show_thresholds(chosen: list[Threshold]) -> None:
+    """Print one line for each label; intervals are 95 %."""
+
+    def share(proportion: Proportion) -> str:
+        return f"{proportion.value:.3f} ({proportion.low:.3f} to {proportion.high:.3f})"
+
+    print_table(
+        "Thresholds, with what they did on the studies that chose them",
+        ["label", "target", "threshold", "sensitivity", "specificity", "positive", "negative"],
+        [
+            (
+                one.binding.label,
+                one.target if one.at_least is None else f"{one.target} {one.at_least:g}",
+                f"{np.float32(one.point.threshold):.4f} ({one.point.low:.4f} to {one.point.high:.4f})",
+                share(one.point.sensitivity),
+                share(one.point.specificity),
+                one.point.positives,
+                one.point.negatives,
+            )
+            for one in chosen
+        ],
+    )
+    say("chosen and measured on the same studies, so somewhat too good: measure on others before you rely on them")
