@@ -82,6 +82,8 @@ class Study:
 
     def take_prior(self) -> "Study":
         """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""
+        if Slot.PRIOR_FRONTAL not in self.radiographs:
+            raise ViewError("study has no prior with a usable frontal radiograph: give an earlier study")
         moved = zip(CURRENT_SLOTS, PRIOR_SLOTS, strict=True)
         return Study({slot: self.radiographs[prior] for slot, prior in moved if prior in self.radiographs})
 

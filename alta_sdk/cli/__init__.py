@@ -6,6 +6,7 @@ from .. import __version__
 from ..terminal import show_debug_log
 from .bench import bench
 from .calibrate import calibrate
+from .compare import compare
 from .doctor import doctor
 from .embed import embed
 from .inspect import inspect
@@ -26,7 +27,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, locate, embed, rank, calibrate, inspect, doctor, bench):
+for command in (score, compare, locate, embed, rank, calibrate, inspect, doctor, bench):
     main.add_command(command)
 
 __all__ = ["main"]

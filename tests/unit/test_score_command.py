@@ -1,4 +1,4 @@
-"""`alta score`: priors are found, what decided is shown, and nothing names a patient."""
+"""`alta score` and `alta compare`: priors are found, what decided is shown, and nothing names a patient."""
 
 import json
 
@@ -54,3 +54,19 @@ def test_an_error_says_which_study_it_was(bundle, patient, tmp_path):
     assert result.exit_code == 1
     assert "study 2 of 3" in result.stderr
     assert "DOE" not in result.output
+
+
+def test_compare_finds_the_prior_or_takes_the_one_given(bundle, patient):
+    def compare(*arguments):
+        options = ["--engine", str(bundle), "--labels", "edema, pneumonia"]
+        return CliRunner().invoke(main, ["compare", *map(str, arguments), *options])
+
+    found, given = compare(patient, "--json"), compare(patient / "now", patient / "old", "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout) == json.loads(given.stdout)
+    assert set(json.loads(found.stdout)["change"]) == {"edema", "pneumonia"}
+    assert [line.split()[0] for line in compare(patient).stdout.splitlines()[3:5]] == ["edema", "pneumonia"]
+    alone = compare(patient / "now")
+    assert alone.exit_code == 1
+    assert "no prior with a usable frontal" in alone.stderr
+    assert "DOE" not in found.output + given.output + alone.output
