@@ -15,6 +15,13 @@ CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS"})
 CHEST_WORDS = frozenset({"chest", "thorax", "cxr", "lung", "lungs"})
 # PS3.16 CID 4031: chest, thorax and lung, in SNOMED CT and RT
 CHEST_CODES = frozenset({"816094009", "51185008", "43799004", "39607008", "T-D3000", "T-28000"})
+# Frequent codes of modalities and body parts: an error may quote these, and no other value of a header.
+KNOWN_CODES = frozenset(
+    "CR CT DX ES IO MG MR NM OT PT PX RF RG SC SR US XA XC "
+    "ABDOMEN ANKLE ARM BRAIN BREAST CLAVICLE CSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM HAND HEAD HEART HIP "
+    "HUMERUS JAW KNEE LEG LSPINE LSSPINE NECK PELVIS RIB RIBS SCAPULA SHOULDER SKULL SPINE SSPINE STERNUM TOE TSPINE "
+    "WHOLEBODY WRIST".split()
+)
 
 
 def check_chest(header: "Dataset") -> None:
@@ -46,6 +53,5 @@ def _is_chest(region: "Dataset") -> bool:
 
 
 def _printable_code(code: str) -> str:
-    # A code string (VR CS) has at most 16 characters of a small set (PS3.5 6.2); anything else may
-    # be free text, which is not shown.
-    return code if re.fullmatch(r"[A-Z0-9 _]{1,16}", code) else "not a DICOM code"
+    # Only codes that DICOM defines (PS3.3 C.7.3.1.1.1, PS3.16 annex L): others may be anything, a name too.
+    return code if code in KNOWN_CODES else "not a code that is known here"

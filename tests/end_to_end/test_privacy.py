@@ -1,0 +1,216 @@
+"""Every `alta` command and its errors, on studies full of marks: none comes out, and no socket is opened."""
+
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pydicom.uid import UID
+
+from alta_export.cli import main as alta_export
+from alta_sdk.cli import main as alta
+
+MARK = "QZXV"  # stands in every value that names a person, a study or a text, and in every path
+MARKED_DATE, EARLIER_DATE, LATER_DATE = "19870613", "19870612", "19870614"
+MARKED_ROOT = "1.2.826.0.1.3680043.9.6174"
+SECRETS = (MARK, MARKED_DATE, EARLIER_DATE, LATER_DATE, MARKED_ROOT, MARK.lower())
+SOCKETS = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto")
+PHRASE = f"{MARK} opacity"
+
+opened_sockets: list[str] = []
+sys.addaudithook(lambda event, _: opened_sockets.append(event) if event in SOCKETS else None)
+
+
+@pytest.fixture
+def write(make_dicom):
+    """Write a DICOM image whose every free value is marked; its study is numbered."""
+
+    def make(name, study=1, seed=0, **elements):
+        marked = {
+            "PatientName": f"{MARK}^Jane",
+            "PatientID": f"{MARK}-1",
+            "PatientBirthDate": MARKED_DATE,
+            "AccessionNumber": f"{MARK}9",
+            "StudyDate": MARKED_DATE,
+            "AcquisitionDate": MARKED_DATE,
+            "InstitutionName": f"{MARK} Hospital",
+            "ReferringPhysicianName": f"{MARK}^Doctor",
+            "StudyDescription": f"CHEST {MARK}",
+            "SeriesDescription": f"PA {MARK}",
+            "ImageComments": f"{MARK} seen",
+            "PatientAge": f"{MARK}",  # not an age: pydicom warns and quotes it
+            "StudyInstanceUID": UID(f"{MARKED_ROOT}.{study}"),
+            "SOPInstanceUID": UID(f"{MARKED_ROOT}.{study}.{seed}.{len(name)}"),
+        }
+        pixels = np.random.default_rng(seed).integers(0, 4096, (300, 280), dtype=np.uint16)
+        return make_dicom(f"{MARK}/{name}", pixels, **(marked | elements))
+
+    return make
+
+
+def run(*arguments, command=alta):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result
+
+
+def assert_clean(*texts):
+    for text in texts:
+        found = [secret for secret in SECRETS if secret in text]
+        assert not found, text
+
+
+def assert_clean_files(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        data = path.read_bytes()
+        assert not [secret for secret in SECRETS if secret.encode() in data], path.name
+        assert MARK not in path.name
+
+
+@pytest.fixture
+def output(tmp_path):
+    folder = tmp_path / "output"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_socket(caplog):
+    opened_sockets.clear()
+    yield
+    assert opened_sockets == []
+    assert_clean(caplog.text)
+
+
+def test_scores_and_their_files(bundle, write, output):
+    first, second = write("a/1.dcm"), write("b/2.dcm", study=2, seed=1)
+    write("b/3.dcm", study=2, seed=2, ViewPosition="LL")
+    files = ["--csv", output / "scores.csv", "--html", output / "scores.html", "--locate", "opacity"]
+    table = run("score", first.parent, second.parent, "--engine", bundle, "--labels", "edema,", "--explain", *files)
+    as_json = run("score", first, "--engine", bundle, "--labels", "edema,", "--explain", "--json")
+    whole = run("score", first.parent.parent, "--engine", bundle, "--labels", "edema,")
+    for result in (table, as_json, whole):
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+    assert_clean_files(output)
+
+
+def test_comparison_of_two_studies(bundle, write):
+    now, before = write("now.dcm"), write("before.dcm", study=2, seed=1, StudyDate=EARLIER_DATE)
+    for more in ([], ["--json"]):
+        result = run("compare", now, before, "--engine", bundle, "--labels", "edema,", *more)
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+
+
+def test_heat_maps(bundle, write, output):
+    files = ["--output", output / "map.png", "--dicom", output / "map.dcm"]
+    for more in ([], ["--json", "--overwrite"]):
+        result = run("locate", write("a.dcm"), "--engine", bundle, "--phrase", PHRASE, *files, *more)
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+    assert_clean_files(output)
+
+
+def test_indexes_and_ranks(bundle, write, output, tmp_path):
+    first = write("1.dcm")
+    write("2.dcm", study=2, seed=1)
+    reports = tmp_path / f"{MARK}.txt"
+    reports.write_text(f"{PHRASE} on the left\nno {PHRASE}\n", encoding="utf-8")
+    index = output / "studies.index"
+    runs = [
+        run("embed", first.parent, "--engine", bundle, "--out", index),
+        run("embed", first.parent, "--engine", bundle, "--out", index, "--json"),
+        run("rank", first, "--engine", bundle, "--index", index),
+        run("rank", first, "--engine", bundle, "--reports", reports, "--write-index", output / "reports.index"),
+        run("rank", first, "--engine", bundle, "--reports", reports, "--json"),
+    ]
+    for result in runs:
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+    assert_clean_files(output)
+
+
+def test_thresholds(bundle, write, tmp_path, output):
+    import shutil
+
+    engine = output / "engine.alta"
+    shutil.copytree(bundle, engine)
+    rows = [f"{write(f'{n}.dcm', study=n, seed=n)},{n % 2}" for n in range(40)]
+    table = tmp_path / f"{MARK}.csv"
+    table.write_text("\n".join(["study,edema", *rows]) + "\n", encoding="utf-8")
+    for more in ([], ["--json"]):
+        assert_clean(run("calibrate", table, "--engine", engine, "--label", "edema", *more).output)
+    assert_clean_files(output)
+
+
+def test_machine_and_engine(bundle):
+    for arguments in (["doctor"], ["doctor", bundle], ["inspect", bundle]):
+        result = run(*arguments)
+        assert result.exit_code == 0 and MARK not in result.output
+
+
+CHANGES = {
+    "of another body part": {"BodyPartExamined": MARK},
+    "of another modality": {"Modality": MARK},
+    "without a frontal view": {"ViewPosition": "LL"},
+    "of an unknown view": {"ViewPosition": MARK, "SeriesDescription": None},
+    "of another photometric interpretation": {"PhotometricInterpretation": MARK},
+    "with too little pixel data": {"PixelData": b"\0\0"},
+    "without rows": {"Rows": None},
+    "of raw detector data": {"PresentationIntentType": "FOR PROCESSING"},
+    "of many bits": {"BitsAllocated": 24},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_errors_of_one_study(bundle, write, change):
+    result = run("score", write("image.dcm", **CHANGES[change]), "--engine", bundle, "--labels", "edema,")
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert_clean(result.output)
+
+
+def test_errors_of_the_other_commands(bundle, write, output, tmp_path):
+    path = write("image.dcm", **CHANGES["of an unknown view"])
+    write("other/fine.dcm", study=2, StudyDate=EARLIER_DATE)
+    reports = tmp_path / MARK
+    reports.write_text(f"{PHRASE}\n", encoding="utf-8")
+    for arguments in (
+        ["locate", path, "--phrase", PHRASE, "--output", output / "map.png"],
+        ["embed", path.parent, "--out", output / "studies.index"],
+        ["rank", path, "--reports", reports],
+        ["compare", path, path.parent / "other", "--labels", "edema,"],
+    ):
+        result = run(*arguments, "--engine", bundle)
+        assert result.exit_code == 1 and "Traceback" not in result.output
+        assert_clean(result.output)
+
+
+def test_errors_of_folders_priors_and_paths(bundle, write, tmp_path):
+    now, later = write("now.dcm"), write("later.dcm", study=2, StudyDate=LATER_DATE)
+    stranger = write("stranger.dcm", study=3, StudyDate=EARLIER_DATE, PatientID=f"{MARK}-2")
+    cut = tmp_path / f"{MARK}.dcm"
+    cut.write_bytes(now.read_bytes()[:700])
+    text = tmp_path / f"{MARK}.txt"
+    text.write_text(MARK, encoding="utf-8")
+    score = ["--engine", bundle, "--labels", "edema,"]
+    runs = [
+        run("score", now, "--prior", later, *score),
+        run("score", now, "--prior", stranger, *score),
+        run("score", now.parent, "--find-prior", *score),
+        run("score", cut, *score),
+        run("score", text, *score),
+        run("score", now, cut, *score),
+        run("score", tmp_path / MARK / "nowhere", *score),
+        run("score", now, "--engine", tmp_path / MARK, "--labels", "edema,"),
+        run("score", now, "--engine", bundle, "--labels", MARK),
+        run("rank", now, "--engine", bundle, "--reports", text.with_suffix(".csv")),
+        run("rank", now, "--engine", bundle, "--index", cut),
+        run("calibrate", text.with_suffix(".csv"), "--engine", bundle, "--label", "edema"),
+        run("--calibration", now.parent, "--precision", "int8", "--output", tmp_path / "e.alta", command=alta_export),
+    ]
+    for result in runs:
+        assert result.exit_code == 1 and "Traceback" not in result.output, result.output
+        assert_clean(result.output)
