@@ -30,14 +30,14 @@ TIMEOUT_S_PER_MIB = 2.0  # of compressed data: JPEG 2000, the slowest, takes abo
 MAX_WORKERS = 8
 PIPE_BYTES = 1 << 20
 
-# One plug-in for each transfer syntax, the first that is installed: lossy decoders differ by a grey value
-# here and there, so what is installed must not decide what a model sees.
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+# One plug-in for each transfer syntax; two only where decoding is lossless. Lossy decoders differ by a grey
+# value here and there, so what is installed must not decide what a model sees.
 PLUGINS: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),  # RLE
     "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG baseline
-    JPEG_EXTENDED: ("pylibjpeg", "pillow"),  # Pillow: 8 bits only
+    JPEG_EXTENDED: ("pillow",),  # of 8 bits
     **dict.fromkeys(JPEG_LOSSLESS, ("gdcm", "pylibjpeg")),
     "1.2.840.10008.1.2.4.80": ("pyjpegls",),
     "1.2.840.10008.1.2.4.81": ("pyjpegls",),
@@ -57,19 +57,19 @@ INSTALL = {
 def find_plugin(syntax: str, bits_stored: int = 8) -> str:
     """Return the pydicom plug-in that decodes a compressed transfer syntax here.
 
-    bits_stored: JPEG extended with more than 8 is beyond Pillow.
+    bits_stored: JPEG extended of more than 8 bits needs another decoder than of 8.
     Raises DicomError if there is none: the syntax is unknown, or its plug-in is not installed.
     """
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    wanted = PLUGINS.get(syntax)
+    is_deep = syntax == JPEG_EXTENDED and bits_stored > 8
+    wanted = ("pylibjpeg",) if is_deep else PLUGINS.get(syntax)
     if wanted is None:
         raise DicomError("transfer syntax is not one that alta-sdk decodes: convert the file")
     available = get_decoder(UID(syntax)).available_plugins
     for plugin in wanted:
-        is_too_deep = syntax == JPEG_EXTENDED and plugin == "pillow" and bits_stored > 8
-        if plugin in available and not is_too_deep:
+        if plugin in available:
             return plugin
     install = INSTALL.get(syntax, "reinstall alta-sdk")
     raise DicomError(f"no decoder is installed for {UID(syntax).name}: {install}")
@@ -79,7 +79,7 @@ def decode_compressed(source: bytes, syntax: str, options: dict[str, Any]) -> ND
     """Decode the first frame of encapsulated pixel data.
 
     source: the value of PixelData. options: pydicom's decoding options, which describe the pixels.
-    Returns (rows, columns) or (rows, columns, 3), colour as RGB, read-only.
+    Returns (rows, columns) or (rows, columns, 3), colour as RGB.
     Raises DicomError if there is no decoder, or it fails, or is stopped by its time or memory limit;
     RuntimeUnavailable if no worker process can be started.
     """
@@ -131,7 +131,7 @@ class _Worker:
             raise RuntimeUnavailable("the process that decodes compressed DICOM ended at its start") from error
         return worker
 
-    def exchange(self, head: dict[str, Any], body: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+    def exchange(self, head: dict[str, Any], body: bytes, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
         """Send a request and return the answer; raise _Stopped if the process ends or takes too long."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None and stdout is not None  # for mypy: both are pipes
@@ -143,13 +143,14 @@ class _Worker:
             stdin.write(body)
             stdin.flush()
             answer: dict[str, Any] = json.loads(stdout.readline())
-            content = stdout.read(answer.get("size", 0))
-        except (OSError, ValueError) as error:
+            content = bytearray(answer.get("size", 0))
+            received = stdout.readinto(content)  # type: ignore[attr-defined]  # a BufferedReader, whatever IO says
+        except (OSError, ValueError) as error:  # ValueError: an answer that ends in its first line
             raise _Stopped from error
         finally:
             alarm.cancel()
             alarm.join()  # now it either has fired or never will
-        if self.timed_out or len(content) != answer.get("size", 0):
+        if self.timed_out or received != len(content):
             raise _Stopped
         return answer, content
 

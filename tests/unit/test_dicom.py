@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from fuzz.seeds import chest_header, deflate, save
 from pydicom import uid
+from pydicom.encaps import encapsulate
 
 from alta_sdk import DicomError, Slot, Study, decoding, dicom
 from alta_sdk.dicom import decode_grey, read_header
@@ -38,6 +39,24 @@ def test_lossless_coding_gives_the_stored_values(syntax, grey12):
     header = chest_header(grey12)
     header.compress(syntax, generate_instance_uid=False)
     np.testing.assert_array_equal(read_stored(header), grey12)
+
+
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [
+        ("htj2k", uid.HTJ2KLossless),
+        ("htj2k", uid.HTJ2K),
+        ("jpeg_lossless", uid.JPEGLosslessSV1),
+        ("jpeg_lossless", uid.JPEGLossless),
+    ],
+)
+def test_codings_that_only_others_write_give_the_stored_values(name, syntax):
+    with np.load(Path(__file__).parents[1] / "golden" / "codestreams.npz") as golden:
+        stored, codestream = golden["stored"], golden[name].tobytes()
+    header = chest_header(stored, PixelData=encapsulate([codestream]))
+    header["PixelData"].is_undefined_length = True
+    header.file_meta.TransferSyntaxUID = syntax
+    np.testing.assert_array_equal(read_stored(header), stored)
 
 
 @pytest.mark.parametrize(
