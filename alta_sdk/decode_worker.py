@@ -7,6 +7,7 @@ the bytes that it announces. No message of a decoder leaves: they quote what the
 
 import json
 import os
+import signal
 import sys
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ MIB = 1 << 20
 
 def main() -> None:
     """Answer requests until standard input ends; the first line says how to set up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who may want to end an image in order
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     # Native decoders print to the standard streams: that must not get between the answers.
