@@ -20,6 +20,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -181,9 +182,10 @@ def run_in_children(seed: int, first: int, count: int) -> Iterator[Case]:
 @click.option("--count", default=20_000, show_default=True, type=click.IntRange(min=1), help="Files to try.")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
 @click.option("--first", default=0, show_default=True, help="The first case.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes at a time.")
 @click.option("--report", type=click.Path(path_type=Path), help="A file to list every case in, a JSON object a line.")
 @click.option("--child", is_flag=True, hidden=True)
-def main(count: int, seed: int, first: int, report: Path | None, child: bool) -> None:
+def main(count: int, seed: int, first: int, jobs: int, report: Path | None, child: bool) -> None:
     """Try broken files and print what came of them."""
     if child:
         out = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -191,7 +193,10 @@ def main(count: int, seed: int, first: int, report: Path | None, child: bool) ->
             print(json.dumps(asdict(case)), file=out, flush=True)
         return
     start = time.perf_counter()
-    cases = list(run_in_children(seed, first, count))
+    ends = [first + count * job // jobs for job in range(jobs + 1)]
+    with ThreadPoolExecutor(jobs) as pool:
+        parts = pool.map(lambda start, end: list(run_in_children(seed, start, end - start)), ends, ends[1:])
+        cases = [case for part in parts for case in part]
     seconds = time.perf_counter() - start
     again = [_confirm_slow(case, seed) for case in cases]
     show(again, seconds)
