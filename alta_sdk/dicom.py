@@ -23,7 +23,7 @@ from .pixels import decode_first_frame, read_layout
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_INFLATED_BYTES = 1 << 28  # of a deflated file: four times the largest frame
+MAX_INFLATED_BYTES = 1 << 27  # of a deflated file: twice the largest frame
 MAX_ELEMENTS = 100_000
 MAX_DEPTH = 32  # of sequences in sequences
 MAX_VALUE_BYTES = 1 << 18  # of an element that is parsed into numbers or text: twice the largest look-up table

@@ -42,7 +42,7 @@ def load_bomb() -> Seed:
     """Return a deflated file that inflates to more than may be."""
     grey = np.ones((64, 64), np.uint16)
     header = chest_header(grey)
-    return Seed("deflated_bomb", deflate(header, padding=300 << 20), _find_marks(save(header)))
+    return Seed("deflated_bomb", deflate(header, padding=150 << 20), _find_marks(save(header)))
 
 
 def _find_marks(data: bytes) -> tuple[str, ...]:
