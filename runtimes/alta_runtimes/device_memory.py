@@ -29,23 +29,31 @@ class Device:
 
     def make_current(self) -> None:
         """Let this thread's calls, TensorRT's included, go to this GPU; every thread needs it."""
-        self._driver.call("cuCtxSetCurrent", self._context)
+        self.call("cuCtxSetCurrent", self._context)
 
-    def open_stream(self) -> "Stream":
-        """Return a new stream: work in it runs in order, and beside that of other streams."""
-        return Stream(self._driver)
+    def call(self, function: str, *arguments: Any) -> None:
+        """Run a function of the driver; raise DriverError if it fails."""
+        self._driver.call(function, *arguments)
+
+    def release(self, function: str, handle: Any) -> None:
+        """Give something back, from whatever thread it is that drops it."""
+        try:
+            self.make_current()
+            self.call(function, handle)
+        except DriverError:  # the process ends, or the GPU is gone: the driver has released it
+            pass
 
 
 class Stream:
     """Work in order on one GPU: copies to and from buffers that belong to it."""
 
-    def __init__(self, driver: Driver) -> None:
-        """Open a stream in the current context."""
-        self._driver = driver
+    def __init__(self, device: Device) -> None:
+        """Open a stream; the device has to be current in this thread."""
+        self._device = device
         self._handle = ctypes.c_void_p()
-        driver.call("cuStreamCreate", ctypes.byref(self._handle), ctypes.c_uint(NON_BLOCKING))
+        device.call("cuStreamCreate", ctypes.byref(self._handle), ctypes.c_uint(NON_BLOCKING))
         self._buffers: dict[str, Buffer] = {}
-        weakref.finalize(self, _release, driver, "cuStreamDestroy_v2", self._handle)
+        weakref.finalize(self, device.release, "cuStreamDestroy_v2", self._handle)
 
     @property
     def handle(self) -> int:
@@ -57,7 +65,7 @@ class Stream:
         held = self._buffers.get(name)
         if held is None or held.size_bytes < size_bytes:
             self._buffers.pop(name, None)
-            self._buffers[name] = held = Buffer(self._driver, max(1, size_bytes))
+            self._buffers[name] = held = Buffer(self._device, max(1, size_bytes))
         return held.address
 
     def send(self, name: str, array: NDArray[Any]) -> int:
@@ -66,7 +74,7 @@ class Stream:
         The array has to live until `wait`.
         """
         address = self.reserve(name, array.nbytes)
-        self._driver.call(
+        self._device.call(
             "cuMemcpyHtoDAsync_v2",
             ctypes.c_uint64(address),
             ctypes.c_void_p(array.ctypes.data),
@@ -78,7 +86,7 @@ class Stream:
     def receive(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Copy the buffer of a name into a new array, which holds its values only after `wait`."""
         array = np.empty(shape, dtype)
-        self._driver.call(
+        self._device.call(
             "cuMemcpyDtoHAsync_v2",
             ctypes.c_void_p(array.ctypes.data),
             ctypes.c_uint64(self._buffers[name].address),
@@ -89,22 +97,15 @@ class Stream:
 
     def wait(self) -> None:
         """Wait until all work of this stream is done; raise DriverError if some of it failed."""
-        self._driver.call("cuStreamSynchronize", self._handle)
+        self._device.call("cuStreamSynchronize", self._handle)
 
 
 class Buffer:
     """Memory on the GPU, freed with this object."""
 
-    def __init__(self, driver: Driver, size_bytes: int) -> None:
-        """Allocate in the current context; raise DriverError if there is not enough."""
+    def __init__(self, device: Device, size_bytes: int) -> None:
+        """Allocate; raise DriverError if there is not enough. The device has to be current in this thread."""
         address = ctypes.c_uint64()
-        driver.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size_bytes))
+        device.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size_bytes))
         self.address, self.size_bytes = address.value, size_bytes
-        weakref.finalize(self, _release, driver, "cuMemFree_v2", address)
-
-
-def _release(driver: Driver, function: str, handle: Any) -> None:
-    try:
-        driver.call(function, handle)
-    except DriverError:  # the process ends, or the GPU is gone: the driver has released it
-        pass
+        weakref.finalize(self, device.release, "cuMemFree_v2", address)

@@ -147,7 +147,7 @@ class TensorrtSession:
         try:
             return self._idle.get_nowait()
         except queue.Empty:  # as many lanes as threads have called at once
-            return Lane(self._engine, self._library, self._device.open_stream())
+            return Lane(self._engine, self._library, Stream(self._device))
 
     def _read_plan(self, plan: Path | bytes) -> Any:
         name, data = ("plan", plan) if isinstance(plan, bytes) else (plan.name, plan.read_bytes())

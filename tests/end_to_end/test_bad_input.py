@@ -142,10 +142,10 @@ def test_full_disk_while_exporting(export_arguments, tmp_path, monkeypatch, full
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_an_engine_that_later_versions_fill_in(export_arguments, tmp_path):
+def test_a_tensorrt_engine_is_refused_without_a_gpu(export_arguments):
     result = CliRunner().invoke(alta_export, [*export_arguments(), "--engine", "trt"])
-    assert_fails(result, "ExportError")
-    assert "TensorRT engines are not supported by this version" in result.stderr
+    assert_fails(result, "RuntimeUnavailable")
+    assert "TensorRT engines are built on the GPU that runs them" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["score"], ["score", "x", "--labels", "a,b"], ["nosuch"], ["inspect"]])

@@ -9,7 +9,15 @@ import pytest
 from conftest import export_quietly
 
 from alta_export.graph import check_portable, count_operators
-from alta_sdk import CalibrationError, CheckpointError, Engine, EngineError, ExportError, IntegrityError
+from alta_sdk import (
+    CalibrationError,
+    CheckpointError,
+    Engine,
+    EngineError,
+    ExportError,
+    IntegrityError,
+    RuntimeUnavailable,
+)
 from alta_sdk.atomic import new_file, new_folder
 from alta_sdk.bundle import REQUIRED, open_bundle
 from alta_sdk.manifest import SCHEMA_VERSION, parse_manifest
@@ -119,7 +127,7 @@ def test_a_graph_with_a_fixed_batch_is_refused(bundle):
 @pytest.mark.parametrize(
     ("engine", "precision", "error", "message"),
     [
-        ("trt", "fp16", ExportError, "TensorRT"),
+        ("trt", "fp16", RuntimeUnavailable, "TensorRT engines are built on the GPU"),
         ("onnx", "fp8", ExportError, "supported: --engine onnx --precision fp32|fp16"),
         ("onnx", "int8", CalibrationError, "INT8 needs --calibration"),
     ],

@@ -65,8 +65,10 @@ def test_memory_of_the_gpu_is_given_back(gpu, plan):
     session = open_plan(plan)
     session.run(make_inputs(2))
     assert gpu.cuda.memory
+    before = gpu.cuda.calls["cuCtxSetCurrent"]
     del session
     gc.collect()
+    assert gpu.cuda.calls["cuCtxSetCurrent"] - before == 4  # a stream and three buffers, from whichever thread
     assert not gpu.cuda.memory
     assert gpu.cuda.calls["cuStreamDestroy_v2"] == gpu.cuda.calls["cuStreamCreate"] == 1
 
