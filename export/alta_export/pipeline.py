@@ -115,8 +115,10 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         )
         finish = choose_finish(options, lowered)
         manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite, finish=finish)
-    with stage("Time one radiograph"):
-        radiograph_s = None if options.defer_build else time_radiograph(options.output)
+    radiograph_s = None
+    if not options.defer_build:
+        with stage("Time one radiograph"):
+            radiograph_s = time_radiograph(options.output)
     if lowered.calibration is not None and options.calibration_cache is not None:
         lowered.calibration.keep(options.calibration_cache)
     return ExportReport(options.output, manifest, verification.drifts, lowered, radiograph_s)
