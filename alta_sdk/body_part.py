@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .errors import ViewError
-from .views import DESCRIPTIONS, words_of
+from .views import DESCRIPTIONS, items_of, words_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -37,7 +37,7 @@ def check_chest(header: "Dataset") -> None:
     if body_part:
         if not CHEST & set(re.split(r"[^A-Z]+", body_part)):
             raise ViewError(f"not a chest radiograph: body part examined is {_printable_code(body_part)}; {_WAY_OUT}")
-    elif regions := list(header.get("AnatomicRegionSequence") or []):
+    elif regions := items_of(header, "AnatomicRegionSequence"):
         if not any(_is_chest(region) for region in regions):
             raise ViewError(f"not a chest radiograph: its anatomic region is coded as another one; {_WAY_OUT}")
     elif modality in CAPTURES and not any(CHEST_WORDS & words_of(header, key) for key in DESCRIPTIONS):

@@ -7,6 +7,7 @@ moves pixels without changing one. FieldOfViewRotation and FieldOfViewHorizontal
 detector has done to the stored pixels already (C.8.11.4), so they ask for nothing here.
 """
 
+from collections.abc import MutableSequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ TURNS = {  # by (rows and columns exchanged, then mirrored left to right, then t
 def read_directions(header: "Dataset") -> tuple[str, str] | None:
     """Return the main directions of rows and columns, of L R A P H F; None if not stated or unusable."""
     value: Any = header.get("PatientOrientation")
-    if not value or isinstance(value, str) or len(value) != 2:
+    if not isinstance(value, MutableSequence) or len(value) != 2:
         return None
     row, column = (str(item).strip().upper()[:1] for item in value)
     if row not in OPPOSITE or column not in OPPOSITE or row in (column, OPPOSITE[column]):

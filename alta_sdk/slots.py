@@ -1,7 +1,7 @@
 """The slots of a study, and which image of an examination fills each: the rules, and which one decided."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,7 @@ _RULES: tuple[tuple[str, Callable[["ChestImage"], Any]], ...] = (
     ("without burned-in text", lambda image: not _is(image.header, "BurnedInAnnotation", "YES")),
     ("not compressed with loss", lambda image: not _is(image.header, "LossyImageCompression", "01")),
     ("acquired last", lambda image: _acquired(image.header)),
-    ("more pixels", lambda image: int(image.header.get("Rows") or 0) * int(image.header.get("Columns") or 0)),
+    ("more pixels", lambda image: _count(image.header, "Rows") * _count(image.header, "Columns")),
     ("the later instance", lambda image: str(image.header.get("SOPInstanceUID") or "")),
 )
 
@@ -169,4 +169,9 @@ def _is(header: "Dataset", keyword: str, value: str) -> bool:
 
 def _first(header: "Dataset", keyword: str) -> str:
     value: Any = header.get(keyword) or ""
-    return str(value if isinstance(value, str) else value[0]).strip().upper()
+    return str(value[0] if isinstance(value, MutableSequence) else value).strip().upper()
+
+
+def _count(header: "Dataset", keyword: str) -> int:
+    value: Any = header.get(keyword)
+    return value if isinstance(value, int) else 0

@@ -7,10 +7,10 @@ alone never rejects an image: "CHEST (PA AND LAT)" stands on each image of an ex
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .orientation import read_plane
 
@@ -87,10 +87,16 @@ def words_of(header: "Dataset", keyword: str) -> set[str]:
     return set(re.split(r"[^a-z-]+", str(header.get(keyword) or "").lower())) - {""}
 
 
+def items_of(header: "Dataset", keyword: str) -> list["Dataset"]:
+    """Return the items of a sequence; none if the element is missing, or damaged and of another kind."""
+    value: Any = header.get(keyword)
+    return [item for item in value if hasattr(item, "get")] if isinstance(value, MutableSequence) else []
+
+
 def _tell(header: "Dataset") -> Iterator[tuple[str, View, Confidence]]:
     """Yield each element that tells a view, the most trusted first."""
     found = [("ViewPosition", match_view(words_of(header, "ViewPosition")), Confidence.HIGH)]
-    found += [("ViewCodeSequence", _match_code(code), Confidence.HIGH) for code in header.get("ViewCodeSequence") or []]
+    found += [("ViewCodeSequence", _match_code(code), Confidence.HIGH) for code in items_of(header, "ViewCodeSequence")]
     found += [(key, match_view(words_of(header, key)), Confidence.MEDIUM) for key in IMAGE_DESCRIPTIONS]
     found += [(key, match_view(words_of(header, key)), Confidence.LOW) for key in STUDY_DESCRIPTIONS]
     plane = {"coronal": View.FRONTAL, "sagittal": View.LATERAL}.get(read_plane(header), View.UNKNOWN)
@@ -111,7 +117,7 @@ def match_view(words: set[str]) -> View:
 def _match_code(code: "Dataset") -> View:
     """Tell a view from a coded entry by its value, else by its meaning; a modifier can make it another view."""
     words = words_of(code, "CodeMeaning")
-    modifiers = code.get("ViewModifierCodeSequence") or []
+    modifiers = items_of(code, "ViewModifierCodeSequence")
     if any(words_of(modifier, "CodeMeaning") & OTHER_WORDS for modifier in modifiers):
         return View.OTHER
     if str(code.get("CodingSchemeDesignator") or "").strip().upper() in SNOMED:

@@ -4,8 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 from alta_sdk import Slot, Study, ViewError
+from alta_sdk.body_part import check_chest
+from alta_sdk.examination import ChestImage, Examination
+from alta_sdk.orientation import read_directions
+from alta_sdk.slots import CURRENT_SLOTS, select_images
+from alta_sdk.views import View, read_view
 
 
 def shades(grey):
@@ -109,3 +115,19 @@ def test_the_explanation_is_plain_and_holds_no_identifier(make_dicom):
     }
     assert study.explain()["slots"]["lateral"]["confidence"] == "high"
     assert Study.from_images(shades(9).astype(np.uint8)).explain()["slots"]["frontal"]["source"] == "caller"
+
+
+@pytest.mark.parametrize("vr", ["OB", "US", "LO", "FD"])
+def test_elements_of_a_wrong_kind_are_taken_as_absent(make_dicom, vr):
+    value = {"US": 7, "FD": 0.5, "LO": "x", "OB": b"\x01\x02"}[vr]
+    keywords = ["ViewCodeSequence", "AnatomicRegionSequence", "PatientOrientation", "ImageType", "AcquisitionTime"]
+    header = Dataset()
+    for keyword in keywords:
+        header.add_new(keyword, vr, value)
+    assert read_view(header).view is View.UNKNOWN
+    header.ViewPosition = "PA"
+    images = [ChestImage(header, read_view(header))] * 2
+    assert set(select_images(Examination(tuple(images)), CURRENT_SLOTS, any_view=False).images) == {Slot.FRONTAL}
+    assert read_directions(header) is None
+    header.Modality = "CR"
+    check_chest(header)
