@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from alta_runtimes import Session
 
+from .errors import EngineError
 from .slots import Slot
 
 MAX_CACHED_CLS = 4096  # 12 MiB at width 768
@@ -85,12 +86,19 @@ class ImageEncoder:
         size = len(radiographs)
         if size < 2 or self._keeps_rows.get(size) is False:
             return [self._encode_together([one])[0] for one in radiographs]
-        together = self._encode_together(radiographs)
         if size in self._keeps_rows:
-            return together
+            return self._encode_together(radiographs)
         alone = [self._encode_together([one])[0] for one in radiographs]
-        self._keeps_rows[size] = all(map(np.array_equal, together, alone))
+        self._keeps_rows[size] = self._gives(alone, radiographs)
         return alone
+
+    def _gives(self, alone: list[Vector], radiographs: list[tuple[Pixels, Slot]]) -> bool:
+        """True if a batch gives the rows of single runs, to the last bit."""
+        try:
+            together = self._encode_together(radiographs)
+        except EngineError:  # an engine that was built for smaller batches
+            return False
+        return all(map(np.array_equal, together, alone))
 
     def _encode_together(self, radiographs: list[tuple[Pixels, Slot]]) -> list[Vector]:
         pixels = np.stack([one for one, _ in radiographs])[:, None]  # (n, 1, 224, 224)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alta_runtimes import available
-from alta_sdk import Engine, Matcher, Slot, Study
+from alta_sdk import Engine, EngineError, Matcher, Slot, Study
 from alta_sdk.image_encoder import ClsCache, ImageEncoder
 
 
@@ -33,7 +33,7 @@ def test_a_study_runs_as_one_batch_once_the_batch_has_proved_exact():
     session = CountingSession()
     encoder = ImageEncoder(session)
     encoder.encode(list(zip(make_images(4, seed=1), Slot, strict=True)))
-    assert session.sizes == [4, 1, 1, 1, 1]  # the first batch of a size is run both ways
+    assert session.sizes == [1, 1, 1, 1, 4]  # the first batch of a size is run both ways
     encoder.encode(list(zip(make_images(4, seed=2), Slot, strict=True)))
     assert session.sizes[5:] == [4]
 
@@ -49,7 +49,20 @@ def test_a_batch_whose_rows_differ_from_single_runs_is_never_used():
         for vector in encoder.encode([(one, Slot.LATERAL) for one in images[start : start + 4]])
     ]
     np.testing.assert_array_equal(together, alone)
-    assert session.sizes == [4] + [1] * 8
+    assert session.sizes == [1] * 4 + [4] + [1] * 4
+
+
+def test_an_engine_built_for_single_radiographs_is_run_one_by_one():
+    class Narrow(CountingSession):
+        def run(self, inputs):
+            if len(inputs["slot"]) > 1:
+                raise EngineError("batch is larger than the engine was built for")
+            return super().run(inputs)
+
+    session = Narrow()
+    for seed in (1, 2):
+        assert len(ImageEncoder(session).encode(list(zip(make_images(4, seed), Slot, strict=True)))) == 4
+    assert session.sizes == [1] * 8
 
 
 def test_what_was_encoded_costs_nothing_but_another_slot_is_another_vector():
@@ -61,7 +74,7 @@ def test_what_was_encoded_costs_nothing_but_another_slot_is_another_vector():
     )
     assert again is first
     assert not np.array_equal(as_prior, first)
-    assert session.sizes == [1, 2, 1, 1]
+    assert session.sizes == [1, 1, 1, 2]
     assert not new.flags.writeable
     assert new.base is None  # it does not keep its batch alive
 
