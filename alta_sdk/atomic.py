@@ -1,12 +1,15 @@
 """Write files and folders so that a reader sees the old state or the new one, never half of it.
 
 Everything is written to a temporary sibling (same folder, so same disk) and renamed when complete.
-`os.replace` works on Windows, too.
+`os.replace` works on Windows, too. A folder that is replaced changes places with the new one in one
+step on Linux and macOS; Windows has no such step, and needs two.
 """
 
+import ctypes
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +53,10 @@ def _swap_in(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.rename(path)
         return
+    if _exchange(temporary, path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        return
+    # Two renames: a process that is killed between them leaves the old folder under its temporary name.
     old = _sibling(path, "old")
     path.rename(old)
     try:
@@ -58,6 +65,22 @@ def _swap_in(temporary: Path, path: Path) -> None:
         old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system or the disk cannot."""
+    arguments = ctypes.c_char_p(os.fsencode(one)), ctypes.c_char_p(os.fsencode(other))
+    at = ctypes.c_int(-100)  # AT_FDCWD: relative paths are from the working folder
+    try:
+        if sys.platform == "linux":
+            done = ctypes.CDLL(None).renameat2(at, arguments[0], at, arguments[1], ctypes.c_uint(2))
+        elif sys.platform == "darwin":
+            done = ctypes.CDLL(None).renamex_np(*arguments, ctypes.c_uint(2))
+        else:
+            return False
+    except (AttributeError, OSError):  # an older C library
+        return False
+    return bool(done == 0)
 
 
 def _sibling(path: Path, kind: str) -> Path:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -180,3 +182,22 @@ def test_new_folder_replaces_whole(tmp_path):
         with new_folder(tmp_path / "folder", overwrite=True) as path:
             (path / text).write_text(text)
     assert [p.name for p in tmp_path.rglob("*")] == ["folder", "new"]
+
+
+def test_a_folder_that_is_replaced_is_there_all_the_time(tmp_path):
+    path, absent, stop = tmp_path / "folder", [], threading.Event()
+    path.mkdir()
+
+    def watch():
+        while not stop.is_set():
+            absent.append(not path.exists())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(100):
+        with new_folder(path, overwrite=True) as temporary:
+            (temporary / "file").write_text("new")
+    stop.set()
+    watcher.join()
+    assert absent and (sys.platform == "win32" or not any(absent))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
