@@ -70,8 +70,11 @@ class ReportIndex:
             self.vectors: NDArray[np.float32] = arrays["vectors"]
             self._keys, self._rows = arrays["keys"], arrays["rows"]
             self._cells = Cells(arrays["centroids"], arrays["starts"], meta["budget"]) if meta["budget"] else None
-        except (KeyError, TypeError) as error:
+            fits = _fits(self.vectors, self._keys, self._rows, self._cells)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise IntegrityError("index is of another kind than its header says: make it again") from error
+        if not fits:
+            raise IntegrityError("index holds arrays that do not belong together: make it again")
         self.path = path
 
     @classmethod
@@ -176,6 +179,28 @@ class ReportIndex:
             raise EngineError("index was made with another engine: embed again, or open that engine")
         if self.origin.mode not in (None, mode):
             raise EngineError("index is of another fusion mode: embed again, or match in the index's mode")
+
+
+def _fits(vectors: NDArray[Any], keys: NDArray[Any], rows: NDArray[Any], cells: Cells | None) -> bool:
+    """True if the arrays are one index: nothing in them leads out of the others."""
+    count, width = vectors.shape
+    is_plain = (
+        vectors.dtype == np.float32
+        and keys.shape == (count, KEY_BYTES)
+        and rows.shape == (count,)
+        and count > 0
+        and int(rows.max()) < count
+    )
+    if cells is None or not is_plain:
+        return is_plain
+    starts = cells.starts.astype(np.int64)
+    return bool(
+        isinstance(cells.budget, int)
+        and cells.centroids.shape == (len(starts) - 1, width)
+        and starts[0] == 0
+        and starts[-1] == count
+        and (np.diff(starts) >= 0).all()
+    )
 
 
 def _find_best(cosines: NDArray[np.float32], count: int) -> NDArray[np.int64]:

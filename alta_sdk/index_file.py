@@ -66,7 +66,7 @@ def read_arrays(path: Path, *, verify: bool = True) -> tuple[dict[str, Any], dic
         mapped = np.memmap(path, dtype=np.uint8, mode="r")
     except FileNotFoundError as error:
         raise EngineError("index not found: make it with `alta embed` or ReportIndex.write") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EngineError("index cannot be read: check the path and its permissions") from error
     try:
         arrays = {name: _view(mapped, entry) for name, entry in header["arrays"].items()}

@@ -75,6 +75,16 @@ def test_quickstart_of_locating(demo):
     assert all((demo / name).is_file() for name in ("heat-1.png", "heat-2.png", "heat.dcm"))
 
 
+def test_quickstart_of_ranking(demo):
+    command = (ROOT / "examples" / "05_rank_reports.py", "demo.alta", ROOT / "examples" / "data", "studies.index")
+    result = run(sys.executable, *command, cwd=demo)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("reports, best first: [(") and lines[2].startswith("studies like the first: [1.0, ")
+    found = run("alta", "rank", "study", "--engine", "demo.alta", "--index", "studies.index", "--json", cwd=demo)
+    assert len(json.loads(found.stdout)["matches"]) == 4
+
+
 def test_quickstart_of_training_makes_a_checkpoint_that_exports(tmp_path):
     trained = run(sys.executable, ROOT / "examples" / "01_train_a_model.py", "tiny", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr

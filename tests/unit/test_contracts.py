@@ -1,6 +1,7 @@
 """What other programs rely on: names, a thin import, no network, no telemetry, torchvision beside any torch."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -48,7 +49,12 @@ def test_telemetry_is_off_before_onnxruntime_is_imported():
     assert run_python(code).stdout.split() == ["False", "1"]
 
 
-def test_scoring_opens_no_socket_and_writes_no_file_at_home(bundle, radiograph_path, tmp_path):
+def test_scoring_opens_no_socket_and_writes_no_file_at_home(bundle, radiograph_path, tmp_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    reports, out, studies = folder / "reports.txt", folder / "studies.index", folder / "studies"
+    studies.mkdir()
+    shutil.copy(radiograph_path, studies)
+    reports.write_text("There is edema.\nThe lungs are clear.\n", encoding="utf-8")
     code = f"""
 import socket, sys
 def refuse(event, arguments):
@@ -58,6 +64,8 @@ sys.addaudithook(refuse)
 from click.testing import CliRunner
 from alta_sdk.cli import main
 for arguments in (["score", {str(radiograph_path)!r}, "--engine", {str(bundle)!r}, "--labels", "rsna"],
+                  ["rank", {str(radiograph_path)!r}, "--engine", {str(bundle)!r}, "--reports", {str(reports)!r}],
+                  ["embed", {str(studies)!r}, "--engine", {str(bundle)!r}, "--out", {str(out)!r}],
                   ["inspect", {str(bundle)!r}], ["doctor"], ["doctor", {str(bundle)!r}]):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
