@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .atomic import new_file
 from .errors import AltaError
-from .overlay import Limits, add_legend, blend, encode_png
+from .overlay import OPACITY, Limits, add_legend, blend, encode_png
 from .study_files import PathLike, Source
 
 
@@ -44,7 +44,7 @@ class Heatmap:
         """The lowest and the highest similarity of this map."""
         return float(self.patches.min()), float(self.patches.max())
 
-    def overlay(self, limits: Limits | None = None, opacity: float = 0.6) -> NDArray[np.uint8]:
+    def overlay(self, limits: Limits | None = None, opacity: float = OPACITY) -> NDArray[np.uint8]:
         """Return the radiograph with the map in colour on it: (height, width, 3) uint8.
 
         limits: the similarities drawn without and with full colour; None takes the map's own, so that even a phrase

@@ -15,6 +15,7 @@ Limits = tuple[float, float]
 Rgb = NDArray[np.uint8]
 
 DISCLAIMER = "Not for clinical use"
+OPACITY = 0.5  # of the highest value: what lies under it is still seen
 UNSEEN = 0.4  # brightness of what the model did not see
 # From dark violet over red to yellow: lightness rises evenly, so it reads in grey and by colour-blind eyes.
 ANCHORS = np.array([(22, 11, 57), (87, 16, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39)])

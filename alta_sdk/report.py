@@ -19,10 +19,9 @@ from .atomic import new_file
 from .errors import AltaError
 from .geometry import map_to_radiograph
 from .heatmap import Heatmap
-from .overlay import Limits, Rgb, blend
+from .overlay import OPACITY, Limits, Rgb, blend
 
 SMALL_PX = 320  # the longer side of a heat map in a report
-OPACITY = 0.6
 PROVENANCE = ("engine", "engine_sha256", "precision", "runtime", "fusion_mode")
 
 

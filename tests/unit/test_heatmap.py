@@ -41,7 +41,7 @@ def test_overlay_colours_what_is_high_and_darkens_what_was_not_seen(heatmap):
     overlay = heatmap.overlay()
     assert overlay.shape == (HEIGHT, WIDTH, 3) and overlay.dtype == np.uint8
     np.testing.assert_array_equal(overlay[100, 100], [100, 100, 100])  # the lowest similarity: as it was
-    np.testing.assert_allclose(overlay[65, 165], 0.4 * 100 + 0.6 * make_colours()[-1].astype(float), atol=1)
+    np.testing.assert_allclose(overlay[65, 165], 0.5 * 100 + 0.5 * make_colours()[-1].astype(float), atol=1)
     np.testing.assert_array_equal(overlay[5, 5], [40, 40, 40])
 
 

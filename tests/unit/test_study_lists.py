@@ -1,0 +1,40 @@
+"""What counts as one study, and what as a folder of studies."""
+
+import zipfile
+
+import pytest
+
+from alta_sdk.study_lists import list_studies
+
+
+def test_files_of_one_study_stay_together(make_dicom, tmp_path):
+    make_dicom("one/series1/a.dcm"), make_dicom("one/series2/b.dcm")
+    (tmp_path / "one" / "notes.txt").write_text("beside the images")
+    assert list_studies(tmp_path / "one") == [tmp_path / "one"]
+    assert list_studies(tmp_path / "one" / "series1" / "a.dcm") == [tmp_path / "one" / "series1" / "a.dcm"]
+
+
+def test_each_entry_of_a_folder_of_several_studies_is_one(make_dicom, radiograph_path, tmp_path):
+    many = tmp_path / "many"
+    make_dicom("many/b/frontal.dcm", StudyInstanceUID="1.2.3")
+    make_dicom("many/a/frontal.dcm", StudyInstanceUID="1.2.4")
+    make_dicom("many/c.dcm", StudyInstanceUID="1.2.5")
+    (many / "d.jpg").write_bytes(radiograph_path.read_bytes())
+    with zipfile.ZipFile(many / "e.zip", "w") as archive:
+        archive.write(many / "c.dcm", "c.dcm")
+    for name in ("notes.txt", ".hidden"):
+        (many / name).write_text("not a study")
+    assert [path.name for path in list_studies(many)] == ["a", "b", "c.dcm", "d.jpg", "e.zip"]
+
+
+@pytest.mark.parametrize("name", ["absent", "empty", "notes"])
+def test_what_holds_no_study_is_left_to_the_reader(tmp_path, name):
+    (tmp_path / "empty").mkdir(), (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("x")
+    assert list_studies(tmp_path / name) == [tmp_path / name]
+
+
+def test_a_damaged_dicom_file_is_a_study_that_will_say_so(make_dicom, tmp_path):
+    make_dicom("many/a.dcm", StudyInstanceUID="1.2.3"), make_dicom("many/b.dcm", StudyInstanceUID="1.2.4")
+    (tmp_path / "many" / "c.dcm").write_bytes((tmp_path / "many" / "a.dcm").read_bytes()[:140])
+    assert [path.name for path in list_studies(tmp_path / "many")] == ["a.dcm", "b.dcm", "c.dcm"]
