@@ -21,7 +21,7 @@ class Heatmap:
     values: (height, width) float32 on the radiograph's own pixels, a cosine between -1 and 1, NaN where the model
     did not see. patches: (side, side) float32, the same before it was mapped back.
     score: the cosine of the study with the phrase, as `Matcher.score` gives it.
-    local_score: the cosine of the phrase's words with the patches they look at, between -1 and 1.
+    local_score: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
     peak: the pixel (row, column) at the centre of the most similar patch.
     grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
     """

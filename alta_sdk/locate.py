@@ -1,8 +1,8 @@
 """Where on a radiograph does a phrase match? The local heads' similarity of its words with each patch.
 
-The similarity is the one that the local contrastive loss trains: a word collects patches by attention and is
-compared with what it collected. Here each patch is compared with each word, and the words count by their part in
-that match.
+The local contrastive loss lets each word collect patches by attention and trains the cosine of the word with
+what it collected. Here each patch is compared with each word by the same cosine, and all words of the phrase
+count alike: weighted as in the loss, the words that match everywhere ("there", "is") would drown the finding.
 """
 
 from dataclasses import dataclass
@@ -27,38 +27,35 @@ Local = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class WordMatch:
-    """How the words of a phrase match the patches of one radiograph.
+    """How the words of a phrase match the patches of one radiograph; all cosines, between -1 and 1.
 
-    similarity: (patches,) between -1 and 1, the phrase's with each patch. cosines: (words,), each word's with what
-    it collected. weights: (words,), their parts in the match, which sum to 1.
+    similarity: (patches,), the mean of the phrase's words with each patch. cosines: (words,), each word's with
+    what it collected, [SEP] included.
     """
 
     similarity: NDArray[np.float64]
     cosines: NDArray[np.float64]
-    weights: NDArray[np.float64]
 
     @property
     def score(self) -> float:
-        """The words' cosines in their weighted mean: between -1 and 1."""
-        return float(self.cosines @ self.weights)
+        """The mean of the phrase's words' cosines with what they collected."""
+        return float(self.cosines[:-1].mean())
 
 
-def match_words(patches: Local, words: Local, patch_scale: float, word_scale: float) -> WordMatch:
-    """Match words (n, embedding) with patches (m, embedding); neither is normalised.
+def match_words(patches: Local, words: Local, patch_scale: float) -> WordMatch:
+    """Match the words of a phrase (n, embedding), [SEP] last, with patches (m, embedding); none normalised.
 
-    patch_scale, word_scale: the learned inverse temperatures of a word's attention and of its cosine.
-    A report's match in training is log Σ exp(word_scale · cosines); the weights are its gradient.
-    Source: ALTA's local loss, after Huang et al. 2021 (GLoRIA).
+    [SEP] takes its share of the patches, as in training, but has no part in the similarity: it is no word.
+    patch_scale: the learned inverse temperature of a word's attention.
+    Source: ALTA's local loss, after Huang et al. 2021 (GLoRIA), up to the match of each word.
     """
     wide, asked = patches.astype(np.float64), words.astype(np.float64)
     share = _softmax(wide @ asked.T, axis=1)  # (m, n): of each patch, over the words
     attention = _softmax(patch_scale * share, axis=0)  # (m, n): of each word, over the patches
     collected = attention.T @ wide  # (n, embedding)
     directions = to_unit_length(asked).astype(np.float64)
-    cosines = (directions * to_unit_length(collected)).sum(axis=1)
-    weights = _softmax(word_scale * cosines, axis=0)
-    similarity = to_unit_length(wide).astype(np.float64) @ directions.T @ weights
-    return WordMatch(similarity, cosines, weights)
+    similarity = (to_unit_length(wide).astype(np.float64) @ directions[:-1].T).mean(axis=1)
+    return WordMatch(similarity, (directions * to_unit_length(collected)).sum(axis=1))
 
 
 def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot) -> Heatmap:
@@ -80,7 +77,7 @@ def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot
     radiograph = study.radiographs[slot]
     patches = engine.patches.encode_tested(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
     heads = engine.manifest.engine[LOCAL_HEADS]
-    match = match_words(patches, engine.project_words(phrase), heads["patch_scale"], heads["word_scale"])
+    match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
     side = round(len(patches) ** 0.5)
     grid = match.similarity.reshape(side, side)  # row by row from the top left, as the patches go
     shape = (radiograph.grey_u8.shape[0], radiograph.grey_u8.shape[1])

@@ -1,4 +1,4 @@
-"""What the heat maps of an engine rest on: the local heads' temperatures, and how exact the patches are."""
+"""What the heat maps of an engine rest on: the temperature of the words' attention, and how exact the patches are."""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +35,6 @@ def describe_local_heads(heads: LocalHeads, image_precision: str, self_test: Arr
     return {
         "precision": PRECISION,
         "patch_scale": math.exp(heads.model.logit_scale_local1.item()),
-        "word_scale": math.exp(heads.model.logit_scale_local2.item()),
         "operators": count_operators(heads.patches),
         "drift": {"worst_cosine": drift.worst_cosine, "max_abs": drift.max_abs},
         "limits": LIMITS if image_precision == "fp32" else widen_limits([drift]),

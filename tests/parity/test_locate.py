@@ -13,7 +13,7 @@ def test_local_contrastive_loss_of_the_sdk(golden, published):
     reports = [words[:length] for words, length in zip(golden["word_local"], lengths, strict=False)]
     logits = scales[2] * np.array(
         [
-            [np.log(np.exp(scales[1] * match_words(study, words, *scales[:2]).cosines).sum()) for words in reports]
+            [np.log(np.exp(scales[1] * match_words(study, words, scales[0]).cosines).sum()) for words in reports]
             for study in studies
         ]
     )
