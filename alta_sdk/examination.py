@@ -62,18 +62,23 @@ class Examination:
 
     @property
     def date(self) -> str:
-        """The StudyDate as YYYYMMDD, empty if it is not stated as a date."""
-        digits = _text(self.images[0].header, "StudyDate").replace(".", "").replace("-", "")
+        """The StudyDate as YYYYMMDD, empty if it is not stated as one date."""
+        digits = self._text_of_all("StudyDate").replace(".", "").replace("-", "")
         return digits if re.fullmatch(r"\d{8}", digits) else ""
 
     @property
     def time(self) -> str:
-        """The StudyTime as HHMMSS.ffffff, padded with zeros; empty if it is not stated as a time."""
-        digits = _text(self.images[0].header, "StudyTime").replace(":", "")
+        """The StudyTime as HHMMSS.ffffff, padded with zeros; empty if it is not stated as one time."""
+        digits = self._text_of_all("StudyTime").replace(":", "")
         if not re.fullmatch(r"\d{2,6}(\.\d{0,6})?", digits):
             return ""
         clock, _, fraction = digits.partition(".")
         return f"{clock:0<6}.{fraction:0<6}"
+
+    def _text_of_all(self, keyword: str) -> str:
+        """Return what every image states that states anything; empty if they differ."""
+        stated = {_text(image.header, keyword) for image in self.images} - {""}
+        return stated.pop() if len(stated) == 1 else ""
 
 
 def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examination], list[SetAside]]:

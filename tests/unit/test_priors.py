@@ -110,3 +110,10 @@ def test_a_prior_is_given_or_found_not_both(archive):
     folder = archive(a=("20240101", {}))
     with pytest.raises(StudyError, match="choose one"):
         Study.from_dicom(folder, prior=folder, find_prior=True)
+
+
+def test_a_study_that_states_two_dates_is_not_put_in_order(archive, make_dicom):
+    folder = archive(a=("20240101", {}), b=("20230101", {}))
+    make_dicom("patient/b/lateral.dcm", StudyInstanceUID="1.2.2", StudyDate="20250101", ViewPosition="LL")
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(folder, find_prior=True)
