@@ -5,16 +5,16 @@ Decoding alone (files to studies), inference alone (studies to scores), and both
 process, so that a drift of the machine's speed cancels; the ratio of both to the slower one is 1 where the
 overlap is perfect, and the ratio to the sum is 1 where there is none. Each round opens the engine anew, so
 that no radiograph was seen before. The studies are the sample radiographs at a detector's size, made noisy
-and compressed 10 : 1; without an engine, one of published size with random weights is exported first.
+and compressed 10 : 1.
 
-    python benchmarks/overlap.py [NAME.alta] [--studies 8] [--rounds 5] [--threads 1] [--json]
+    python benchmarks/published_engine.py build/published --precision int8
+    python benchmarks/overlap.py build/published/int8.alta [--studies 8] [--rounds 5] [--threads 1] [--json]
 """
 
 import json
 import statistics
 import tempfile
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -53,24 +53,6 @@ def write_study(path: Path, sample: Path, number: int) -> Path:
     return path
 
 
-def export_published_size(folder: Path) -> Path:
-    """Export an image tower of published size with random weights; its text tower is small, as it is not timed."""
-    from transformers import BertConfig
-
-    from alta_export.options import ExportOptions
-    from alta_export.pipeline import export_engine
-    from alta_training.checkpoint import save_checkpoint
-    from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-    from alta_training.synthetic import make_random_model, write_text_model
-
-    text = BertConfig(vocab_size=400, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128)
-    model = make_random_model(ModelSizes(ImageSizes(), DecoderSizes(64, 1, 2, 128), TextSizes(text, 8, 8)), seed=7)
-    write_text_model(folder / "text-model", text)
-    save_checkpoint(model, folder / "model.safetensors", {"notice": "RANDOM WEIGHTS"})
-    options = ExportOptions(folder / "model.safetensors", folder / "text-model", folder / "published-size.alta")
-    return export_engine(options, lambda name: nullcontext()).path
-
-
 def time_round(engine: Path, paths: list[Path], threads: int | None) -> dict[str, float]:
     """Return seconds a study of decoding alone, of inference alone, and of both together."""
     alone, together = (Matcher(Engine.open(engine, threads=threads)) for _ in range(2))
@@ -92,18 +74,17 @@ def time_round(engine: Path, paths: list[Path], threads: int | None) -> dict[str
 
 
 @click.command()
-@click.argument("engine", metavar="[NAME.alta]", required=False, type=click.Path(path_type=Path))
+@click.argument("engine", metavar="NAME.alta", type=click.Path(path_type=Path))
 @click.option("--studies", default=8, show_default=True, help="Studies of one radiograph in the list.")
 @click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine. [default: every processor]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(engine: Path | None, studies: int, rounds: int, threads: int | None, as_json: bool) -> None:
+def main(engine: Path, studies: int, rounds: int, threads: int | None, as_json: bool) -> None:
     """Measure decoding, inference, and both over one list of studies."""
     samples = sorted(SAMPLES.glob("*.jpg"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = [write_study(folder / f"{n}.dcm", samples[n % len(samples)], n) for n in range(studies)]
-        engine = engine or export_published_size(folder)
         times = [time_round(engine, paths, threads) for _ in range(rounds)]
         provenance = Engine.open(engine, threads=threads).provenance
     against_slower = statistics.median(t["both"] / max(t["decode"], t["infer"]) for t in times)

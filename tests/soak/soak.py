@@ -11,6 +11,7 @@ Exits with 1 if a score differed or memory grew by 2 % or more. Reads /proc, so 
 """
 
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -35,14 +36,17 @@ FILES = 20  # of the distinct studies, those that are DICOM files
 
 @dataclass(frozen=True)
 class SoakReport:
-    """studies: scored, lists included. differing: scores unlike the first of the same study. *_mib: resident memory."""
+    """What was found.
+
+    studies: scored, lists included. differing: scores unlike the first of the same study. fifths_mib: median
+    resident memory of each fifth of the run, of which the first is warm-up. growth: from the second to the last.
+    """
 
     studies: int
     distinct: int
     threads: int
     differing: int
-    warm_mib: float
-    end_mib: float
+    fifths_mib: tuple[float, ...]
     growth: float
     studies_per_second: float
 
@@ -117,7 +121,7 @@ def write_file(path: Path, number: int) -> Path:
 def resident_mib() -> float:
     """Return the resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / (1 << 20)
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def run_soak(matcher: Matcher, studies: int, threads: int, distinct: int) -> SoakReport:
@@ -136,9 +140,12 @@ def run_soak(matcher: Matcher, studies: int, threads: int, distinct: int) -> Soa
         elapsed = time.perf_counter() - start
     if soak.errors:
         raise soak.errors[0]
-    warm = statistics.median(mib for done, mib in readings if 0.2 * soak.done <= done < 0.4 * soak.done)
-    end = statistics.median(mib for done, mib in readings if done >= 0.8 * soak.done)
-    return SoakReport(soak.done, distinct, threads, soak.differing, warm, end, end / warm - 1, soak.done / elapsed)
+    fifths: list[list[float]] = [[] for _ in range(5)]
+    for done, mib in readings:
+        fifths[min(4, 5 * done // soak.done)].append(mib)
+    medians = tuple(round(statistics.median(fifth), 1) for fifth in fifths if fifth)
+    growth = medians[-1] / medians[1] - 1
+    return SoakReport(soak.done, distinct, threads, soak.differing, medians, growth, soak.done / elapsed)
 
 
 @click.command()
@@ -153,7 +160,7 @@ def main(engine: Path, studies: int, threads: int, distinct: int, as_json: bool)
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:
-        print_facts("Soak", [(name, round(value, 4)) for name, value in asdict(report).items()])
+        print_facts("Soak", asdict(report).items())
     sys.exit(1 if report.differing or report.growth >= MAX_GROWTH else 0)
 
 
