@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .matcher import Matcher
 
-MAX_TEXT_BYTES = 1 << 30
-
 
 @dataclass(frozen=True)
 class RankedReport:

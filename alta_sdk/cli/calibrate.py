@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ..errors import AltaError, CalibrationError
 from ..labelled_studies import LabelledStudies, read_labelled_studies
@@ -112,7 +111,7 @@ def show_thresholds(chosen: list[Threshold]) -> None:
             (
                 one.binding.label,
                 one.target if one.at_least is None else f"{one.target} {one.at_least:g}",
-                f"{np.float32(one.point.threshold):.4f} ({one.point.low:.4f} to {one.point.high:.4f})",
+                f"{one.point.threshold:.4f} ({one.point.low:.4f} to {one.point.high:.4f})",
                 share(one.point.sensitivity),
                 share(one.point.specificity),
                 one.point.positives,

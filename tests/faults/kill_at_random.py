@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -31,6 +31,7 @@ from alta_sdk.bundle import open_bundle
 from alta_sdk.embedding import EmbedOptions, embed_folder, list_entries
 from alta_sdk.fusion import to_unit_length
 from alta_sdk.index import IndexOrigin
+from alta_sdk.manifest import Manifest
 from alta_sdk.study_key import SiteKey
 from alta_sdk.thresholds import load_thresholds
 
@@ -81,7 +82,7 @@ def run_killed(work: Callable[[Ready], None], after_s: float | None) -> bool:
 
 
 def make_export(folder: Path) -> Operation:
-    """An engine is exported over an older one."""
+    """An engine is exported over an older one, from the checkpoint on: most of it writes nothing."""
     sys.path.insert(0, str(TESTS))
     from conftest import export_quietly, make_sizes
 
@@ -113,6 +114,34 @@ def make_export(folder: Path) -> Operation:
         return "old" if is_old else "new"
 
     return Operation(work, look, longest_s)
+
+
+def make_bundle(folder: Path, engine: Path) -> Operation:
+    """The last step of an export, where it writes: two engines replace each other, again and again."""
+    from alta_export.bundle import write_bundle
+
+    path = Path(shutil.copytree(engine, folder / "written.alta"))
+    manifest = open_bundle(engine).manifest
+    contents = {file.name: (engine / file.name).read_bytes() for file in manifest.files}
+    states = [replace(manifest, created=created) for created in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")]
+
+    def write(state: Manifest) -> None:
+        write_bundle(path, contents, lambda files: replace(state, files=files), overwrite=True)
+
+    def work(ready: Ready) -> None:
+        write(states[0])
+        ready()
+        while True:
+            write(states[1])
+            write(states[0])
+
+    def look() -> str:
+        found = open_bundle(path).manifest.sha256
+        return {manifest.sha256: "old", states[0].sha256: "old", states[1].sha256: "new"}[found]
+
+    start = time.perf_counter()
+    run_killed(work, 0)
+    return Operation(work, look, time.perf_counter() - start)
 
 
 def make_index(folder: Path) -> Operation:
@@ -204,9 +233,9 @@ def prepare(names: list[str], folder: Path, engine: Path | None) -> dict[str, Op
         operations["export"] = make_export(folder)
         engine = engine or folder / "engine.alta"
         if not engine.exists():
-            (folder / "test.alta").rename(engine)
-            run_killed(operations["export"].work, None)
-            operations["export"].look()
+            shutil.copytree(folder / "test.alta", engine)
+    if "bundle" in names:
+        operations["bundle"] = make_bundle(folder, engine)
     if "index" in names:
         operations["index"] = make_index(folder)
     if "calibrate" in names:
@@ -216,10 +245,29 @@ def prepare(names: list[str], folder: Path, engine: Path | None) -> dict[str, Op
     return {name: operations[name] for name in names}
 
 
+def choose_operation(operations: dict[str, Operation], number: int) -> Operation:
+    """Take the operations in turn; a whole export, which is long, only every twentieth time."""
+    quick = [name for name in operations if name != "export"]
+    if "export" in operations and (number % 20 == 19 or not quick):
+        return operations["export"]
+    return operations[quick[number % len(quick)]]
+
+
+def try_once(number: int, operation: Operation, generator: random.Random) -> None:
+    """Kill an operation once, and count what is on disk then."""
+    was_killed = run_killed(operation.work, generator.uniform(0, operation.longest_s))
+    operation.seen["killed" if was_killed else "ended"] += 1
+    try:
+        operation.seen[operation.look()] += 1
+    except Exception as error:
+        operation.seen["neither"] += 1
+        print(f"trial {number}: {type(error).__name__}: {error}", file=sys.stderr)
+
+
 @click.command()
 @click.option("--times", default=200, show_default=True, help="How many processes to kill, over all operations.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--operations", default="export,embed,calibrate,index", show_default=True)
+@click.option("--operations", default="export,bundle,embed,calibrate,index", show_default=True)
 @click.option("--engine", type=click.Path(path_type=Path), help="An engine to embed with. [default: exports one]")
 def main(times: int, seed: int, operations: str, engine: Path | None) -> None:
     """Print how often each state was found; exits with 1 if any was neither."""
@@ -229,14 +277,9 @@ def main(times: int, seed: int, operations: str, engine: Path | None) -> None:
             engine = Path(shutil.copytree(engine, Path(name) / "given.alta"))
         trials = prepare(operations.split(","), Path(name), engine)
         for number in range(times):
-            operation = list(trials.values())[number % len(trials)]
-            was_killed = run_killed(operation.work, generator.uniform(0, operation.longest_s))
-            operation.seen["killed" if was_killed else "ended"] += 1
-            try:
-                operation.seen[operation.look()] += 1
-            except Exception as error:
-                operation.seen["neither"] += 1
-                print(f"trial {number}: {type(error).__name__}: {error}", file=sys.stderr)
+            try_once(number, choose_operation(trials, number), generator)
+            if (number + 1) % 20 == 0:
+                print(f"{number + 1} of {times}", file=sys.stderr, flush=True)
         leftovers = sum(path.name.startswith(".") for path in Path(name).iterdir())
     columns = ("killed", "ended", "old", "new", "neither")
     print(f"{'operation':12}" + "".join(f"{column:>9}" for column in columns))
