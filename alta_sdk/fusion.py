@@ -4,6 +4,7 @@ In numpy: the head is two small products, and so every runtime and precision sha
 """
 
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Head:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 loaded: dict[str, Any] = {name: arrays[name].astype(np.float64) for name in cls.__annotations__}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
             raise EngineError(f"{path.name} cannot be read: export the bundle again") from error
         return cls(**loaded)
 

@@ -4,6 +4,7 @@ One row at each load, all rows by `alta doctor NAME.alta`. The answers are those
 towers with their adapters in; the tolerances are in the manifest.
 """
 
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,5 +109,5 @@ def _load(engine: "Engine", answers: tuple[str, ...]) -> dict[str, NDArray[Any]]
     try:
         with np.load(engine.bundle.path(SELF_TEST), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in (*INPUTS, *answers)}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"{SELF_TEST} cannot be read: export the bundle again") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import settings
 from PIL import Image
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -18,6 +19,9 @@ from alta_export.pipeline import export_engine
 from alta_training.checkpoint import save_checkpoint
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
 from alta_training.synthetic import make_random_model, write_text_model
+
+settings.register_profile("shared", deadline=None)  # machines that are shared pause for longer than any deadline
+settings.load_profile("shared")
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
