@@ -85,6 +85,14 @@ def test_quickstart_of_ranking(demo):
     assert len(json.loads(found.stdout)["matches"]) == 4
 
 
+def test_quickstart_of_exporting_makes_an_engine_that_opens(tmp_path):
+    exported = run(sys.executable, ROOT / "examples" / "06_export_an_engine.py", "half.alta", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert "beyond the limits: nothing" in exported.stdout
+    tested = run("alta", "doctor", "half.alta", "--json", cwd=tmp_path)
+    assert json.loads(tested.stdout)["provenance"]["precision"] == "fp16"
+
+
 def test_quickstart_of_training_makes_a_checkpoint_that_exports(tmp_path):
     trained = run(sys.executable, ROOT / "examples" / "01_train_a_model.py", "tiny", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
