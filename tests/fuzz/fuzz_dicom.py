@@ -57,14 +57,11 @@ class Case:
 
 
 def make_case(seeds: list[Seed], seed: int, number: int) -> tuple[Seed, list[str], bytes, dict[str, object]]:
-    """Return the seed, the names of the mutations, the file and the options of a case.
-
-    seeds: the deflated bomb first, which is slow to refuse and so is taken seldom.
-    """
+    """Return the seed, the names of the mutations, the file and the options of a case."""
     rng = np.random.default_rng([seed, number])
-    chest = [one for one in seeds[1:] if not one.name.endswith(".dcm")]
-    pool = chest if rng.random() < CHEST_SHARE else seeds[1:]  # many of the shipped files are no images
-    chosen = seeds[0] if number % BOMB == 1 else pool[rng.integers(len(pool))]
+    chest = [one for one in seeds if not one.name.endswith(".dcm")]
+    pool = chest if rng.random() < CHEST_SHARE else seeds  # many of the shipped files are no images
+    chosen = load_bomb() if number % BOMB == 1 else pool[rng.integers(len(pool))]
     data, names = bytearray(chosen.data), []
     for _ in range(0 if number % UNCHANGED == 0 else rng.integers(1, 4)):
         mutation = MUTATIONS[rng.integers(len(MUTATIONS))]
@@ -82,7 +79,7 @@ def make_case(seeds: list[Seed], seed: int, number: int) -> tuple[Seed, list[str
 
 def run_cases(seed: int, first: int, count: int) -> Iterator[Case]:
     """Run cases in this process."""
-    seeds = [load_bomb(), *load_seeds()]
+    seeds = load_seeds()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "broken.dcm"
         for number in range(first, first + count):

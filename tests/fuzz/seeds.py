@@ -4,6 +4,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def load_seeds() -> list[Seed]:
     return [Seed(name, data, _find_marks(data)) for name, data in files]
 
 
+@cache
 def load_bomb() -> Seed:
     """Return a deflated file that inflates to more than may be."""
     grey = np.ones((64, 64), np.uint16)
