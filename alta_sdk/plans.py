@@ -8,13 +8,14 @@ away gives the deferred manifest to the last byte: so it proves which export it 
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from alta_runtimes import Session, load
 from alta_runtimes.tensorrt_build import BuildOptions, BuiltPlan, Profile, build_plan, find_builder
+from alta_runtimes.tensorrt_session import PlanOrigin
 
 from . import bundle as files
 from ._version import __version__
@@ -30,6 +31,7 @@ TIMING_CACHE = "timing.cache"
 LOCK = ".build.lock"
 LOCK_TIMEOUT_S = 3600.0  # a build of the published size takes minutes
 MIB = 1 << 20
+ORIGIN = {field.name for field in fields(PlanOrigin)}
 NOT_BUILT = (
     "this engine has not been built yet: on the GPU that will run it, run alta-export build NAME.alta, or open it "
     "once with allow_build=True"
@@ -43,7 +45,17 @@ def is_for_tensorrt(manifest: Manifest) -> bool:
 
 def is_built(manifest: Manifest) -> bool:
     """Tell whether a TensorRT engine was built."""
-    return bool(manifest.engine[RUNTIME].get("built"))
+    return "built" in _read_section(manifest)
+
+
+def _read_section(manifest: Manifest) -> dict[str, Any]:
+    """Return what the manifest says of plans; raise IntegrityError if it is not what an export or a build writes."""
+    section = manifest.engine.get(RUNTIME)
+    if not isinstance(section, dict) or section.keys() - {"built"} != {"profiles", "workspace_mib"}:
+        raise IntegrityError(f"{MANIFEST_NAME} does not tell how this engine is built: copy or export it again")
+    if "built" in section and section["built"].get("origin", {}).keys() != ORIGIN:
+        raise IntegrityError(f"{MANIFEST_NAME} does not tell what this engine was built on: build it again")
+    return section
 
 
 def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Session, Session]:
@@ -57,7 +69,7 @@ def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Ses
     if not is_built(bundle.manifest):
         raise RuntimeUnavailable(NOT_BUILT)
     strip_build(bundle.manifest)  # raises if it was built from another export
-    origin = bundle.manifest.engine[RUNTIME]["built"]["origin"]
+    origin = _read_section(bundle.manifest)["built"]["origin"]
     image, text = (
         load(bundle.path(name), device=device, runtime=RUNTIME, compute="plan", built_on=origin)
         for name in PLANS.values()
@@ -124,13 +136,13 @@ def _write(bundle: Bundle, name: str, data: bytes) -> None:
 
 def read_profile(manifest: Manifest, graph: str) -> Profile:
     """Return the shapes that a graph's plan is built for."""
-    shapes = manifest.engine[RUNTIME]["profiles"][graph]
+    shapes = _read_section(manifest)["profiles"][graph]
     return {name: tuple(tuple(shape) for shape in three) for name, three in shapes.items()}  # type: ignore[misc]
 
 
 def read_options(manifest: Manifest) -> BuildOptions:
     """Return how plans are built."""
-    workspace_mib = manifest.engine[RUNTIME]["workspace_mib"]
+    workspace_mib = _read_section(manifest)["workspace_mib"]
     return BuildOptions(manifest.engine["precision"], workspace_mib and workspace_mib * MIB)
 
 
@@ -154,13 +166,13 @@ def strip_build(manifest: Manifest) -> Manifest:
 
     Raises IntegrityError if that is not the manifest that was built.
     """
-    section: dict[str, Any] = dict(manifest.engine[RUNTIME])
+    section = dict(_read_section(manifest))
     built = section.pop("built", None)
-    if not built:
+    if built is None:
         return manifest
     kept = tuple(file for file in manifest.files if file.name not in (*PLANS.values(), TIMING_CACHE))
     deferred = replace(manifest, engine={**manifest.engine, RUNTIME: section}, files=kept)
-    if deferred.sha256 != built["deferred_sha256"]:
+    if deferred.sha256 != built.get("deferred_sha256"):
         raise IntegrityError(f"{MANIFEST_NAME} was built from another export: copy or export the bundle again")
     return deferred
 

@@ -115,6 +115,24 @@ def test_a_build_of_another_export_is_refused(built):
         Engine.open(built)
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        None,
+        {},
+        {"profiles": {}, "workspace_mib": None, "built": {}},
+        {"profiles": {}, "workspace_mib": None, "built": {"origin": {"gpu": "x"}}},
+    ],
+)
+def test_a_manifest_that_no_build_wrote_is_refused(built, section):
+    manifest = read_manifest(built)
+    changed = replace(manifest, engine={**manifest.engine, "tensorrt": section})
+    (built / "manifest.json").write_bytes(changed.render())
+    for call in (Engine.open, build_bundle):
+        with pytest.raises(IntegrityError, match="does not tell"):
+            call(built)
+
+
 @pytest.mark.parametrize("name", ["image.plan", "text.plan", "timing.cache"])
 def test_a_changed_plan_is_refused_before_tensorrt_reads_it(built, name):
     data = bytearray((built / name).read_bytes())
