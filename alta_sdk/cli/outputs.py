@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--with-identifiers", is_flag=True, help="Name the studies' paths in the files: patient data.")
     @click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
+    @wraps(command)
     def collect(
         csv: Path | None,
         html: Path | None,
@@ -90,6 +92,4 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         command(outputs=Outputs(csv, html, phrases, with_identifiers, overwrite), **rest)
 
-    collect.__doc__, collect.__name__ = command.__doc__, command.__name__
-    collect.__click_params__ = [*getattr(command, "__click_params__", []), *collect.__click_params__]  # type: ignore[attr-defined]
     return collect

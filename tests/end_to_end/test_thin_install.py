@@ -64,11 +64,13 @@ def test_import_is_fast(python):
     assert min(times) < IMPORT_LIMIT_S
 
 
-def test_it_scores_and_says_what_export_needs(python, bundle, radiograph_path):
+def test_it_scores_and_says_what_export_needs(python, bundle, radiograph_path, tmp_path):
     alta, export = (python.with_name(name) for name in ("alta", "alta-export"))
     arguments = [str(radiograph_path), "--engine", bundle, "--labels", "rsna", "--json"]
+    arguments += ["--html", tmp_path / "run.html", "--locate", "edema"]
     scored = subprocess.run([alta, "score", *arguments], capture_output=True, text=True, check=True)
     assert 0 <= json.loads(scored.stdout)["scores"]["pneumonia"] <= 1
+    assert "<figure>" in (tmp_path / "run.html").read_text(encoding="utf-8")
     arguments = ["--checkpoint", "a.pth", "--text-model", "b", "--output", "c.alta"]
     refused = subprocess.run([export, *arguments], capture_output=True, text=True, check=False)
     assert refused.returncode == 1

@@ -66,6 +66,7 @@ from alta_sdk.cli import main
 for arguments in (["score", {str(radiograph_path)!r}, "--engine", {str(bundle)!r}, "--labels", "rsna"],
                   ["rank", {str(radiograph_path)!r}, "--engine", {str(bundle)!r}, "--reports", {str(reports)!r}],
                   ["embed", {str(studies)!r}, "--engine", {str(bundle)!r}, "--out", {str(out)!r}],
+                  ["locate", {str(radiograph_path)!r}, "--engine", {str(bundle)!r}, "--phrase", "edema"],
                   ["inspect", {str(bundle)!r}], ["doctor"], ["doctor", {str(bundle)!r}]):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output

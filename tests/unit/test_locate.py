@@ -1,6 +1,7 @@
 """Locating: planted patches light up on the radiograph's own pixels, and similarity is what training learns."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -219,6 +220,17 @@ def test_a_machine_that_computes_other_patches_draws_no_map(bundle, radiograph_p
     engine.manifest.engine[LOCAL_HEADS]["limits"] = {"min_cosine": 1.1, "max_abs": 1.0}
     with pytest.raises(EngineError, match="self-test failed on this machine: patches"):
         Matcher(engine).locate(radiograph_path, "edema")
+
+
+def test_eight_threads_draw_the_maps_of_one(bundle):
+    rng = np.random.default_rng(9)
+    studies = [Study.from_images(rng.integers(0, 256, (256, 260), dtype=np.uint8)) for _ in range(8)]
+    one = Matcher(bundle)
+    expected = [one.locate(study, "edema").patches for study in studies]
+    shared = Matcher(bundle)  # all at once: the patch graph is loaded by one of them
+    with ThreadPoolExecutor(8) as pool:
+        maps = list(pool.map(lambda study: shared.locate(study, "edema").patches, studies))
+    np.testing.assert_array_equal(maps, expected)
 
 
 def test_both_runtimes_draw_the_same_map(bundle, radiograph_path):
