@@ -87,6 +87,18 @@ def test_int8_scores_are_close_to_fp32_in_both_runtimes(int8, bundle, radiograph
             assert other.provenance["precision"] == "int8"
 
 
+def test_int8_engine_draws_heat_maps_with_patches_in_fp32(int8, bundle, radiographs):
+    study = sorted(radiographs.iterdir())[0]
+    reference = Matcher(bundle).locate(study, "edema")
+    for runtime in ("onnxruntime", "openvino"):
+        matcher = Matcher(int8[1], runtime=runtime)
+        heatmap = matcher.locate(study, "edema")
+        np.testing.assert_allclose(heatmap.patches, reference.patches, atol=0.1)
+        assert heatmap.provenance["precision"] == "int8" and heatmap.provenance["patch_graph_precision"] == "fp32"
+        local = matcher.engine.manifest.engine["local_heads"]
+        assert local["limits"]["min_cosine"] < local["drift"]["worst_cosine"] < 1
+
+
 def test_the_fastest_runtime_is_chosen_and_the_reason_told(bundle, monkeypatch):
     assert Matcher(bundle).engine.provenance["runtime_reason"] == "fastest of those that work here"
     assert Matcher(bundle).engine.provenance["runtime"].startswith("openvino")
