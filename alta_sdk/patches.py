@@ -64,5 +64,7 @@ class PatchGraph:
                 check_file(bundle, file)  # again: it may have changed since the engine was opened
                 info = self._image.info
                 runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]
-                self._session = load(bundle.path(PATCH_GRAPH), threads=info.threads, runtime=runtime)
+                # On the CPU also beside a GPU engine, whose session may count no threads.
+                threads = info.threads or None
+                self._session = load(bundle.path(PATCH_GRAPH), device="cpu", threads=threads, runtime=runtime)
             return self._session
