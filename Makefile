@@ -47,8 +47,9 @@ demo-model: $(INSTALLED)  ## train the model in examples/models anew
 	$(BIN)/python training/publish.py $(RUN)/aligned --data $(RADIOGRAPHS) --output examples/models/demo --overwrite
 	$(BIN)/python benchmarks/engine_accuracy.py --data $(RADIOGRAPHS)
 
+# Two processes of one thread each, a file of tests in one of them: most tests are too small for two threads.
 test: $(INSTALLED)  ## run every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)  ## style, types and import directions
 	$(BIN)/ruff check .

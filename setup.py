@@ -33,6 +33,7 @@ DEV = [
     "import-linter>=2.1",
     "mypy>=1.15",
     "pytest>=8.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
 ]
 

@@ -4,7 +4,7 @@ Each study goes to a journal as soon as it is done; the index is written once, a
 and the journal removed after it. So on disk there is the old index, or the new one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -17,8 +17,10 @@ from .errors import EngineError, StudyError
 from .fusion import Vector
 from .index import IndexOrigin, ReportIndex
 from .matcher import Matcher
-from .study import load_study
-from .study_key import SITE_KEY_NAME, SiteKey, identify_study
+from .study import Study
+from .study_files import Source
+from .study_key import SiteKey, identify_study
+from .study_lists import StudyEntry, split_folder
 
 
 @dataclass(frozen=True)
@@ -36,31 +38,20 @@ class EmbeddedStudy:
     is_twin: bool = False
 
 
-@dataclass(frozen=True)
-class EmbedOptions:
-    """How the studies are read, as for `alta score`."""
-
-    any_body_part: bool = False
-    any_view: bool = False
-
-
-def list_entries(folder: Path) -> list[Path]:
-    """Return what lies directly in a folder, by name: each is one study. Raises StudyError if nothing does."""
-    try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise StudyError(f"folder of studies cannot be read: {error.strerror}; check the path") from error
-    # The index, its journal and the site key may be in the same folder; none of them is a study.
-    studies = [path for path in entries if path.name != SITE_KEY_NAME and path.suffix not in (".index", ".journal")]
+def list_entries(folder: Path) -> list[StudyEntry]:
+    """Return the studies that lie directly in a folder, by name. Raises StudyError if there are none."""
+    studies = split_folder(folder)
     if not studies:
         raise StudyError("folder of studies is empty: put one file, folder or zip for each study into it")
     return studies
 
 
 def embed_folder(
-    matcher: Matcher, entries: list[Path], out: Path, site_key: SiteKey, options: EmbedOptions
+    matcher: Matcher, entries: list[StudyEntry], out: Path, site_key: SiteKey, read: Callable[[Source], Study]
 ) -> Iterator[EmbeddedStudy]:
     """Embed each entry and yield what became of it; after the last, the index at `out` is written.
+
+    read: makes a study of an entry, with the engine's intensity profile.
 
     Studies that the index or an unfinished run already holds are not embedded again; those whose entry
     is gone leave the index. Two entries with one key are one study: the first is taken.
@@ -73,11 +64,11 @@ def embed_folder(
     journal_path = out.with_name(out.name + ".journal")
     with open_journal(journal_path, origin, engine.manifest.sizes["embedding"]) as journal:
         for entry in entries:
-            key = site_key.sign(identify_study(entry))
+            key = site_key.sign(identify_study(entry.source))
             if key in seen:
                 yield EmbeddedStudy(key.hex(), entry.name, is_new=False, is_twin=True)
                 continue
-            yield _embed_entry(matcher, entry, key, known, journal, options)
+            yield _embed_entry(matcher, entry, key, known, journal, read)
             seen[key] = known[key] if key in known else journal.done[key]
         _write_index(out, seen, origin)
     journal_path.unlink(missing_ok=True)
@@ -85,22 +76,18 @@ def embed_folder(
 
 def _embed_entry(
     matcher: Matcher,
-    entry: Path,
+    entry: StudyEntry,
     key: bytes,
     known: dict[bytes, Vector],
     journal: EmbeddingJournal,
-    options: EmbedOptions,
+    read: Callable[[Source], Study],
 ) -> EmbeddedStudy:
     done: Vector | None = known.get(key, journal.done.get(key))
     if done is not None:
         return EmbeddedStudy(key.hex(), entry.name, is_new=False)
     # An unreadable one is tried again: the file may have been mended since.
-    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
     try:
-        study = load_study(
-            entry, intensity_profile=profile, any_body_part=options.any_body_part, any_view=options.any_view
-        )
-        vector = matcher.embed(study).vector
+        vector = matcher.embed(read(entry.source)).vector
     except StudyError as error:
         journal.add(key, None)
         return EmbeddedStudy(key.hex(), entry.name, error=type(error).__name__)

@@ -171,7 +171,8 @@ class Matcher:
         pair = load_pair(current, prior, self.engine.manifest.preprocessing["intensity_profile"])
         now, before = self.zero_shot(pair, labels, temperature=temperature)
         profiles = sorted({*now.provenance["intensity_profile"], *before.provenance["intensity_profile"]})
-        return Comparison(now.scores, before.scores, {**now.provenance, "intensity_profile": profiles})
+        both = {"intensity_profile": profiles, "prior_reading": before.provenance["reading"]}
+        return Comparison(now.scores, before.scores, {**now.provenance, **both})
 
     def _read(self, study: OneStudy) -> Study | StudyEmbedding:
         if isinstance(study, Study | StudyEmbedding):

@@ -5,6 +5,7 @@ middle of a run.
 """
 
 import io
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -173,9 +174,9 @@ class Study:
 
 
 def load_study(
-    path: PathLike,
+    source: Source,
     *,
-    prior: PathLike | None = None,
+    prior: Source | None = None,
     find_prior: bool = False,
     intensity_profile: str = PUBLISHED,
     any_body_part: bool = False,
@@ -183,16 +184,16 @@ def load_study(
     window: int | None = None,
     allow_for_processing: bool = False,
 ) -> Study:
-    """Make a study of what lies at a path: DICOM (file, folder, zip), or one JPEG or PNG frontal radiograph.
+    """Make a study of what lies at a path: DICOM (file, files, folder, zip), or one JPEG or PNG frontal radiograph.
 
     The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
     """
-    if is_image_file(path):
+    if isinstance(source, str | os.PathLike) and is_image_file(source):
         if prior is not None:
             raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
-        return Study.from_images(frontal=path)
+        return Study.from_images(frontal=source)
     return Study.from_dicom(
-        path,
+        source,
         prior,
         find_prior=find_prior,
         intensity_profile=intensity_profile,

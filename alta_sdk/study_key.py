@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .dicom import is_dicom, read_header
 from .errors import AltaError, DicomError, EngineError
-from .study_files import PathLike, read_files
+from .study_files import PathLike, Source, read_files
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
 SECRET_BYTES = 32
@@ -54,16 +54,17 @@ def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
     return _read_key(default), is_new
 
 
-def identify_study(path: PathLike) -> bytes:
+def identify_study(source: Source) -> bytes:
     """Return what a study's key is made of: its StudyInstanceUID, or the SHA-256 of its files.
 
     Patient data: sign it, never show it. Files that cannot be read at all are identified by the name
-    of the path. Raises nothing of its own.
+    of the first path. Raises nothing of its own.
     """
     try:
-        files = read_files(path)
+        files = read_files(source)
     except AltaError:
-        return b"name:" + os.fsencode(Path(path).name)
+        first = source if isinstance(source, str | os.PathLike) else source[0]
+        return b"name:" + os.fsencode(Path(first).name)
     for data in files:
         uid = _read_uid(data)
         if uid:

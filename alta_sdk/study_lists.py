@@ -1,32 +1,73 @@
 """From what a person names to studies, one by one: a folder may be one study or hold many."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .dicom import is_dicom
 from .errors import StudyError
 
+T = TypeVar("T")
+SUFFIXES = (".dcm", ".dicom")  # damaged ones, too: reading them says what is wrong
 MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"PK\x03\x04")  # JPEG, PNG, zip
 
 
-def list_studies(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the studies at a path: the path itself, or each entry of a folder that holds several.
+@dataclass(frozen=True)
+class StudyEntry:
+    """One study of a list: a file, a folder or a zip, or several DICOM files of one StudyInstanceUID."""
 
-    A folder is one study if its DICOM files share one StudyInstanceUID. Otherwise each file, folder and zip
-    that lies directly in it is a study of its own, by name; notes and other files are passed over.
+    paths: tuple[Path, ...]
+
+    @property
+    def source(self) -> Path | list[Path]:
+        """What `load_study` takes."""
+        return self.paths[0] if len(self.paths) == 1 else list(self.paths)
+
+    @property
+    def name(self) -> str:
+        """The name of its first file; patient data."""
+        return self.paths[0].name
+
+
+def list_studies(path: str | os.PathLike[str]) -> list[StudyEntry]:
+    """Return the studies at a path: the path itself, or those of a folder that holds several.
+
+    A folder is one study if its DICOM files share one StudyInstanceUID, otherwise it is split.
     Raises StudyError if the folder cannot be read.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        return [folder]
+    whole = StudyEntry((folder,))
+    if not folder.is_dir() or _read(folder, _is_one_study):
+        return [whole]
+    return split_folder(folder) or [whole]
+
+
+def split_folder(folder: Path) -> list[StudyEntry]:
+    """Return the studies that lie directly in a folder, by name.
+
+    Each folder, zip and image is one, and so are DICOM files of one StudyInstanceUID together. Notes and other
+    files are passed over. Raises StudyError if the folder cannot be read.
+    """
+    return _read(folder, _split)
+
+
+def _read(folder: Path, look: Callable[[Path], T]) -> T:
     try:
-        if _is_one_study(folder):
-            return [folder]
-        entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-        studies = [entry for entry in entries if entry.is_dir() or _may_be_study(entry)]
+        return look(folder)
     except OSError as error:
-        raise StudyError(f"study cannot be read: {error.strerror or 'read error'}; check the path") from error
-    return studies or [folder]
+        raise StudyError(f"folder of studies cannot be read: {error.strerror or 'read error'}; check the path") from error
+
+
+def _split(folder: Path) -> list[StudyEntry]:
+    studies: dict[str, tuple[Path, ...]] = {}
+    for entry in sorted(folder.iterdir()):
+        if not entry.name.startswith(".") and (entry.is_dir() or _may_be_study(entry)):
+            uid = "" if entry.is_dir() else _read_study_uid(entry)
+            group = uid or f"/{entry.name}"  # no UID has a slash
+            studies[group] = (*studies.get(group, ()), entry)
+    return [StudyEntry(paths) for paths in studies.values()]
 
 
 def _is_one_study(folder: Path) -> bool:
@@ -58,4 +99,4 @@ def _read_study_uid(file: Path) -> str:
 def _may_be_study(file: Path) -> bool:
     with open(file, "rb") as opened:
         mark = opened.read(132)
-    return is_dicom(mark) or mark.startswith(MARKS)
+    return is_dicom(mark) or mark.startswith(MARKS) or file.suffix.lower() in SUFFIXES

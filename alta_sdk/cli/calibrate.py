@@ -11,14 +11,13 @@ from ..labelled_studies import LabelledStudies, read_labelled_studies
 from ..matcher import Matcher
 from ..operating_point import Proportion, Target, check_truth
 from ..results import StudyEmbedding
-from ..study import load_study
 from ..terminal import fail_in_one_line, print_table, say, show_progress
 from ..thresholds import Threshold
+from .reading import Reading, reading_options
 
 
 @click.command()
 @click.argument("table", metavar="TABLE.csv", type=click.Path())
-@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
 @click.option("--label", "names", required=True, multiple=True, help="A column of truth, and the finding it is of.")
 @click.option("--labels", "label_set", help="The label set that the findings are scored in. [default: pairs]")
 @click.option("--study-column", default="study", show_default=True, help="The column with the path of each study.")
@@ -30,29 +29,18 @@ from ..thresholds import Threshold
     help="What the threshold is chosen for.",
 )
 @click.option("--at-least", type=float, help="The sensitivity or specificity to reach.")
-@click.option(
-    "--fusion-mode",
-    type=click.Choice(["frontal", "present", "published"]),
-    help="How the radiographs of a study become one vector. [default: the engine's]",
-)
-@click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest.")
-@click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reading_options
 @fail_in_one_line
 def calibrate(
     table: str,
-    engine: str,
     names: tuple[str, ...],
     label_set: str | None,
     study_column: str,
     target: Target,
     at_least: float | None,
-    fusion_mode: str | None,
-    any_body_part: bool,
-    any_view: bool,
-    threads: int | None,
     as_json: bool,
+    reading: Reading,
 ) -> None:
     """Choose thresholds on this site's own labelled studies and keep them beside the engine.
 
@@ -62,8 +50,8 @@ def calibrate(
     labelled = read_labelled_studies(Path(table), study_column, names)
     for name in names:
         check_truth(labelled.select(name)[1], target, at_least)
-    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
-    embeddings = embed_rows(matcher, labelled, any_body_part, any_view)
+    matcher = reading.open_matcher()
+    embeddings = embed_rows(matcher, labelled, reading)
     chosen = []
     for name in names:
         rows, truth = labelled.select(name)
@@ -80,19 +68,13 @@ def calibrate(
         show_thresholds(chosen)
 
 
-def embed_rows(
-    matcher: Matcher, labelled: LabelledStudies, any_body_part: bool, any_view: bool
-) -> dict[int, StudyEmbedding]:
+def embed_rows(matcher: Matcher, labelled: LabelledStudies, reading: Reading) -> dict[int, StudyEmbedding]:
     """Embed each study that any label needs, once; one that cannot be read is an error with its row."""
-    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
     rows = sorted({int(row) for name in labelled.truth for row in labelled.select(name)[0]})
     embeddings = {}
     for row in show_progress(rows, len(rows), "studies"):
         try:
-            study = load_study(
-                labelled.paths[row], intensity_profile=profile, any_body_part=any_body_part, any_view=any_view
-            )
-            embeddings[row] = matcher.embed(study)
+            embeddings[row] = matcher.embed(reading.read(labelled.paths[row], matcher))
         except AltaError as error:  # leaving it out would choose the threshold on easier studies
             raise CalibrationError(f"row {row + 1} of the table of studies: {type(error).__name__}: {error}") from error
     return embeddings

@@ -4,54 +4,45 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..embedding import EmbeddedStudy, EmbedOptions, embed_folder, list_entries
+from ..embedding import EmbeddedStudy, embed_folder, list_entries
 from ..errors import EngineError
 from ..index import ReportIndex
 from ..matcher import Matcher
 from ..study_key import SITE_KEY_NAME, open_site_key
 from ..terminal import fail_in_one_line, print_facts, say, show_progress
+from .reading import Reading, reading_options
 
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
-@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The index to write.")
-@click.option(
-    "--fusion-mode",
-    type=click.Choice(["frontal", "present", "published"]),
-    help="How the radiographs of a study become one vector. [default: the engine's]",
-)
 @click.option(
     "--key-file",
     type=click.Path(),
     help=f"The site key that names studies. [default: ALTA_SITE_KEY, or {SITE_KEY_NAME} beside the index]",
 )
 @click.option("--with-identifiers", is_flag=True, help="Name each study by its file, too: patient data.")
-@click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest.")
-@click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reading_options
 @fail_in_one_line
 def embed(
     folder: str,
-    engine: str,
     out: str,
-    fusion_mode: str | None,
     key_file: str | None,
     with_identifiers: bool,
-    any_body_part: bool,
-    any_view: bool,
-    threads: int | None,
     as_json: bool,
+    reading: Reading,
 ) -> None:
     """Embed each study in FOLDER into an index for `alta rank` and ReportIndex.
 
-    Each file, folder or zip that lies directly in FOLDER is one study. Run it again to go on after a stop,
+    Each folder, zip and image that lies directly in FOLDER is one study, and so are its DICOM files of one
+    StudyInstanceUID together. Run it again to go on after a stop,
     or to take in new studies. Exits with 1 if a study could not be read; the index holds the others.
     Not for clinical use.
     """
@@ -62,10 +53,10 @@ def embed(
     site_key, is_new = open_site_key(key_file, target.parent)
     if is_new:
         say(f"made a site key: {SITE_KEY_NAME} beside the index; keep it, and keep it secret")
-    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
+    matcher = reading.open_matcher()
     for notice in matcher.engine.manifest.notices:
         say(notice)
-    outcomes = embed_folder(matcher, entries, target, site_key, EmbedOptions(any_body_part, any_view))
+    outcomes = embed_folder(matcher, entries, target, site_key, partial(reading.read, matcher=matcher))
     studies = list(show_progress(outcomes, len(entries), "studies"))
     report = describe(studies, matcher, len(ReportIndex.open(target, verify=False)), with_identifiers)
     if as_json:

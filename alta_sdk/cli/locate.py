@@ -6,16 +6,15 @@ from pathlib import Path
 import click
 
 from ..heatmap import Heatmap
-from ..matcher import Matcher
-from ..study import Slot, load_study
+from ..study import Slot
 from ..terminal import fail_in_one_line, print_facts, say
+from .reading import Reading, reading_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
 @click.argument("study", metavar="STUDY", type=click.Path())
-@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
 @click.option("--phrase", required=True, help='What to look for: "left lower lobe opacity".')
 @click.option("--output", type=FILE, help="PNG to write: the radiograph with the heat map on it.")
 @click.option("--dicom", type=FILE, help="DICOM secondary capture to write, without identifiers.")
@@ -30,32 +29,21 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Which radiograph of the study to draw on.",
 )
-@click.option(
-    "--fusion-mode",
-    type=click.Choice(["frontal", "present", "published"]),
-    help="Which radiographs are looked at, for the score. [default: the engine's]",
-)
-@click.option("--any-body-part", is_flag=True, help="Look at images that are not known to show a chest.")
-@click.option("--any-view", is_flag=True, help="Look at a single image that is not known to be frontal.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reading_options
 @fail_in_one_line
 def locate(
     study: str,
-    engine: str,
     phrase: str,
     output: Path | None,
     dicom: Path | None,
     with_identifiers: bool,
     with_phrase: bool,
     slot: str,
-    fusion_mode: str | None,
-    any_body_part: bool,
-    any_view: bool,
-    threads: int | None,
     overwrite: bool,
     as_json: bool,
+    reading: Reading,
 ) -> None:
     """Show where on the radiograph of STUDY a phrase matches.
 
@@ -64,9 +52,8 @@ def locate(
     """
     if with_identifiers and dicom is None:
         raise click.UsageError("--with-identifiers goes with --dicom: nothing else can carry identifiers")
-    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
-    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
-    loaded = load_study(study, intensity_profile=profile, any_body_part=any_body_part, any_view=any_view)
+    matcher = reading.open_matcher()
+    loaded = reading.read(study, matcher)
     heatmap = matcher.locate(loaded, phrase, slot=Slot[slot.upper()])
     caption = phrase if with_phrase else ""
     if output is not None:

@@ -1,8 +1,6 @@
 """What `alta score` writes beside its table: a CSV file, a page, heat maps in the page; and progress."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from ..report import ReportRow, RunReport, SmallMap, check_target, render_csv, w
 from ..report_page import render_page
 from ..results import ZeroShotResult
 from ..study import Study
+from .option_groups import group_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -47,7 +46,8 @@ class Outputs:
         """Keep what the report says of one study, heat maps included."""
         maps = [SmallMap.of(matcher.locate(study, phrase), number) for number, phrase in enumerate(self.phrases)]
         named = path if self.with_identifiers else ""
-        return ReportRow(result.scores, tuple(result.provenance["slots"]), maps=maps, path=named)
+        limits = {name: decision.threshold for name, decision in result.decisions.items()}
+        return ReportRow(result.scores, tuple(result.provenance["slots"]), limits, maps, path=named)
 
     def make_failed_row(self, error: AltaError, path: str) -> ReportRow:
         """Keep why a study has no scores."""
@@ -67,29 +67,18 @@ def describe_failure(error: AltaError) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of its files; it takes them as one argument `outputs`."""
-
-    @click.option("--csv", type=FILE, help="CSV to write: a line for each study.")
-    @click.option("--html", type=FILE, help="Page to write: scores as bars, heat maps, provenance; loads nothing.")
-    @click.option(
+output_options = group_options(
+    "outputs",
+    Outputs,
+    click.option("--csv", type=FILE, help="CSV to write: a line for each study."),
+    click.option("--html", type=FILE, help="Page to write: scores as bars, heat maps, provenance; loads nothing."),
+    click.option(
         "--locate",
         "phrases",
         multiple=True,
         metavar="PHRASE",
         help="Draw a heat map of PHRASE in the page; may repeat.",
-    )
-    @click.option("--with-identifiers", is_flag=True, help="Name the studies' paths in the files: patient data.")
-    @click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
-    @wraps(command)
-    def collect(
-        csv: Path | None,
-        html: Path | None,
-        phrases: tuple[str, ...],
-        with_identifiers: bool,
-        overwrite: bool,
-        **rest: Any,
-    ) -> None:
-        command(outputs=Outputs(csv, html, phrases, with_identifiers, overwrite), **rest)
-
-    return collect
+    ),
+    click.option("--with-identifiers", is_flag=True, help="Name the studies' paths in the files: patient data."),
+    click.option("--overwrite", is_flag=True, help="Replace files that are already there."),
+)

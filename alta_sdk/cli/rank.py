@@ -9,14 +9,13 @@ import click
 from ..index import ReportIndex
 from ..matcher import Matcher
 from ..ranking import index_reports, rank_reports, read_reports
-from ..study import load_study
 from ..study_key import open_site_key
 from ..terminal import fail_in_one_line, print_table, say
+from .reading import Reading, reading_options
 
 
 @click.command()
 @click.argument("study", metavar="STUDY", type=click.Path())
-@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
 @click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
 @click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
 @click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
@@ -25,19 +24,11 @@ from ..terminal import fail_in_one_line, print_table, say
 @click.option("--top", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
 @click.option("--exact", is_flag=True, help="Search every entry, also in an index of more than 100,000.")
 @click.option("--show-text", is_flag=True, help="Show the reports themselves: patient data.")
-@click.option(
-    "--fusion-mode",
-    type=click.Choice(["frontal", "present", "published"]),
-    help="How the radiographs of a study become one vector. [default: the engine's]",
-)
-@click.option("--any-body-part", is_flag=True, help="Take an image that is not known to show a chest.")
-@click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reading_options
 @fail_in_one_line
 def rank(
     study: str,
-    engine: str,
     reports: str | None,
     column: str,
     index: str | None,
@@ -46,11 +37,8 @@ def rank(
     count: int,
     exact: bool,
     show_text: bool,
-    fusion_mode: str | None,
-    any_body_part: bool,
-    any_view: bool,
-    threads: int | None,
     as_json: bool,
+    reading: Reading,
 ) -> None:
     """Order reports, or the entries of an index, by how well they match STUDY.
 
@@ -63,11 +51,8 @@ def rank(
         raise click.UsageError("--show-text and --write-index go with --reports")
     texts = read_reports(reports, column) if reports else []
     opened = ReportIndex.open(index) if index else None
-    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
-    profile = matcher.engine.manifest.preprocessing["intensity_profile"]
-    embedding = matcher.embed(
-        load_study(study, intensity_profile=profile, any_body_part=any_body_part, any_view=any_view)
-    )
+    matcher = reading.open_matcher()
+    embedding = matcher.embed(reading.read(study, matcher))
     provenance = {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode}
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)

@@ -12,16 +12,16 @@ from ..prompts import Labels
 from ..read_ahead import ReadAhead
 from ..report import ReportRow
 from ..slots import Slot
-from ..study import Study, load_study
-from ..study_lists import list_studies
+from ..study import Study
+from ..study_lists import StudyEntry, list_studies
 from ..terminal import fail_in_one_line, say, show_progress
 from .outputs import Outputs, output_options
+from .reading import Reading, reading_options
 from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, show_scores
 
 
 @click.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True, type=click.Path())
-@click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta.")
 @click.option(
     "--labels",
     required=True,
@@ -33,78 +33,52 @@ from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, s
     is_flag=True,
     help="A STUDY holds several studies of one patient: score the latest, with the latest earlier one as its prior.",
 )
-@click.option(
-    "--fusion-mode",
-    type=click.Choice(["frontal", "present", "published"]),
-    help="How the radiographs of a study become one vector. [default: the engine's]",
-)
 @click.option("--published-protocol", is_flag=True, help="Softmax without the engine's learned temperature.")
-@click.option("--any-body-part", is_flag=True, help="Score images that are not known to show a chest.")
-@click.option("--any-view", is_flag=True, help="Score a single image that is not known to be frontal.")
-@click.option(
-    "--window", type=click.IntRange(min=1), help="The window of the image to apply, for engines of profile voi-v1."
-)
-@click.option("--allow-for-processing", is_flag=True, help="Score raw detector data, too.")
 @click.option(
     "--explain", is_flag=True, help="Show which rule put each radiograph into its slot, and what was set aside."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
 @click.option(
     "--json", "as_json", is_flag=True, help='Print one JSON object; with several STUDY, a list of them under "studies".'
 )
+@reading_options
 @output_options
 @fail_in_one_line
 def score(
     studies: tuple[str, ...],
-    engine: str,
     labels: str,
     prior: str | None,
     find_prior: bool,
-    fusion_mode: str | None,
     published_protocol: bool,
-    any_body_part: bool,
-    any_view: bool,
-    window: int | None,
-    allow_for_processing: bool,
     explain: bool,
-    threads: int | None,
     as_json: bool,
     outputs: Outputs,
+    reading: Reading,
 ) -> None:
     """Score each STUDY for findings.
 
     A STUDY is a DICOM file, a folder or a zip of one study, or a frontal JPEG or PNG radiograph; or a
-    folder of studies: each entry is then one, in the order of their names, and one that cannot be read is
-    told and passed over (exit code 1). Studies are numbered, since paths and UIDs may identify a patient.
-    Not for clinical use.
+    folder of studies: each entry is then one, and DICOM files of one StudyInstanceUID together, by name, and
+    one that cannot be read is told and passed over (exit code 1). Studies are numbered, since paths and UIDs
+    may identify a patient. Not for clinical use.
     """
     if prior is not None and (len(studies) > 1 or find_prior):
         raise click.UsageError("--prior goes with exactly one STUDY, and not with --find-prior")
     outputs.check()
     wanted = parse_labels(labels)
-    matcher = Matcher(engine, threads=threads, fusion_mode=fusion_mode)
+    matcher = reading.open_matcher()
     temperature: Temperature = None if published_protocol else "engine"
 
-    def read(path: Path) -> Study:
-        return load_study(
-            path,
-            prior=prior,
-            find_prior=find_prior,
-            intensity_profile=matcher.engine.manifest.preprocessing["intensity_profile"],
-            any_body_part=any_body_part,
-            any_view=any_view,
-            window=window,
-            allow_for_processing=allow_for_processing,
-        )
+    def read(entry: StudyEntry) -> Study:
+        return reading.read(entry.source, matcher, prior=prior, find_prior=find_prior)
 
     is_whole = prior is not None or find_prior  # then a folder of several studies is one patient's
-    paths = [path for given in studies for path in ([Path(given)] if is_whole else list_studies(given))]
-    goes_on = outputs.is_asked_for or len(paths) > len(studies)
+    entries = [one for given in studies for one in ([StudyEntry((Path(given),))] if is_whole else list_studies(given))]
+    goes_on = outputs.is_asked_for or len(entries) > len(studies)
     results: list[Scored | Failed] = []
     rows: list[ReportRow] = []
-    with closing(read_each(paths, read, goes_on=goes_on)) as read_studies:
-        for study in show_progress(read_studies, len(paths), "studies") if len(paths) >= MANY else read_studies:
-            path = str(paths[len(rows)])
+    with closing(read_each(entries, read, goes_on=goes_on)) as read_studies:
+        for study in show_progress(read_studies, len(entries), "studies") if len(entries) >= MANY else read_studies:
+            path = str(entries[len(rows)].paths[0])
             if isinstance(study, StudyError):
                 results.append(Failed(study))
                 rows.append(outputs.make_failed_row(study, path))
@@ -121,20 +95,20 @@ def score(
 
 
 def read_each(
-    paths: list[Path], read: Callable[[Path], Study], *, goes_on: bool
+    entries: list[StudyEntry], read: Callable[[StudyEntry], Study], *, goes_on: bool
 ) -> Generator[Study | StudyError, None, None]:
     """Read studies ahead of their turn. With goes_on one that cannot be read is given as its error, else raised."""
-    with ReadAhead(paths, read) as studies:
-        for number in range(1, len(paths) + 1):
+    with ReadAhead(entries, read) as studies:
+        for number in range(1, len(entries) + 1):
             try:
                 yield next(studies)
             except StudyError as error:
                 if goes_on:
                     yield error
-                elif len(paths) == 1:
+                elif len(entries) == 1:
                     raise
                 else:
-                    raise type(error)(f"study {number} of {len(paths)}: {error}") from error
+                    raise type(error)(f"study {number} of {len(entries)}: {error}") from error
 
 
 def warn(scored: list[Scored], matcher: Matcher, *, find_prior: bool) -> None:

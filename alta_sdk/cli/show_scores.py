@@ -52,14 +52,21 @@ def show_scores(results: Sequence[Scored | Failed], explain: bool) -> None:
     first = next(iter(scored.values())).result
     names, origin = list(first.scores), first.provenance
     title = f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}"
-    cells = {number: [f"{one.result.scores[name]:.3f}" for name in names] for number, one in scored.items()}
+    cells = {number: [_show(one.result, name) for name in names] for number, one in scored.items()}
     if len(scored) < MANY:
         rows = [[name, *row] for name, row in zip(names, zip(*cells.values(), strict=True), strict=True)]
         print_table(title, ["label", *(f"study {number}" for number in cells)], rows)
     else:
         print_table(title, ["study", *names], [[number, *row] for number, row in cells.items()])
+    if first.decisions:
+        click.echo("↑ at or above this site's threshold, ↓ below it (alta calibrate)")
     if explain:
         show_explanations({number: one.explanation for number, one in scored.items()})
+
+
+def _show(result: ZeroShotResult, name: str) -> str:
+    decision = result.decisions.get(name)
+    return f"{result.scores[name]:.3f}" + ("" if decision is None else " ↑" if decision.is_above else " ↓")
 
 
 def show_explanations(explanations: dict[int, dict[str, Any]]) -> None:
@@ -81,5 +88,5 @@ def fail_if_any_failed(results: Sequence[Scored | Failed]) -> None:
     for number, error in failed.items():
         say(f"study {number} of {len(results)}: {describe_failure(error)}")
     if failed:
-        say(f"StudyError: {len(failed)} of {len(results)} studies could not be scored; the others were")
+        say(f"StudyError: {len(failed)} of {len(results)} studies could not be scored")
         sys.exit(1)

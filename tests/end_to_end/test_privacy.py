@@ -156,7 +156,7 @@ CHANGES = {
     "of another body part": {"BodyPartExamined": MARK},
     "of another modality": {"Modality": MARK},
     "without a frontal view": {"ViewPosition": "LL"},
-    "of an unknown view": {"ViewPosition": MARK, "SeriesDescription": None},
+    "of an unknown view": {"ViewPosition": MARK, "SeriesDescription": ""},
     "of another photometric interpretation": {"PhotometricInterpretation": MARK},
     "with too little pixel data": {"PixelData": b"\0\0"},
     "without rows": {"Rows": None},
@@ -175,7 +175,7 @@ def test_errors_of_one_study(bundle, write, change):
 def test_errors_of_the_other_commands(bundle, write, output, tmp_path):
     path = write("image.dcm", **CHANGES["of an unknown view"])
     write("other/fine.dcm", study=2, StudyDate=EARLIER_DATE)
-    reports = tmp_path / MARK
+    reports = tmp_path / f"{MARK}.txt"
     reports.write_text(f"{PHRASE}\n", encoding="utf-8")
     for arguments in (
         ["locate", path, "--phrase", PHRASE, "--output", output / "map.png"],

@@ -29,10 +29,11 @@ from PIL import Image
 
 from alta_sdk import EngineError, Matcher, ReportIndex, StudyEmbedding
 from alta_sdk.bundle import open_bundle
-from alta_sdk.embedding import EmbedOptions, embed_folder, list_entries
+from alta_sdk.embedding import embed_folder, list_entries
 from alta_sdk.fusion import to_unit_length
 from alta_sdk.index import IndexOrigin
 from alta_sdk.manifest import Manifest
+from alta_sdk.study import load_study
 from alta_sdk.study_key import SiteKey
 from alta_sdk.thresholds import load_thresholds
 
@@ -205,7 +206,7 @@ def make_embed(folder: Path, matcher: Matcher) -> Operation:
 
     def work(ready: Ready, to: Path = out) -> None:
         ready()
-        for _ in embed_folder(matcher, list_entries(studies), to, SiteKey(b"k" * 32), EmbedOptions()):
+        for _ in embed_folder(matcher, list_entries(studies), to, SiteKey(b"k" * 32), load_study):
             pass
 
     start = time.perf_counter()

@@ -10,7 +10,8 @@ from PIL import Image
 
 from alta_sdk import EngineError, Matcher, ReportIndex
 from alta_sdk.cli import main
-from alta_sdk.embedding import EmbedOptions, embed_folder, list_entries
+from alta_sdk.embedding import embed_folder, list_entries
+from alta_sdk.study import load_study
 from alta_sdk.study_key import SiteKey
 
 SITE = SiteKey(b"s" * 32)
@@ -30,7 +31,7 @@ def folder(tmp_path, make_dicom):
 
 
 def run(matcher, folder, out, site=SITE):
-    return list(embed_folder(matcher, list_entries(folder), out, site, EmbedOptions()))
+    return list(embed_folder(matcher, list_entries(folder), out, site, load_study))
 
 
 def test_each_study_is_there_once_and_the_unreadable_is_counted(matcher, folder, tmp_path):
@@ -52,7 +53,7 @@ class Killed(BaseException):
 def test_stopped_after_any_study_it_ends_with_the_same_bytes(matcher, folder, tmp_path, monkeypatch, after):
     run(matcher, folder, tmp_path / "whole.index")
     out, calls = tmp_path / "b.index", []
-    steps = embed_folder(matcher, list_entries(folder), out, SITE, EmbedOptions())
+    steps = embed_folder(matcher, list_entries(folder), out, SITE, load_study)
     for _ in range(after):
         next(steps)
     steps.close()
@@ -92,7 +93,7 @@ def test_another_site_key_mode_or_engine_is_refused(matcher, folder, tmp_path):
 
 
 def test_two_processes_cannot_write_one_index(matcher, folder, tmp_path):
-    first = embed_folder(matcher, list_entries(folder), tmp_path / "e.index", SITE, EmbedOptions())
+    first = embed_folder(matcher, list_entries(folder), tmp_path / "e.index", SITE, load_study)
     next(first)
     with pytest.raises(EngineError, match="another process"):
         run(matcher, folder, tmp_path / "e.index")

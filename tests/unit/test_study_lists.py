@@ -7,11 +7,22 @@ import pytest
 from alta_sdk.study_lists import list_studies
 
 
+def paths(folder):
+    return [entry.paths for entry in list_studies(folder)]
+
+
+def test_loose_files_of_one_study_are_grouped(make_dicom, tmp_path):
+    for name, uid in (("1.dcm", "1.2.3"), ("2.dcm", "1.2.4"), ("3.dcm", "1.2.3"), ("4.dcm", "1.2.5")):
+        make_dicom(f"flat/{name}", StudyInstanceUID=uid)
+    grouped = [[path.name for path in entry] for entry in paths(tmp_path / "flat")]
+    assert grouped == [["1.dcm", "3.dcm"], ["2.dcm"], ["4.dcm"]]
+
+
 def test_files_of_one_study_stay_together(make_dicom, tmp_path):
     make_dicom("one/series1/a.dcm"), make_dicom("one/series2/b.dcm")
     (tmp_path / "one" / "notes.txt").write_text("beside the images")
-    assert list_studies(tmp_path / "one") == [tmp_path / "one"]
-    assert list_studies(tmp_path / "one" / "series1" / "a.dcm") == [tmp_path / "one" / "series1" / "a.dcm"]
+    assert paths(tmp_path / "one") == [(tmp_path / "one",)]
+    assert paths(tmp_path / "one" / "series1" / "a.dcm") == [(tmp_path / "one" / "series1" / "a.dcm",)]
 
 
 def test_each_entry_of_a_folder_of_several_studies_is_one(make_dicom, radiograph_path, tmp_path):
@@ -31,7 +42,7 @@ def test_each_entry_of_a_folder_of_several_studies_is_one(make_dicom, radiograph
 def test_what_holds_no_study_is_left_to_the_reader(tmp_path, name):
     (tmp_path / "empty").mkdir(), (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("x")
-    assert list_studies(tmp_path / name) == [tmp_path / name]
+    assert paths(tmp_path / name) == [(tmp_path / name,)]
 
 
 def test_a_damaged_dicom_file_is_a_study_that_will_say_so(make_dicom, tmp_path):

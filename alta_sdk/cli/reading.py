@@ -1,0 +1,59 @@
+"""How a command opens its engine and reads studies: the same options everywhere."""
+
+from dataclasses import dataclass
+
+import click
+
+from ..matcher import Matcher
+from ..study import Study, load_study
+from ..study_files import Source
+from .option_groups import group_options
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The engine, how it runs, and which images it may look at."""
+
+    engine: str
+    threads: int | None
+    fusion_mode: str | None
+    any_body_part: bool
+    any_view: bool
+    window: int | None
+    allow_for_processing: bool
+
+    def open_matcher(self) -> Matcher:
+        """Open the engine; raises what Matcher raises."""
+        return Matcher(self.engine, threads=self.threads, fusion_mode=self.fusion_mode)
+
+    def read(self, source: Source, matcher: Matcher, *, prior: Source | None = None, find_prior: bool = False) -> Study:
+        """Read a study as the engine's intensity profile wants it; raises StudyError, DicomError or ViewError."""
+        return load_study(
+            source,
+            prior=prior,
+            find_prior=find_prior,
+            intensity_profile=matcher.engine.manifest.preprocessing["intensity_profile"],
+            any_body_part=self.any_body_part,
+            any_view=self.any_view,
+            window=self.window,
+            allow_for_processing=self.allow_for_processing,
+        )
+
+
+reading_options = group_options(
+    "reading",
+    Reading,
+    click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta."),
+    click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]"),
+    click.option(
+        "--fusion-mode",
+        type=click.Choice(["frontal", "present", "published"]),
+        help="How the radiographs of a study become one vector. [default: the engine's]",
+    ),
+    click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest."),
+    click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal."),
+    click.option(
+        "--window", type=click.IntRange(min=1), help="The window of the image to apply, for engines of profile voi-v1."
+    ),
+    click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
+)
