@@ -57,7 +57,9 @@ def _read(folder: Path, look: Callable[[Path], T]) -> T:
     try:
         return look(folder)
     except OSError as error:
-        raise StudyError(f"folder of studies cannot be read: {error.strerror or 'read error'}; check the path") from error
+        raise StudyError(
+            f"folder of studies cannot be read: {error.strerror or 'read error'}; check the path"
+        ) from error
 
 
 def _split(folder: Path) -> list[StudyEntry]:
