@@ -16,6 +16,7 @@ import numpy as np
 
 from .cold_start import measure_cold_start
 from .engine import TEXT_ROWS, Engine
+from .errors import EngineError
 from .fusion import to_unit_length
 from .geometry import CROP_PX
 from .matcher import Matcher
@@ -125,7 +126,12 @@ def measure_throughput(subject: Subject, threads: int, max_batch: int) -> list[T
     rows = []
     for batch in (size for size in BATCHES if size <= max_batch):
         pixels, slot = make_pixels(batch)
-        engine.encode_pixels(pixels, slot)
+        try:
+            engine.encode_pixels(pixels, slot)
+        except EngineError:
+            if batch == BATCHES[0]:
+                raise
+            break  # a TensorRT engine is built for batches up to a size
         times = []
         for _ in range(THROUGHPUT_ROUNDS):
             start = time.perf_counter()
@@ -194,12 +200,14 @@ def write_synthetic_study(path: Path) -> Path:
 
 def open_subjects(paths: Sequence[PathLike], runtimes: Sequence[str], threads: int | None) -> list[Subject]:
     """Open every engine in every runtime; without runtimes, each in the one that a Matcher would choose."""
-    subjects = []
+    subjects: list[Subject] = []
     for path in paths:
         for runtime in runtimes or (None,):
             engine = Engine.open(path, runtime=runtime, threads=threads)
             taken = str(engine.provenance["runtime"]).split()[0]
-            subjects.append(Subject(engine.manifest.name, path, taken, engine))
+            alike = {one.path for one in subjects if one.engine.manifest.name == engine.manifest.name} - {path}
+            name = engine.manifest.name + (f" ({len(alike) + 1})" if alike else "")
+            subjects.append(Subject(name, path, taken, engine))
     return subjects
 
 

@@ -65,7 +65,7 @@ def embed_folder(
     with open_journal(journal_path, origin, engine.manifest.sizes["embedding"]) as journal:
         for entry in entries:
             key = site_key.sign(identify_study(entry.source))
-            if key in seen:
+            if seen.get(key) is not None:  # after one that cannot be read, a whole copy is not a twin
                 yield EmbeddedStudy(key.hex(), entry.name, is_new=False, is_twin=True)
                 continue
             yield _embed_entry(matcher, entry, key, known, journal, read)

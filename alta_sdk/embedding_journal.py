@@ -43,8 +43,13 @@ class EmbeddingJournal:
         """Write one study down; when this returns a kill cannot lose it."""
         numbers = np.zeros(self._width, "<f4") if vector is None else vector.astype("<f4")
         body = key + bytes([vector is not None]) + numbers.tobytes()
-        self._file.write(body + _CRC.pack(zlib.crc32(body)))
-        self._file.flush()
+        try:
+            self._file.write(body + _CRC.pack(zlib.crc32(body)))
+            self._file.flush()
+        except OSError as error:
+            raise EngineError(
+                f"journal of the index cannot be written: {error.strerror}; run again to go on"
+            ) from error
         self.done[key] = vector
 
     def read(self) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import new_file
-from .errors import AltaError
 from .overlay import OPACITY, Limits, add_legend, blend, encode_png
 from .study_files import PathLike, Source
+from .targets import write_target
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ class Heatmap:
         caption: a text for the strip; the phrase is not written by itself, since it may be report text.
         Raises AltaError if the file exists or cannot be written.
         """
-        _write(path, encode_png(self.picture(limits, caption)), overwrite)
+        write_target(Path(path), encode_png(self.picture(limits, caption)), "heat map", overwrite=overwrite)
 
     def save_dicom(
         self,
@@ -78,7 +77,8 @@ class Heatmap:
     ) -> None:
         """Write the picture as a DICOM secondary capture in a series of its own, whole or not at all.
 
-        It carries nothing that identifies the patient, and new UIDs. identifiers_from: the study's DICOM files;
+        Its header carries nothing that identifies the patient, and new UIDs; the pixels are the radiograph's own, with
+        whatever text is burned into them. identifiers_from: the study's DICOM files;
         patient and study elements are then taken from there, so that an archive files it with the study.
         Raises AltaError if the file exists or cannot be written, DicomError or StudyError for files that cannot
         be read.
@@ -88,7 +88,7 @@ class Heatmap:
 
         identifiers = {} if identifiers_from is None else read_identifiers(identifiers_from)
         data = encode_secondary_capture(self.picture(limits, caption), self.provenance, caption, identifiers)
-        _write(path, data, overwrite)
+        write_target(Path(path), data, "heat map", overwrite=overwrite)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON: all but the arrays."""
@@ -103,15 +103,3 @@ class Heatmap:
             "patches": [list(map(float, row)) for row in self.patches],
             "provenance": dict(self.provenance),
         }
-
-
-def _write(path: PathLike, data: bytes, overwrite: bool) -> None:
-    """Write a new file in one step; an existing one may be the study itself, so it is kept unless told otherwise."""
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise AltaError("heat map's file exists: choose another name, or replace it with overwrite (--overwrite)")
-    try:
-        with new_file(target) as file:
-            file.write_bytes(data)
-    except OSError as error:
-        raise AltaError(f"heat map cannot be written: {error.strerror or type(error).__name__}") from error

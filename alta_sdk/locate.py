@@ -95,6 +95,7 @@ def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot
             "slots": [one.name.lower() for one in looked_at],
             "drawn_on": slot.name.lower(),
             "intensity_profile": radiograph.intensity_profile,
+            "reading": [f"{slot.name.lower()}: {note}" for note in radiograph.notices],
             "patch_graph_precision": heads["precision"],
             "notices": list(engine.manifest.notices),
         },

@@ -118,7 +118,7 @@ class Matcher:
         Raises PromptError for no report or an empty one, and what `embed` raises.
         """
         embedding, origin = self._embed_one(study)
-        return rank_reports(self.engine, embedding, reports, {**self._provenance, **origin})
+        return rank_reports(self.engine, embedding, reports, {**self.provenance, **origin})
 
     @overload
     def zero_shot(  # type: ignore[overload-overlap]  # a str is a path
@@ -183,7 +183,7 @@ class Matcher:
         resolved = resolve_labels(labels, self.engine.label_sets)
         logit_scale = self._logit_scale(temperature)
         provenance = {
-            **self._provenance,
+            **self.provenance,
             "logit_scale": logit_scale,
             "label_set": labels if isinstance(labels, str) else None,
         }
@@ -234,7 +234,8 @@ class Matcher:
         return fit_few_shot(self, label, positives, negatives)
 
     @property
-    def _provenance(self) -> dict[str, object]:
+    def provenance(self) -> dict[str, object]:
+        """What computes, in which fusion mode, and the engine's notices."""
         notices = list(self.engine.manifest.notices)
         return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
 

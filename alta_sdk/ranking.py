@@ -89,9 +89,10 @@ def read_reports(path: PathLike, column: str = "report") -> list[str]:
     if Path(path).suffix.lower() == ".csv":
         return [row[column] for row in read_rows(Path(path), [column], error=PromptError, name="table of reports")]
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        text = Path(path).read_text(encoding="utf-8-sig")  # universal newlines; splitlines would cut at form feeds, too
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError("file of reports cannot be read: give text in UTF-8, one report a line") from error
+    lines = text.removesuffix("\n").split("\n") if text else []
     if not lines:
         raise PromptError("file of reports is empty: give one report a line")
     return lines

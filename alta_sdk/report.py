@@ -8,15 +8,12 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .atomic import new_file
-from .errors import AltaError
 from .geometry import map_to_radiograph
 from .heatmap import Heatmap
 from .overlay import OPACITY, Limits, Rgb, blend
@@ -103,21 +100,3 @@ def render_csv(report: RunReport) -> str:
         path = [row.path] if with_path else []
         writer.writerow([number, *path, *scores, *limits, "|".join(row.slots), row.error, *origin])
     return buffer.getvalue()
-
-
-def write_report(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a report, whole or not at all; raises AltaError if it exists or cannot be written."""
-    check_target(path, overwrite=overwrite)
-    try:
-        with new_file(path) as file:
-            file.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise AltaError(f"report cannot be written: {error.strerror or type(error).__name__}") from error
-
-
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Raise AltaError if a report cannot go there: asked before the work, not after it."""
-    if path.exists() and not overwrite:
-        raise AltaError("report's file exists: choose another name, or replace it with --overwrite")
-    if not path.absolute().parent.is_dir():
-        raise AltaError("report's folder does not exist: make it first")

@@ -102,7 +102,7 @@ def _picture(rgb: Rgb) -> str:
 
 def _render_provenance(report: RunReport) -> Iterable[str]:
     for name, value in report.provenance.items():
-        if name not in ("notices", "slots"):  # shown above; of one study alone
+        if name not in ("notices", "slots", "reading"):  # shown above; of one study alone
             yield f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_say(value))}</dd>"
 
 

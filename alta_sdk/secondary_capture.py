@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .dicom import is_dicom, read_header
+from .dicom import has_image, is_dicom, read_header
 from .errors import DicomError, StudyError
 from .overlay import DISCLAIMER
 from .study_files import Source, read_files
@@ -46,7 +46,8 @@ def read_identifiers(source: Source) -> dict[str, str]:
 
     Raises StudyError or DicomError if the files cannot be read or are of more than one study.
     """
-    headers = [read_header(data) for data in read_files(source) if is_dicom(data)]
+    read = [read_header(data) for data in read_files(source) if is_dicom(data)]
+    headers = [header for header in read if has_image(header)]
     if not headers:
         raise StudyError("no DICOM file to take identifiers from: a JPEG or PNG radiograph has none")
     found = [{name: str(header.get(name) or "") for name in IDENTIFIERS} for header in headers]
@@ -86,9 +87,6 @@ def _make_capture(
     capture.StudyInstanceUID, capture.SeriesInstanceUID = generate_uid(prefix=None), generate_uid(prefix=None)
     for keyword in EMPTY:
         setattr(capture, keyword, "")
-    if not identifiers:
-        capture.PatientIdentityRemoved = "YES"
-        capture.DeidentificationMethod = "made without identifiers: only pixels were taken from the study"
     for keyword, value in identifiers.items():
         setattr(capture, keyword, value)
     capture.BodyPartExamined = "CHEST"

@@ -1,13 +1,15 @@
 """A picture of speed against drift, and of throughput by batch: one PNG for several engines."""
 
+import io
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .atomic import new_file
 from .benchmark import Latency, Throughput
 from .errors import RuntimeUnavailable
+from .targets import check_target, write_target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,27 +19,33 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # 
 MARKERS = "osD^vP"
 
 
+def check_plot(path: Path, *, overwrite: bool) -> None:
+    """Raise RuntimeUnavailable if matplotlib is not installed, AltaError if the picture cannot go there."""
+    if find_spec("matplotlib") is None:
+        raise RuntimeUnavailable("--plot needs matplotlib: pip install 'alta-sdk[plot]'")
+    check_target(path, "plot", overwrite=overwrite)
+
+
 def draw_speed(
     path: str | os.PathLike[str], machine: str, latencies: Sequence[Latency], throughput: Sequence[Throughput]
 ) -> None:
     """Write a PNG: drift over time per radiograph, and radiographs per second over the batch.
 
     machine: the line under the picture that says where it was measured.
-    Raises RuntimeUnavailable if matplotlib is not installed.
+    Raises AltaError if the file cannot be written. Ask `check_plot` before the measuring.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RuntimeUnavailable("--plot needs matplotlib: pip install 'alta-sdk[plot]'") from error
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     drift, rates = figure.subplots(1, 2)
     _draw_drift(drift, latencies)
     _draw_throughput(rates, throughput)
     figure.supxlabel(machine, fontsize=8)
-    with new_file(Path(path)) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=150)
+    write_target(Path(path), data.getvalue(), "plot", overwrite=True)
 
 
 def _draw_drift(axes: "Axes", latencies: Sequence[Latency]) -> None:

@@ -61,19 +61,20 @@ def _read_path(path: Path) -> Iterator[bytes]:
     if path.is_dir():
         for file in sorted(file for file in path.rglob("*") if file.is_file()):
             head = _read_bounded(file, HEAD_BYTES)
-            yield _read_whole(file) if is_dicom(head) else head
+            yield read_whole(file) if is_dicom(head) else head
     elif zipfile.is_zipfile(path):
         yield from _read_zip(path)
     else:
-        data = _read_whole(path)
+        data = read_whole(path)
         if not is_dicomdir(data):
             yield data
             return
         for file in list_images(data, path.parent):
-            yield _read_whole(file)
+            yield read_whole(file)
 
 
-def _read_whole(path: Path) -> bytes:
+def read_whole(path: Path) -> bytes:
+    """Return a file's bytes; raise StudyError if it is larger than the bound."""
     data = _read_bounded(path, MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise StudyError(f"a file of the study is larger than {MAX_FILE_BYTES >> 30} GiB: refused")

@@ -66,14 +66,15 @@ def identify_study(source: Source) -> bytes:
         first = source if isinstance(source, str | os.PathLike) else source[0]
         return b"name:" + os.fsencode(Path(first).name)
     for data in files:
-        uid = _read_uid(data)
+        uid = read_study_uid(data)
         if uid:
             return b"uid:" + uid.encode()
     digests = sorted(hashlib.sha256(data).digest() for data in files)
     return b"content:" + b"".join(digests)
 
 
-def _read_uid(data: bytes) -> str:
+def read_study_uid(data: bytes) -> str:
+    """Return the StudyInstanceUID of a DICOM file, patient data; empty if it has none or cannot be read."""
     if not is_dicom(data):
         return ""
     try:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from .dicom import is_dicom
-from .errors import StudyError
+from .errors import AltaError, StudyError
+from .study_files import read_whole
+from .study_key import read_study_uid
 
 T = TypeVar("T")
 SUFFIXES = (".dcm", ".dicom")  # damaged ones, too: reading them says what is wrong
+MARK_BYTES = 1024  # enough to tell a DICOM file without preamble
 MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"PK\x03\x04")  # JPEG, PNG, zip
 
 
@@ -73,9 +76,11 @@ def _split(folder: Path) -> list[StudyEntry]:
 
 
 def _is_one_study(folder: Path) -> bool:
-    """True if DICOM files of one study lie anywhere in the folder, and none of another."""
+    """True if DICOM files of one study lie anywhere in the folder, none of another, and no zip beside them."""
     found: set[str] = set()
     for file in folder.rglob("*"):
+        if file.suffix.lower() == ".zip":
+            return False
         if file.is_file() and (uid := _read_study_uid(file)):
             found.add(uid)
             if len(found) > 1:
@@ -84,21 +89,21 @@ def _is_one_study(folder: Path) -> bool:
 
 
 def _read_study_uid(file: Path) -> str:
-    """Return a file's StudyInstanceUID, without reading its pixels; empty if there is none."""
-    import pydicom
-
-    with open(file, "rb") as opened:
-        if not is_dicom(opened.read(132)):
-            return ""
-        opened.seek(0)
-        try:
-            header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-            return str(header.get("StudyInstanceUID") or "")
-        except Exception:  # pydicom raises more kinds than it documents; the study's own reading says what is wrong
-            return ""
+    """Return a file's StudyInstanceUID, by the reader and the bounds of studies; empty if it has none."""
+    try:
+        with open(file, "rb") as opened:
+            mark = opened.read(MARK_BYTES)
+        return read_study_uid(read_whole(file)) if is_dicom(mark) else ""
+    except (OSError, AltaError):  # the study's own reading says what is wrong
+        return ""
 
 
 def _may_be_study(file: Path) -> bool:
-    with open(file, "rb") as opened:
-        mark = opened.read(132)
+    if file.name.upper() == "DICOMDIR":  # the table of contents of a medium, not a study of its own
+        return False
+    try:
+        with open(file, "rb") as opened:
+            mark = opened.read(MARK_BYTES)
+    except OSError:  # one that cannot be read is told, and the others are scored
+        return True
     return is_dicom(mark) or mark.startswith(MARKS) or file.suffix.lower() in SUFFIXES

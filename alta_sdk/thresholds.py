@@ -23,7 +23,7 @@ from .prompts import LabelSet
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 1 << 20
-_ADVICE = "calibrate again, or remove the file"
+_ADVICE = "remove NAME.thresholds.json, then calibrate again"
 
 
 @dataclass(frozen=True)

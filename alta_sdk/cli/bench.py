@@ -20,7 +20,7 @@ from ..benchmark import (
     open_subjects,
 )
 from ..environment import describe_environment
-from ..speed_plot import draw_speed
+from ..speed_plot import check_plot, draw_speed
 from ..terminal import fail_in_one_line, print_facts, print_table
 
 KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
@@ -43,6 +43,7 @@ KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
 )
 @click.option("--study", type=click.Path(), help="A study to read and score. [default: a synthetic radiograph]")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw speed against drift.")
+@click.option("--overwrite", is_flag=True, help="Replace a picture that is already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 @fail_in_one_line
 def bench(
@@ -54,12 +55,15 @@ def bench(
     max_batch: int,
     study: str | None,
     plot: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Measure an engine's speed here: latency, throughput, from file to score, load time and memory.
 
     Engines are measured in turn in one run. Drift is that of the engine's own self-test on this machine.
     """
+    if plot is not None:
+        check_plot(plot, overwrite=overwrite)
     subjects = open_subjects((engine, *compare), runtime, threads)
     latencies = measure_latencies(subjects, rounds)
     counts = choose_thread_counts(latencies[0].threads)

@@ -62,8 +62,9 @@ def calibrate(
     for notice in matcher.engine.manifest.notices:
         say(notice)
     if as_json:
-        provenance = {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode}
-        click.echo(json.dumps({"thresholds": [asdict(one) for one in chosen], "provenance": provenance}, indent=1))
+        click.echo(
+            json.dumps({"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance}, indent=1)
+        )
     else:
         show_thresholds(chosen)
 

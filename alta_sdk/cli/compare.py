@@ -31,8 +31,10 @@ def compare(study: str, prior: str | None, labels: str, as_json: bool, reading: 
     else:
         both = reading.read(study, matcher, prior=prior, find_prior=prior is None)
         comparison = matcher.compare(both, both.take_prior(), wanted)
-    for notice in matcher.engine.manifest.notices:
+    for notice in (*matcher.engine.manifest.notices, *comparison.provenance["reading"]):
         say(notice)
+    for note in comparison.provenance["prior_reading"]:
+        say(f"prior, {note}")
     if as_json:
         click.echo(json.dumps(comparison.as_dict(), indent=1))
     else:

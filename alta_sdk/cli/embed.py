@@ -80,7 +80,7 @@ def describe(studies: list[EmbeddedStudy], matcher: Matcher, entries: int, with_
         "already_there": sum(not study.is_new and not study.is_twin for study in studies),
         "twins": sum(study.is_twin for study in studies),
         "unreadable": [{**name(study), "error": study.error} for study in studies if study.error],
-        "provenance": {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode},
+        "provenance": matcher.provenance,
     }
     if with_identifiers:
         report["studies"] = [asdict(study) for study in studies]

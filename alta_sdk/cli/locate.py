@@ -7,6 +7,7 @@ import click
 
 from ..heatmap import Heatmap
 from ..study import Slot
+from ..targets import check_target
 from ..terminal import fail_in_one_line, print_facts, say
 from .reading import Reading, reading_options
 
@@ -21,6 +22,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--with-identifiers", is_flag=True, help="File the DICOM under the patient and study that STUDY belongs to."
 )
+@click.option("--prior", type=click.Path(), help="The earlier study of the same patient.")
+@click.option("--find-prior", is_flag=True, help="STUDY holds several studies of one patient: find the prior in it.")
 @click.option("--with-phrase", is_flag=True, help="Write the phrase into the pictures.")
 @click.option(
     "--slot",
@@ -41,19 +44,28 @@ def locate(
     with_identifiers: bool,
     with_phrase: bool,
     slot: str,
+    prior: str | None,
+    find_prior: bool,
     overwrite: bool,
     as_json: bool,
     reading: Reading,
 ) -> None:
     """Show where on the radiograph of STUDY a phrase matches.
 
-    A STUDY is what `alta score` takes. Not for clinical use: the map shows what the model compares, not
-    where a finding is.
+    A STUDY is a DICOM file, a folder or a zip of one study, or a JPEG or PNG radiograph. Not for clinical use:
+    the map shows what the model compares, not where a finding is.
     """
+    if output is not None and output == dicom:
+        raise click.UsageError("--output and --dicom are one file: give two")
     if with_identifiers and dicom is None:
         raise click.UsageError("--with-identifiers goes with --dicom: nothing else can carry identifiers")
+    if prior is not None and find_prior:
+        raise click.UsageError("--prior goes without --find-prior")
+    for path in (output, dicom):
+        if path is not None:
+            check_target(path, "heat map", overwrite=overwrite)
     matcher = reading.open_matcher()
-    loaded = reading.read(study, matcher)
+    loaded = reading.read(study, matcher, prior=prior, find_prior=find_prior)
     heatmap = matcher.locate(loaded, phrase, slot=Slot[slot.upper()])
     caption = phrase if with_phrase else ""
     if output is not None:
@@ -61,7 +73,7 @@ def locate(
     if dicom is not None:
         source = study if with_identifiers else None
         heatmap.save_dicom(dicom, caption=caption, identifiers_from=source, overwrite=overwrite)
-    for notice in matcher.engine.manifest.notices:
+    for notice in (*matcher.engine.manifest.notices, *heatmap.provenance["reading"]):
         say(notice)
     if as_json:
         click.echo(json.dumps(heatmap.as_dict(), indent=1))

@@ -8,10 +8,11 @@ import click
 
 from ..errors import AltaError
 from ..matcher import Matcher
-from ..report import ReportRow, RunReport, SmallMap, check_target, render_csv, write_report
+from ..report import ReportRow, RunReport, SmallMap, render_csv
 from ..report_page import render_page
 from ..results import ZeroShotResult
 from ..study import Study
+from ..targets import check_target, write_target
 from .option_groups import group_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -38,9 +39,11 @@ class Outputs:
             raise click.UsageError("--locate goes with --html: the heat maps are in the page")
         if self.with_identifiers and not self.is_asked_for:
             raise click.UsageError("--with-identifiers goes with --csv or --html: nothing else names a study")
+        if self.csv is not None and self.csv == self.html:
+            raise click.UsageError("--csv and --html are one file: give two")
         for path in (self.csv, self.html):
             if path is not None:
-                check_target(path, overwrite=self.overwrite)
+                check_target(path, "report", overwrite=self.overwrite)
 
     def make_row(self, matcher: Matcher, study: Study, result: ZeroShotResult, path: str) -> ReportRow:
         """Keep what the report says of one study, heat maps included."""
@@ -57,9 +60,9 @@ class Outputs:
         """Write the files that were asked for."""
         report = RunReport(rows, provenance, self.phrases)
         if self.csv is not None:
-            write_report(self.csv, render_csv(report), overwrite=self.overwrite)
+            write_target(self.csv, render_csv(report).encode("utf-8"), "report", overwrite=self.overwrite)
         if self.html is not None:
-            write_report(self.html, render_page(report), overwrite=self.overwrite)
+            write_target(self.html, render_page(report).encode("utf-8"), "report", overwrite=self.overwrite)
 
 
 def describe_failure(error: AltaError) -> str:

@@ -9,7 +9,8 @@ import click
 from ..index import ReportIndex
 from ..matcher import Matcher
 from ..ranking import index_reports, rank_reports, read_reports
-from ..study_key import open_site_key
+from ..study_key import SITE_KEY_NAME, open_site_key
+from ..targets import check_target
 from ..terminal import fail_in_one_line, print_table, say
 from .reading import Reading, reading_options
 
@@ -19,7 +20,10 @@ from .reading import Reading, reading_options
 @click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
 @click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
 @click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
-@click.option("--write-index", type=click.Path(dir_okay=False), help="Also keep the --reports as an index.")
+@click.option(
+    "--write-index", type=click.Path(path_type=Path, dir_okay=False), help="Also keep the --reports as an index."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an index that is already there.")
 @click.option("--key-file", type=click.Path(), help="The site key for --write-index, as for alta embed.")
 @click.option("--top", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
 @click.option("--exact", is_flag=True, help="Search every entry, also in an index of more than 100,000.")
@@ -32,7 +36,8 @@ def rank(
     reports: str | None,
     column: str,
     index: str | None,
-    write_index: str | None,
+    write_index: Path | None,
+    overwrite: bool,
     key_file: str | None,
     count: int,
     exact: bool,
@@ -49,11 +54,13 @@ def rank(
         raise click.UsageError("give one of --reports and --index")
     if (show_text or write_index) and reports is None:
         raise click.UsageError("--show-text and --write-index go with --reports")
+    if write_index is not None:
+        check_target(write_index, "index", overwrite=overwrite)
     texts = read_reports(reports, column) if reports else []
     opened = ReportIndex.open(index) if index else None
     matcher = reading.open_matcher()
     embedding = matcher.embed(reading.read(study, matcher))
-    provenance = {**matcher.engine.provenance, "fusion_mode": matcher.fusion_mode}
+    provenance = matcher.provenance
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
         rows: list[dict[str, Any]] = [{"row": m.row + 1, "key": m.key, "score": m.score} for m in matches]
@@ -74,9 +81,11 @@ def rank(
         show_matches(rows, provenance)
 
 
-def keep_index(path: str, matcher: Matcher, texts: list[str], key_file: str | None) -> None:
+def keep_index(path: Path, matcher: Matcher, texts: list[str], key_file: str | None) -> None:
     """Write the reports' vectors and keys, and say so."""
-    site_key, _ = open_site_key(key_file, Path(path).parent)
+    site_key, is_new = open_site_key(key_file, path.parent)
+    if is_new:
+        say(f"made a site key: {SITE_KEY_NAME} beside the index; keep it, and keep it secret")
     index = index_reports(path, matcher, texts, site_key)
     say(f"wrote an index of {len(index)} reports, without their text")
 

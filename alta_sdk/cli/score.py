@@ -87,7 +87,7 @@ def score(
                 results.append(Scored(result, study.explain(), study.slots))
                 rows.append(outputs.make_row(matcher, study, result, path))
     scored = [one for one in results if isinstance(one, Scored)]
-    warn(scored, matcher, find_prior=find_prior)
+    warn(results, matcher, find_prior=find_prior)
     outputs.write(rows, dict(scored[0].result.provenance) if scored else {})
     show = print_json if as_json else show_scores
     show(results, explain)
@@ -111,13 +111,14 @@ def read_each(
                     raise type(error)(f"study {number} of {len(entries)}: {error}") from error
 
 
-def warn(scored: list[Scored], matcher: Matcher, *, find_prior: bool) -> None:
+def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) -> None:
     """Say on standard error what a reader of the scores must know: notices, and what was not used."""
     for notice in matcher.engine.manifest.notices:
         say(notice)
-    for number, one in enumerate(scored, start=1):
-        for note in one.result.provenance["reading"]:
+    for number, one in enumerate(results, start=1):
+        for note in one.result.provenance["reading"] if isinstance(one, Scored) else ():
             say(f"study {number}, {note}")
+    scored = [one for one in results if isinstance(one, Scored)]
     without = sum(Slot.PRIOR_FRONTAL not in one.slots for one in scored)
     if find_prior and without:
         say(f"no earlier study with a usable frontal radiograph was found for {without} of {len(scored)} studies")

@@ -81,7 +81,7 @@ def test_json_says_which_study_has_no_scores(bundle, folder):
 def test_what_cannot_be_written_is_refused_before_any_work(bundle, folder, tmp_path):
     (tmp_path / "run.csv").write_text("kept")
     refused = score(folder, "--engine", bundle, *LABELS, "--csv", tmp_path / "run.csv")
-    assert refused.exit_code == 1 and refused.stderr.startswith("AltaError: report's file exists")
+    assert refused.exit_code == 1 and refused.stderr.startswith("AltaError: file of the report exists")
     assert (tmp_path / "run.csv").read_text() == "kept" and refused.stdout == ""
     assert score(folder, "--engine", bundle, *LABELS, "--locate", "edema").exit_code == 2
     assert score(folder, "--engine", bundle, *LABELS, "--with-identifiers").exit_code == 2

@@ -1,11 +1,12 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from alta_sdk.benchmark import choose_thread_counts
+from alta_sdk.benchmark import choose_thread_counts, open_subjects
 from alta_sdk.cli import main
 from alta_sdk.cold_start import measure_cold_start
 from alta_sdk.errors import EngineError
@@ -52,6 +53,20 @@ def test_bench_prints_one_object_and_draws(bundle, tmp_path):
     assert all(row["decode_ms"] > row["score_ms"] > 0 for row in told["from_file"])
     with Image.open(plot) as image:
         assert np.ptp(np.asarray(image.convert("L"))) > 200
+
+
+def test_engines_of_one_name_are_told_apart(bundle, tmp_path):
+    other = shutil.copytree(bundle, tmp_path / "again" / bundle.name)
+    subjects = open_subjects((bundle, other), ("onnxruntime",), 1)
+    assert [subject.name for subject in subjects] == ["test", "test (2)"]
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_measuring(bundle, tmp_path):
+    (tmp_path / "there.png").write_bytes(b"a picture")
+    for plot, message in ((tmp_path / "missing" / "x.png", "does not exist"), (tmp_path / "there.png", "exists")):
+        done = CliRunner().invoke(main, ["bench", str(bundle), "--plot", str(plot)])
+        assert done.exit_code == 1 and message in done.stderr
+    assert (tmp_path / "there.png").read_bytes() == b"a picture"
 
 
 def test_bench_tables_name_every_engine_and_no_path(bundle, radiograph_path):

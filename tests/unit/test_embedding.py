@@ -45,6 +45,15 @@ def test_each_study_is_there_once_and_the_unreadable_is_counted(matcher, folder,
     assert match.score == pytest.approx(1, abs=1e-5)
 
 
+def test_a_whole_copy_after_a_damaged_one_is_embedded(matcher, make_dicom, tmp_path):
+    whole = make_dicom("copies/b/whole.dcm", StudyInstanceUID="1.2.888")
+    (tmp_path / "copies" / "a").mkdir()
+    make_dicom("copies/a/lateral.dcm", StudyInstanceUID="1.2.888", ViewPosition="LL")
+    studies = run(matcher, whole.parent.parent, tmp_path / "copies.index")
+    assert [(study.error, study.is_twin) for study in studies] == [("ViewError", False), ("", False)]
+    assert len(ReportIndex.open(tmp_path / "copies.index")) == 1
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

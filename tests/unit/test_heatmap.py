@@ -89,7 +89,7 @@ def test_an_existing_file_is_kept_unless_overwritten(heatmap, tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(heatmap, tmp_path, monkeypatch):
-    with pytest.raises(AltaError, match="cannot be written: No such file"):
+    with pytest.raises(AltaError, match="folder of the heat map does not exist"):
         heatmap.save_png(tmp_path / "absent" / "map.png")
 
     def fail(*_):
@@ -110,7 +110,7 @@ def test_secondary_capture_is_derived_marked_and_of_nobody(heatmap, tmp_path):
     assert "NOT FOR CLINICAL USE" in one.SeriesDescription and one.BurnedInAnnotation == "YES"
     assert "Not for clinical use" in one.DerivationDescription and "abababab" in one.DerivationDescription
     assert not any(one[keyword].value for keyword in MARKS if "UID" not in keyword)
-    assert one.PatientIdentityRemoved == "YES" and one.DeidentificationMethod
+    assert "PatientIdentityRemoved" not in one  # text may be burned into the pixels
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         assert one[keyword].value != other[keyword].value
     np.testing.assert_array_equal(one.pixel_array, heatmap.picture())

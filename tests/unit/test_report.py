@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from alta_sdk import AltaError, Heatmap
-from alta_sdk.report import ReportRow, RunReport, SmallMap, check_target, render_csv, write_report
+from alta_sdk import Heatmap
+from alta_sdk.report import ReportRow, RunReport, SmallMap, render_csv
 from alta_sdk.report_page import render_page
 
 EVIL = '<script>alert("x")</script>'
@@ -116,22 +116,3 @@ def test_a_run_without_any_score_still_makes_a_page():
     report = RunReport([ReportRow(error="StudyError: study is empty")], {})
     assert "StudyError: study is empty" in Page(render_page(report)).texts
     assert render_csv(report).splitlines()[0].startswith("study,slots,error")
-
-
-def test_reports_are_written_whole_and_replace_nothing(tmp_path, monkeypatch):
-    target = tmp_path / "out.csv"
-    write_report(target, "ä\n", overwrite=False)
-    assert target.read_bytes() == "ä\n".encode()
-    with pytest.raises(AltaError, match="exists"):
-        write_report(target, "b", overwrite=False)
-    write_report(target, "b", overwrite=True)
-    with pytest.raises(AltaError, match="folder does not exist"):
-        check_target(tmp_path / "absent" / "out.csv", overwrite=False)
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("alta_sdk.atomic.os.replace", fail)
-    with pytest.raises(AltaError, match="No space left"):
-        write_report(target, "c", overwrite=True)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["b"]

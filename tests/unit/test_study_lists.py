@@ -38,6 +38,28 @@ def test_each_entry_of_a_folder_of_several_studies_is_one(make_dicom, radiograph
     assert [path.name for path in list_studies(many)] == ["a", "b", "c.dcm", "d.jpg", "e.zip"]
 
 
+def test_files_without_preamble_are_grouped_too(make_dicom, tmp_path):
+    for name, uid in (("1", "1.2.3"), ("2", "1.2.3"), ("3", "1.2.4")):
+        path = make_dicom(f"bare/{name}.dcm", StudyInstanceUID=uid)
+        path.write_bytes(path.read_bytes()[132:])
+        assert path.read_bytes()[128:132] != b"DICM"
+    assert [len(entry) for entry in paths(tmp_path / "bare")] == [2, 1]
+
+
+def test_a_zip_beside_a_dicom_file_is_a_study_of_its_own(make_dicom, tmp_path):
+    first = make_dicom("mixed/1.dcm")
+    with zipfile.ZipFile(tmp_path / "mixed" / "2.zip", "w") as archive:
+        archive.write(first, "a.dcm")
+    assert [entry[0].name for entry in paths(tmp_path / "mixed")] == ["1.dcm", "2.zip"]
+
+
+def test_a_table_of_contents_is_no_study_and_a_dangling_link_is_one_that_cannot_be_read(make_dicom, tmp_path):
+    make_dicom("disc/ST0/a.dcm", StudyInstanceUID="1.2.3"), make_dicom("disc/ST1/b.dcm", StudyInstanceUID="1.2.4")
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "disc" / "gone").symlink_to(tmp_path / "nowhere")
+    assert [entry[0].name for entry in paths(tmp_path / "disc")] == ["ST0", "ST1", "gone"]
+
+
 @pytest.mark.parametrize("name", ["absent", "empty", "notes"])
 def test_what_holds_no_study_is_left_to_the_reader(tmp_path, name):
     (tmp_path / "empty").mkdir(), (tmp_path / "notes").mkdir()
