@@ -18,7 +18,14 @@ SOCKETS = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto
 PHRASE = f"{MARK} opacity"
 
 opened_sockets: list[str] = []
-sys.addaudithook(lambda event, _: opened_sockets.append(event) if event in SOCKETS else None)
+
+
+def note_socket(event, _, sockets=SOCKETS, opened=opened_sockets):  # bound here: at exit the module's names are gone
+    if event in sockets:
+        opened.append(event)
+
+
+sys.addaudithook(note_socket)
 
 
 @pytest.fixture
