@@ -24,7 +24,8 @@ from .results import StudyEmbedding
 from .self_test import run_self_test
 from .study import Slot, Study, load_study
 from .study_files import PathLike
-from .timing import make_grey, time_in_turn
+from .synthetic import make_frontal, make_grey
+from .timing import time_in_turn
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 THROUGHPUT_ROUNDS = 3
@@ -148,7 +149,7 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
         reads: dict[str, Callable[[], Study]] = {}
         scores: dict[str, Callable[[], object]] = {}
         for number, subject in enumerate(subjects):
-            profile = subject.engine.manifest.preprocessing["intensity_profile"]
+            profile = subject.engine.manifest.intensity_profile
             reads[str(number)] = partial(load_study, path, intensity_profile=profile, any_view=True, any_body_part=True)
             scores[str(number)] = partial(_score, Matcher(subject.engine, fusion_mode="frontal"), reads[str(number)]())
         decode_s, score_s = time_in_turn(reads, rounds), time_in_turn(scores, rounds)
@@ -179,20 +180,9 @@ def make_pixels(batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 def write_synthetic_study(path: Path) -> Path:
     """Write a synthetic frontal as JPEG 2000 lossless DICOM, of the size and depth that detectors give."""
-    from pydicom import Dataset, FileMetaDataset
-    from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+    from pydicom.uid import JPEG2000Lossless
 
-    pixels = make_grey().astype(np.uint16) * 16
-    header = Dataset()
-    header.SOPClassUID, header.SOPInstanceUID = ComputedRadiographyImageStorage, generate_uid()
-    header.StudyInstanceUID = generate_uid()
-    header.Modality, header.BodyPartExamined, header.ViewPosition = "CR", "CHEST", "PA"
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
-    header.Rows, header.Columns = pixels.shape
-    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
-    header.PixelData = pixels.tobytes()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = make_frontal(make_grey().astype(np.uint16) * 16)
     header.compress(JPEG2000Lossless)
     header.save_as(path, enforce_file_format=True)
     return path

@@ -77,7 +77,7 @@ def main(engine: str, runtime: str, threads: str) -> None:
     """Print the figures of this process as one JSON object."""
     from .matcher import Matcher
     from .study import Study
-    from .timing import make_grey
+    from .synthetic import make_grey
 
     start = time.perf_counter()
     matcher = Matcher(engine, runtime=runtime, threads=int(threads))

@@ -69,7 +69,7 @@ class Engine:
         was changed) or RuntimeUnavailable (device or back end does not work here).
         """
         bundle = open_bundle(path)
-        check_profile(bundle.manifest.preprocessing["intensity_profile"])
+        check_profile(bundle.manifest.intensity_profile)
         if allow_build and is_for_tensorrt(bundle.manifest) and not is_built(bundle.manifest):
             build_bundle(path)
             bundle = open_bundle(path)

@@ -17,6 +17,7 @@ from .geometry import locate_patch, map_to_radiograph
 from .heatmap import Heatmap
 from .manifest import LOCAL_HEADS
 from .results import StudyEmbedding
+from .scoring import softmax
 from .study import Slot, Study, load_study
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def match_words(patches: Local, words: Local, patch_scale: float) -> WordMatch:
     Source: ALTA's local loss, after Huang et al. 2021 (GLoRIA), up to the match of each word.
     """
     wide, asked = patches.astype(np.float64), words.astype(np.float64)
-    share = _softmax(wide @ asked.T, axis=1)  # (m, n): of each patch, over the words
-    attention = _softmax(patch_scale * share, axis=0)  # (m, n): of each word, over the patches
+    share = softmax(wide @ asked.T, axis=1)  # (m, n): of each patch, over the words
+    attention = softmax(patch_scale * share, axis=0)  # (m, n): of each word, over the patches
     collected = attention.T @ wide  # (n, embedding)
     directions = to_unit_length(asked).astype(np.float64)
     similarity = (to_unit_length(wide).astype(np.float64) @ directions[:-1].T).mean(axis=1)
@@ -66,7 +67,7 @@ def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot
     if not isinstance(phrase, str):
         raise PromptError("phrase must be one string")
     if not isinstance(study, Study):
-        study = load_study(study, intensity_profile=engine.manifest.preprocessing["intensity_profile"])
+        study = load_study(study, intensity_profile=engine.manifest.intensity_profile)
     looked_at = choose_slots(study.slots, matcher.fusion_mode)
     if slot not in looked_at:
         names = ", ".join(one.name.lower() for one in looked_at)
@@ -90,18 +91,11 @@ def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot
         peak=locate_patch(row, column, side, *shape),
         grey_u8=radiograph.grey_u8,
         provenance={
-            **engine.provenance,
-            "fusion_mode": matcher.fusion_mode,
+            **matcher.provenance,
             "slots": [one.name.lower() for one in looked_at],
             "drawn_on": slot.name.lower(),
             "intensity_profile": radiograph.intensity_profile,
-            "reading": [f"{slot.name.lower()}: {note}" for note in radiograph.notices],
+            "reading": study.read_notes((slot,)),
             "patch_graph_precision": heads["precision"],
-            "notices": list(engine.manifest.notices),
         },
     )
-
-
-def _softmax(logits: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True))

@@ -57,6 +57,12 @@ class Manifest:
         return _render(asdict(self))
 
     @property
+    def intensity_profile(self) -> str:
+        """How stored DICOM values become grey for this engine."""
+        profile: str = self.preprocessing["intensity_profile"]
+        return profile
+
+    @property
     def sha256(self) -> str:
         """The hash that names this engine: of everything in the manifest, and so of every file."""
         return _seal(asdict(self))

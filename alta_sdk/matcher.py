@@ -168,7 +168,7 @@ class Matcher:
         time; of studies and images that were read before, the caller has to know.
         Raises what `zero_shot` raises, and StudyError for a prior of another patient or that is not earlier.
         """
-        pair = load_pair(current, prior, self.engine.manifest.preprocessing["intensity_profile"])
+        pair = load_pair(current, prior, self.engine.manifest.intensity_profile)
         now, before = self.zero_shot(pair, labels, temperature=temperature)
         profiles = sorted({*now.provenance["intensity_profile"], *before.provenance["intensity_profile"]})
         both = {"intensity_profile": profiles, "prior_reading": before.provenance["reading"]}
@@ -177,7 +177,7 @@ class Matcher:
     def _read(self, study: OneStudy) -> Study | StudyEmbedding:
         if isinstance(study, Study | StudyEmbedding):
             return study
-        return load_study(study, intensity_profile=self.engine.manifest.preprocessing["intensity_profile"])
+        return load_study(study, intensity_profile=self.engine.manifest.intensity_profile)
 
     def _ask(self, labels: Labels, temperature: Temperature) -> _Question:
         resolved = resolve_labels(labels, self.engine.label_sets)
@@ -250,7 +250,7 @@ class Matcher:
             if (study.mode, study.engine) != (self.fusion_mode, self.engine.manifest.sha256):
                 raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
             return study, {}
-        profile = self.engine.manifest.preprocessing["intensity_profile"]
+        profile = self.engine.manifest.intensity_profile
         slots = choose_slots(study.slots, self.fusion_mode)
         profiles = {study.radiographs[slot].intensity_profile for slot in slots}
         if not profiles <= {profile, AS_STORED}:
@@ -258,11 +258,10 @@ class Matcher:
         cls_by_slot = self.engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
         fused = fuse_slots(cls_by_slot, self.fusion_mode, self.engine.head.missing_cls)
         vector = to_unit_length(self.engine.head.project(fused[None]))[0]
-        read = [f"{slot.name.lower()}: {note}" for slot in slots for note in study.radiographs[slot].notices]
         origin = {
             "slots": [slot.name.lower() for slot in slots],
             "intensity_profile": sorted(profiles),
-            "reading": read,
+            "reading": study.read_notes(slots),
         }
         return StudyEmbedding(vector, self.fusion_mode, self.engine.manifest.sha256), origin
 

@@ -28,12 +28,12 @@ def score_labels(
     positive = {name: float(study @ text[name][0]) for name in labels}
     negative = {name: float(study @ vector) for name in labels if (vector := text[name][1]) is not None}
     if negative:
-        return {name: float(_softmax([positive[name], negative[name]], logit_scale)[0]) for name in labels}
-    shares = _softmax(list(positive.values()), logit_scale)
+        return {name: float(softmax(np.array([positive[name], negative[name]]) * logit_scale)[0]) for name in labels}
+    shares = softmax(np.array(list(positive.values())) * logit_scale)
     return dict(zip(positive, map(float, shares), strict=True))
 
 
-def _softmax(cosines: list[float], logit_scale: float) -> NDArray[np.float64]:
-    logits = np.array(cosines, dtype=np.float64) * logit_scale
-    exponentials = np.exp(logits - logits.max())
-    return np.asarray(exponentials / exponentials.sum(), dtype=np.float64)
+def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Return the shares of logits along an axis, which sum to 1."""
+    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype=np.float64)

@@ -81,6 +81,10 @@ class Study:
         """The slots that are filled, in the model's order."""
         return tuple(self.radiographs)
 
+    def read_notes(self, slots: Sequence[Slot]) -> list[str]:
+        """Return what a user must be told of how the radiographs of these slots were read, each with its slot."""
+        return [f"{slot.name.lower()}: {note}" for slot in slots for note in self.radiographs[slot].notices]
+
     def take_prior(self) -> "Study":
         """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""
         if Slot.PRIOR_FRONTAL not in self.radiographs:

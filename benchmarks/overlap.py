@@ -20,12 +20,12 @@ from pathlib import Path
 import click
 import numpy as np
 from PIL import Image
-from pydicom import Dataset, FileMetaDataset
-from pydicom.uid import JPEG2000, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import JPEG2000
 
 from alta_sdk import Engine, Matcher, Study
 from alta_sdk.environment import processor_name
 from alta_sdk.study import load_study
+from alta_sdk.synthetic import make_frontal
 from alta_sdk.terminal import print_facts
 
 SAMPLES = Path(__file__).parent.parent / "examples" / "data"
@@ -38,16 +38,7 @@ def write_study(path: Path, sample: Path, number: int) -> Path:
     resized = Image.open(sample).convert("L").resize(SHAPE[::-1], Image.Resampling.BICUBIC)
     noise = np.random.default_rng(number).normal(scale=20, size=SHAPE)
     stored = np.clip(16.0 * np.asarray(resized) + noise, 0, 4095).astype(np.uint16)
-    study = Dataset()
-    study.SOPClassUID, study.SOPInstanceUID = DigitalXRayImageStorageForPresentation, generate_uid()
-    study.StudyInstanceUID, study.PatientID, study.StudyDate = generate_uid(), "BENCHMARK", "20260101"
-    study.Modality, study.BodyPartExamined, study.ViewPosition = "DX", "CHEST", "PA"
-    study.SamplesPerPixel, study.PhotometricInterpretation = 1, "MONOCHROME2"
-    study.Rows, study.Columns = SHAPE
-    study.BitsAllocated, study.BitsStored, study.HighBit, study.PixelRepresentation = 16, 12, 11, 0
-    study.PixelData = stored.tobytes()
-    study.file_meta = FileMetaDataset()
-    study.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    study = make_frontal(stored)
     study.compress(JPEG2000, j2k_cr=[10])
     study.save_as(path, enforce_file_format=True)
     return path
@@ -59,7 +50,7 @@ def time_round(engine: Path, paths: list[Path], threads: int | None) -> dict[str
     for matcher in (alone, together):
         matcher.embed_text(LABELS)
         matcher.embed(Study.from_images(np.full((256, 256), 77, np.uint8)))  # memory and kernels are ready
-    profile = alone.engine.manifest.preprocessing["intensity_profile"]
+    profile = alone.engine.manifest.intensity_profile
     marks = [time.perf_counter()]
     studies = [load_study(path, intensity_profile=profile) for path in paths]
     marks.append(time.perf_counter())

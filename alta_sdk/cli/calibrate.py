@@ -13,7 +13,7 @@ from ..operating_point import Proportion, Target, check_truth
 from ..results import StudyEmbedding
 from ..terminal import fail_in_one_line, print_table, say, show_progress
 from ..thresholds import Threshold
-from .reading import Reading, reading_options
+from .reading import Reading, reading_options, say_notices
 
 
 @click.command()
@@ -59,8 +59,7 @@ def calibrate(
         chosen.append(
             matcher.calibrate(studies, truth.tolist(), name, labels=label_set, target=target, at_least=at_least)
         )
-    for notice in matcher.engine.manifest.notices:
-        say(notice)
+    say_notices(matcher)
     if as_json:
         click.echo(
             json.dumps({"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance}, indent=1)

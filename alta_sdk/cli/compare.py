@@ -6,8 +6,8 @@ import click
 
 from ..results import Comparison
 from ..study import is_image_file
-from ..terminal import fail_in_one_line, print_table, say
-from .reading import Reading, reading_options
+from ..terminal import fail_in_one_line, print_table
+from .reading import Reading, reading_options, say_notices
 from .score import parse_labels
 
 
@@ -31,10 +31,8 @@ def compare(study: str, prior: str | None, labels: str, as_json: bool, reading: 
     else:
         both = reading.read(study, matcher, prior=prior, find_prior=prior is None)
         comparison = matcher.compare(both, both.take_prior(), wanted)
-    for notice in (*matcher.engine.manifest.notices, *comparison.provenance["reading"]):
-        say(notice)
-    for note in comparison.provenance["prior_reading"]:
-        say(f"prior, {note}")
+    before = (f"prior, {note}" for note in comparison.provenance["prior_reading"])
+    say_notices(matcher, (*comparison.provenance["reading"], *before))
     if as_json:
         click.echo(json.dumps(comparison.as_dict(), indent=1))
     else:

@@ -14,9 +14,10 @@ from ..embedding import EmbeddedStudy, embed_folder, list_entries
 from ..errors import EngineError
 from ..index import ReportIndex
 from ..matcher import Matcher
-from ..study_key import SITE_KEY_NAME, open_site_key
+from ..study_key import SITE_KEY_NAME
 from ..terminal import fail_in_one_line, print_facts, say, show_progress
-from .reading import Reading, reading_options
+from .reading import Reading, reading_options, say_notices
+from .site_key import open_key
 
 
 @click.command()
@@ -42,20 +43,16 @@ def embed(
     """Embed each study in FOLDER into an index for `alta rank` and ReportIndex.
 
     Each folder, zip and image that lies directly in FOLDER is one study, and so are its DICOM files of one
-    StudyInstanceUID together. Run it again to go on after a stop,
-    or to take in new studies. Exits with 1 if a study could not be read; the index holds the others.
-    Not for clinical use.
+    StudyInstanceUID together. Run it again to go on after a stop, or to take in new studies. Exits with 1 if a
+    study could not be read; the index holds the others. Not for clinical use.
     """
     entries = list_entries(Path(folder))
     target = Path(out)
     if not target.parent.is_dir():
         raise EngineError("folder of the index does not exist: make it, or give another --out")
-    site_key, is_new = open_site_key(key_file, target.parent)
-    if is_new:
-        say(f"made a site key: {SITE_KEY_NAME} beside the index; keep it, and keep it secret")
+    site_key = open_key(key_file, target.parent)
     matcher = reading.open_matcher()
-    for notice in matcher.engine.manifest.notices:
-        say(notice)
+    say_notices(matcher)
     outcomes = embed_folder(matcher, entries, target, site_key, partial(reading.read, matcher=matcher))
     studies = list(show_progress(outcomes, len(entries), "studies"))
     report = describe(studies, matcher, len(ReportIndex.open(target, verify=False)), with_identifiers)

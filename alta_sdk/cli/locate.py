@@ -8,8 +8,8 @@ import click
 from ..heatmap import Heatmap
 from ..study import Slot
 from ..targets import check_target
-from ..terminal import fail_in_one_line, print_facts, say
-from .reading import Reading, reading_options
+from ..terminal import fail_in_one_line, print_facts
+from .reading import Reading, reading_options, say_notices
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -73,8 +73,7 @@ def locate(
     if dicom is not None:
         source = study if with_identifiers else None
         heatmap.save_dicom(dicom, caption=caption, identifiers_from=source, overwrite=overwrite)
-    for notice in (*matcher.engine.manifest.notices, *heatmap.provenance["reading"]):
-        say(notice)
+    say_notices(matcher, heatmap.provenance["reading"])
     if as_json:
         click.echo(json.dumps(heatmap.as_dict(), indent=1))
     else:

@@ -9,10 +9,10 @@ import click
 from ..index import ReportIndex
 from ..matcher import Matcher
 from ..ranking import index_reports, rank_reports, read_reports
-from ..study_key import SITE_KEY_NAME, open_site_key
 from ..targets import check_target
 from ..terminal import fail_in_one_line, print_table, say
-from .reading import Reading, reading_options
+from .reading import Reading, reading_options, say_notices
+from .site_key import open_key
 
 
 @click.command()
@@ -73,8 +73,7 @@ def rank(
         keep_index(write_index, matcher, texts, key_file)
     if show_text:
         rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
-    for notice in matcher.engine.manifest.notices:
-        say(notice)
+    say_notices(matcher)
     if as_json:
         click.echo(json.dumps({"matches": rows, "provenance": provenance}, indent=1))
     else:
@@ -83,10 +82,7 @@ def rank(
 
 def keep_index(path: Path, matcher: Matcher, texts: list[str], key_file: str | None) -> None:
     """Write the reports' vectors and keys, and say so."""
-    site_key, is_new = open_site_key(key_file, path.parent)
-    if is_new:
-        say(f"made a site key: {SITE_KEY_NAME} beside the index; keep it, and keep it secret")
-    index = index_reports(path, matcher, texts, site_key)
+    index = index_reports(path, matcher, texts, open_key(key_file, path.parent))
     say(f"wrote an index of {len(index)} reports, without their text")
 
 

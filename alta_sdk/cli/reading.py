@@ -1,5 +1,6 @@
 """How a command opens its engine and reads studies: the same options everywhere."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import click
@@ -7,6 +8,7 @@ import click
 from ..matcher import Matcher
 from ..study import Study, load_study
 from ..study_files import Source
+from ..terminal import say
 from .option_groups import group_options
 
 
@@ -32,12 +34,18 @@ class Reading:
             source,
             prior=prior,
             find_prior=find_prior,
-            intensity_profile=matcher.engine.manifest.preprocessing["intensity_profile"],
+            intensity_profile=matcher.engine.manifest.intensity_profile,
             any_body_part=self.any_body_part,
             any_view=self.any_view,
             window=self.window,
             allow_for_processing=self.allow_for_processing,
         )
+
+
+def say_notices(matcher: Matcher, notes: Iterable[str] = ()) -> None:
+    """Say on standard error what a reader of the results must know: of the engine, and of how a study was read."""
+    for notice in (*matcher.engine.manifest.notices, *notes):
+        say(notice)
 
 
 reading_options = group_options(

@@ -16,7 +16,7 @@ from ..study import Study
 from ..study_lists import StudyEntry, list_studies
 from ..terminal import fail_in_one_line, say, show_progress
 from .outputs import Outputs, output_options
-from .reading import Reading, reading_options
+from .reading import Reading, reading_options, say_notices
 from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, show_scores
 
 
@@ -113,8 +113,7 @@ def read_each(
 
 def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) -> None:
     """Say on standard error what a reader of the scores must know: notices, and what was not used."""
-    for notice in matcher.engine.manifest.notices:
-        say(notice)
+    say_notices(matcher)
     for number, one in enumerate(results, start=1):
         for note in one.result.provenance["reading"] if isinstance(one, Scored) else ():
             say(f"study {number}, {note}")

@@ -47,7 +47,8 @@ class Calibration:
 
     def smooth(self, graphs: dict[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
         """Return the FP32 graphs that the ranges belong to."""
-        return {name: fold_smoothing(graphs[name], self.smoothing[name]) for name in GRAPHS}
+        smoothed = (name for name in GRAPHS if self.smoothing[name])  # the others need no copy: they are large
+        return graphs | {name: fold_smoothing(graphs[name], self.smoothing[name]) for name in smoothed}
 
     def keep(self, path: Path) -> None:
         """Write calibration.json for the next export; raise CalibrationError if it cannot be written."""

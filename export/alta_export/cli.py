@@ -235,7 +235,7 @@ def show_report(report: "ExportReport") -> None:
         [
             ("precision", manifest.engine["precision"]),
             ("fusion mode", manifest.fusion_mode),
-            ("intensity profile", manifest.preprocessing["intensity_profile"]),
+            ("intensity profile", manifest.intensity_profile),
             ("image heads", manifest.sizes["image_heads"]),
             *show_time(report),
             *((SLOWER,) if is_slower(report) else ()),

@@ -22,10 +22,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from pydicom import Dataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from alta_sdk import Matcher, Study
+from alta_sdk.synthetic import make_frontal
 from alta_sdk.terminal import print_facts
 
 LABELS = ["edema", "pneumonia", "cardiomegaly"]
@@ -104,16 +103,7 @@ class Soak:
 def write_file(path: Path, number: int) -> Path:
     """Write a DICOM radiograph of noise."""
     pixels = np.random.default_rng(number).integers(0, 4096, (300, 280), dtype=np.uint16)
-    header = Dataset()
-    header.SOPClassUID, header.SOPInstanceUID = ComputedRadiographyImageStorage, generate_uid()
-    header.StudyInstanceUID, header.PatientID = generate_uid(), "SOAK"
-    header.Modality, header.BodyPartExamined, header.ViewPosition = "CR", "CHEST", "PA"
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME1"
-    header.Rows, header.Columns = pixels.shape
-    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
-    header.PixelData = pixels.tobytes()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = make_frontal(pixels, PatientID="SOAK", PhotometricInterpretation="MONOCHROME1")
     header.save_as(path, enforce_file_format=True)
     return path
 

@@ -108,7 +108,7 @@ class BundleEncoder:
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
         """See Encoder."""
-        profile = self._engine.manifest.preprocessing["intensity_profile"]
+        profile = self._engine.manifest.intensity_profile
         cls = [self._engine.encode_radiograph(one, Slot.FRONTAL) for one in _read_frontals(paths, profile)]
         return to_unit_length(self._engine.head.project(np.stack(cls)))
 
