@@ -1,11 +1,11 @@
-"""Packaging of alta-sdk: five folders, one distribution.
+"""Packaging of alta-sdk: four packages in four folders, one distribution.
 
 The thin runtime (`pip install alta-sdk`) needs no torch; `[export]` and `[train]` add it.
 """
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
@@ -16,6 +16,8 @@ def read_version() -> str:
     exec((HERE / "alta_sdk" / "_version.py").read_text(encoding="utf-8"), scope)
     return scope["__version__"]
 
+
+FOLDERS = {"alta_sdk": ".", "alta_runtimes": "runtimes", "alta_training": "training", "alta_export": "export"}
 
 TORCH = ["torch>=2.9,<3", "safetensors>=0.4.5", "timm>=1.0.20,<2", "transformers>=5,<6"]
 EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5", "scikit-learn>=1.6"]
@@ -46,26 +48,11 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
-    package_dir={
-        "alta_sdk": "alta_sdk",
-        "alta_runtimes": "runtimes/alta_runtimes",
-        "alta_training": "training/alta_training",
-        "alta_export": "export/alta_export",
-    },
+    package_dir={package: f"{folder}/{package}" for package, folder in FOLDERS.items()},
     packages=[
-        "alta_sdk",
-        "alta_sdk.cli",
-        "alta_runtimes",
-        "alta_training",
-        "alta_training.losses",
-        "alta_training.model",
-        "alta_export",
+        name for package, folder in FOLDERS.items() for name in find_packages(folder, include=[package, f"{package}.*"])
     ],
-    package_data={
-        "alta_sdk": ["py.typed", "report.html"],
-        **{name: ["py.typed"] for name in ("alta_runtimes", "alta_export")},
-        "alta_training": ["py.typed", "pairing_rules.toml"],
-    },
+    package_data={"": ["py.typed", "*.html", "*.toml"]},
     install_requires=[
         "click>=8.1",
         "filelock>=3.20.3",  # in every install already: tokenizers brings it

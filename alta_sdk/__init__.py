@@ -4,7 +4,7 @@ Not for clinical use. Start with `Matcher("chest.alta").zero_shot(study, labels)
 """
 
 from ._version import __version__
-from .engine import Engine
+from .engine.engine import Engine
 from .errors import (
     AltaError,
     CalibrationError,
@@ -19,16 +19,16 @@ from .errors import (
     TrainingError,
     ViewError,
 )
-from .few_shot import FewShotClassifier
-from .heatmap import Heatmap
-from .index import IndexOrigin, Match, ReportIndex
-from .matcher import Matcher
-from .operating_point import OperatingPoint
-from .prompts import Label
-from .ranking import RankedReport, Ranking
-from .results import Comparison, StudyEmbedding, ZeroShotResult
-from .study import Radiograph, Slot, Study
-from .thresholds import Decision, Threshold
+from .index.search import IndexOrigin, Match, ReportIndex
+from .locate.heatmap import Heatmap
+from .matching.few_shot import FewShotClassifier
+from .matching.matcher import Matcher
+from .matching.operating_point import OperatingPoint
+from .matching.prompts import Label
+from .matching.ranking import RankedReport, Ranking
+from .matching.results import Comparison, StudyEmbedding, ZeroShotResult
+from .matching.thresholds import Decision, Threshold
+from .study.study import Radiograph, Slot, Study
 
 __all__ = [
     "AltaError",

@@ -14,10 +14,10 @@ import numpy as np
 from pydicom import Dataset, FileMetaDataset, uid
 from pydicom.pixels.decoders.base import get_decoder
 
-from alta_sdk import decoding
-from alta_sdk.decoding import find_plugin
-from alta_sdk.pixels import PixelLayout, decode_first_frame
-from alta_sdk.terminal import print_table
+from alta_sdk.cli.terminal import print_table
+from alta_sdk.dicom import decoding
+from alta_sdk.dicom.decoding import find_plugin
+from alta_sdk.dicom.pixels import PixelLayout, decode_first_frame
 
 SYNTAXES = (uid.JPEGLSLossless, uid.RLELossless, uid.JPEG2000Lossless)
 

@@ -18,13 +18,13 @@ from alta_export.options import ExportOptions
 from alta_export.pipeline import export_engine
 from alta_runtimes import RuntimeUnavailable, available
 from alta_sdk import Matcher, __version__
-from alta_sdk.atomic import new_file
-from alta_sdk.environment import processor_name
-from alta_sdk.terminal import fail_in_one_line, say
-from alta_training.encoders import BundleEncoder
-from alta_training.labelled import read_labelled
-from alta_training.model_card import spell_interval
-from alta_training.protocols import Figures, evaluate_labelled
+from alta_sdk.cli.terminal import fail_in_one_line, say
+from alta_sdk.engine.environment import processor_name
+from alta_sdk.files.atomic import new_file
+from alta_training.data.labelled import read_labelled
+from alta_training.evaluation.encoders import BundleEncoder
+from alta_training.evaluation.model_card import spell_interval
+from alta_training.evaluation.protocols import Figures, evaluate_labelled
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SPLITS = ("val", "test")

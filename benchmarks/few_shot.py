@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alta_sdk import Matcher
-from alta_sdk.few_shot import fit_vectors
-from alta_sdk.fusion import Vector
-from alta_sdk.operating_point import measure_separation
-from alta_sdk.prompts import make_pair
-from alta_sdk.scoring import average_prompts
-from alta_training.labelled import read_labelled
+from alta_sdk.engine.fusion import Vector
+from alta_sdk.matching.few_shot import fit_vectors
+from alta_sdk.matching.operating_point import measure_separation
+from alta_sdk.matching.prompts import make_pair
+from alta_sdk.matching.scoring import average_prompts
+from alta_training.data.labelled import read_labelled
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from alta_sdk import Matcher
-from alta_sdk.terminal import print_facts
+from alta_sdk.cli.terminal import print_facts
 
 SIDES = ("There is an opacity in the left lung.", "There is an opacity in the right lung.")
 FINDINGS = ("There is cardiomegaly.", "There is a pleural effusion.", "There is pneumonia.", "There is a pneumothorax.")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alta_sdk.environment import processor_name
-from alta_sdk.terminal import print_facts
+from alta_sdk.cli.terminal import print_facts
+from alta_sdk.engine.environment import processor_name
 from alta_training.losses import contrast_locally
 from alta_training.losses.tiles import plan_tiles
 

@@ -23,10 +23,10 @@ from PIL import Image
 from pydicom.uid import JPEG2000
 
 from alta_sdk import Engine, Matcher, Study
-from alta_sdk.environment import processor_name
-from alta_sdk.study import load_study
-from alta_sdk.synthetic import make_frontal
-from alta_sdk.terminal import print_facts
+from alta_sdk.bench.synthetic import make_frontal
+from alta_sdk.cli.terminal import print_facts
+from alta_sdk.engine.environment import processor_name
+from alta_sdk.study.study import load_study
 
 SAMPLES = Path(__file__).parent.parent / "examples" / "data"
 SHAPE = (1955, 1841)  # of the detector that the 92 ms were measured on

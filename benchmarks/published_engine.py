@@ -17,9 +17,9 @@ from published_size import SEED, published_sizes
 from alta_export.options import PRECISIONS, ExportOptions
 from alta_export.pipeline import export_engine
 from alta_export.verify import make_radiographs
-from alta_sdk.terminal import fail_in_one_line, say
-from alta_training.checkpoint import save_checkpoint
-from alta_training.synthetic import make_random_model, write_text_model
+from alta_sdk.cli.terminal import fail_in_one_line, say
+from alta_training.data.synthetic import make_random_model, write_text_model
+from alta_training.families.checkpoint import save_checkpoint
 
 CALIBRATED_ON = 20
 

@@ -30,13 +30,13 @@ from alta_export.ranges import Arrays, measure_ranges
 from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import RuntimeUnavailable, Session, available, load
-from alta_sdk.engine import compute_type
-from alta_sdk.environment import processor_name
-from alta_sdk.terminal import print_facts, print_table
-from alta_sdk.timing import time_in_turn
+from alta_sdk.bench.timing import time_in_turn
+from alta_sdk.cli.terminal import print_facts, print_table
+from alta_sdk.engine.engine import compute_type
+from alta_sdk.engine.environment import processor_name
+from alta_training.data.synthetic import make_random_model
 from alta_training.model.alta import to_model_input
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-from alta_training.synthetic import make_random_model
 
 SEED = 7
 EAGER = "eager PyTorch FP32"

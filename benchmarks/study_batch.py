@@ -1,7 +1,7 @@
 """A study as one batch: are its rows those of single runs, and how much longer does it take than one radiograph?
 
-Bit equality is what `alta_sdk.image_encoder` checks on each machine before it batches; here it is shown for every
-runtime that works. The ratio is that of four radiographs in one run to one radiograph, round by round.
+Bit equality is what `alta_sdk.engine.image_encoder` checks on each machine before it batches; here it is shown for
+every runtime that works. The ratio is that of four radiographs in one run to one radiograph, round by round.
 
     python benchmarks/published_engine.py build/published
     python benchmarks/study_batch.py build/published/int8.alta [--threads 2] [--rounds 7] [--json]
@@ -17,9 +17,9 @@ import numpy as np
 
 from alta_runtimes import RuntimeUnavailable, available
 from alta_sdk import Engine, Slot
-from alta_sdk.environment import processor_name
-from alta_sdk.terminal import fail_in_one_line, print_facts, print_table
-from alta_sdk.timing import time_in_turn
+from alta_sdk.bench.timing import time_in_turn
+from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table
+from alta_sdk.engine.environment import processor_name
 
 STUDY_TARGET = 3.6
 SLOTS = np.array(list(Slot), dtype=np.int64)

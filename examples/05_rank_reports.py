@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from alta_sdk import IndexOrigin, Matcher, ReportIndex
-from alta_sdk.study_key import identify_study, open_site_key
+from alta_sdk.study.key import identify_study, open_site_key
 
 engine, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 matcher = Matcher(engine)

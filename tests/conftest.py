@@ -16,9 +16,9 @@ from transformers import BertConfig
 
 from alta_export.options import ExportOptions
 from alta_export.pipeline import export_engine
-from alta_training.checkpoint import save_checkpoint
+from alta_training.data.synthetic import make_random_model, write_text_model
+from alta_training.families.checkpoint import save_checkpoint
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-from alta_training.synthetic import make_random_model, write_text_model
 
 settings.register_profile("shared", deadline=None)  # machines that are shared pause for longer than any deadline
 settings.load_profile("shared")
@@ -118,8 +118,8 @@ def radiograph_path():
 @pytest.fixture
 def gpu(monkeypatch):
     """A machine with a GPU and TensorRT, both fake; `.install` puts other packages or versions in their place."""
-    from fake_cuda import FakeCuda
-    from fake_tensorrt import make_tensorrt
+    from fakes.cuda import FakeCuda
+    from fakes.tensorrt import make_tensorrt
 
     from alta_runtimes import driver, tensorrt_library
 

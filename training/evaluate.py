@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from alta_sdk.terminal import fail_in_one_line, print_facts, say
-from alta_training.encoders import open_encoder
-from alta_training.labelled import read_labelled
-from alta_training.protocols import (
+from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say
+from alta_training.data.labelled import read_labelled
+from alta_training.evaluation.encoders import open_encoder
+from alta_training.evaluation.protocols import (
     Figures,
     evaluate_baseline,
     evaluate_chexpert5,

@@ -6,15 +6,17 @@ from typing import Any
 
 import click
 
+from alta_sdk.cli.terminal import fail_in_one_line
 from alta_sdk.errors import CheckpointError
-from alta_sdk.terminal import fail_in_one_line
-from alta_training.backbone import load_backbone
-from alta_training.checkpoint import read_text_model
-from alta_training.labelled import read_labelled
-from alta_training.loop import RunOptions
+from alta_training.data.labelled import read_labelled
+from alta_training.data.records import read_table
+from alta_training.evaluation.validate import ValidationSet, validate_model
+from alta_training.families.backbone import load_backbone
+from alta_training.families.checkpoint import read_text_model
+from alta_training.model.trainable import freeze_backbones
 from alta_training.recipe import read_recipe
-from alta_training.records import read_table
-from alta_training.setup_run import (
+from alta_training.run.loop import RunOptions
+from alta_training.run.setup import (
     DeviceOptions,
     TableOptions,
     add_run_options,
@@ -22,8 +24,6 @@ from alta_training.setup_run import (
     refuse_towers,
     start_run,
 )
-from alta_training.trainable import freeze_backbones
-from alta_training.validate import ValidationSet, validate_model
 
 PATH = click.Path(path_type=Path)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from alta_sdk.atomic import new_file
+from alta_sdk.cli.terminal import fail_in_one_line, print_table, say
 from alta_sdk.errors import TrainingError
-from alta_sdk.terminal import fail_in_one_line, print_table, say
-from alta_training.pairing import (
+from alta_sdk.files.atomic import new_file
+from alta_training.data.pairing import (
     RULES,
     FoundRadiograph,
     Pair,
@@ -21,7 +21,7 @@ from alta_training.pairing import (
     read_reports,
     read_rules,
 )
-from alta_training.records import COLUMNS, MISSING, REPORT
+from alta_training.data.records import COLUMNS, MISSING, REPORT
 
 EXTRA = ("radiograph_findings", "patient", "report_uid")
 

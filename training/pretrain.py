@@ -7,15 +7,21 @@ from typing import Any
 
 import click
 
-from alta_sdk.terminal import fail_in_one_line
-from alta_training.backbone import load_backbone
-from alta_training.checkpoint import read_text_model
-from alta_training.loop import RunOptions
-from alta_training.pretraining import TowerSizes, as_pretraining, make_model, make_text_config, train_backbones
+from alta_sdk.cli.terminal import fail_in_one_line
+from alta_training.data.records import read_table
+from alta_training.data.vocabulary import learn_vocabulary, write_bert_folder
+from alta_training.families.backbone import load_backbone
+from alta_training.families.checkpoint import read_text_model
+from alta_training.objectives.record_modelling import (
+    TowerSizes,
+    as_pretraining,
+    make_model,
+    make_text_config,
+    train_backbones,
+)
 from alta_training.recipe import Recipe, fill_settings, read_recipe
-from alta_training.records import read_table
-from alta_training.setup_run import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
-from alta_training.vocabulary import learn_vocabulary, write_bert_folder
+from alta_training.run.loop import RunOptions
+from alta_training.run.setup import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

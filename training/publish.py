@@ -7,17 +7,17 @@ from typing import Any
 import click
 import torch
 
-from alta_sdk.atomic import new_folder
+from alta_sdk.cli.terminal import fail_in_one_line, say
+from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
-from alta_sdk.intensity import PUBLISHED
-from alta_sdk.terminal import fail_in_one_line, say
-from alta_training.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
-from alta_training.encoders import CheckpointEncoder, Encoder
-from alta_training.labelled import read_labelled
-from alta_training.model_card import CardFacts, SplitFigures, render_card, spell_interval
-from alta_training.protocols import evaluate_baseline, evaluate_labelled
-from alta_training.run_files import METRICS, copy_text_model
-from alta_training.trainable import freeze_backbones
+from alta_sdk.files.atomic import new_folder
+from alta_training.data.labelled import read_labelled
+from alta_training.evaluation.encoders import CheckpointEncoder, Encoder
+from alta_training.evaluation.model_card import CardFacts, SplitFigures, render_card, spell_interval
+from alta_training.evaluation.protocols import evaluate_baseline, evaluate_labelled
+from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
+from alta_training.model.trainable import freeze_backbones
+from alta_training.run.files import METRICS, copy_text_model
 
 PATH = click.Path(path_type=Path)
 STATED = ("notice", "training_data", "licence")

@@ -3,7 +3,6 @@
 import click
 
 from .. import __version__
-from ..terminal import show_debug_log
 from .bench import bench
 from .calibrate import calibrate
 from .compare import compare
@@ -13,6 +12,7 @@ from .inspect import inspect
 from .locate import locate
 from .rank import rank
 from .score import score
+from .terminal import show_debug_log
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

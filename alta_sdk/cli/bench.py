@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..benchmark import (
+from ..bench.measure import (
     BATCHES,
     SYNTHETIC_STUDY,
     Subject,
@@ -19,9 +19,9 @@ from ..benchmark import (
     measure_throughput,
     open_subjects,
 )
-from ..environment import describe_environment
-from ..speed_plot import check_plot, draw_speed
-from ..terminal import fail_in_one_line, print_facts, print_table
+from ..bench.plot import check_plot, draw_speed
+from ..engine.environment import describe_environment
+from .terminal import fail_in_one_line, print_facts, print_table
 
 KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
 

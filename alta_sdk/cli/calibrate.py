@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from ..errors import AltaError, CalibrationError
-from ..labelled_studies import LabelledStudies, read_labelled_studies
-from ..matcher import Matcher
-from ..operating_point import Proportion, Target, check_truth
-from ..results import StudyEmbedding
-from ..terminal import fail_in_one_line, print_table, say, show_progress
-from ..thresholds import Threshold
+from ..matching.matcher import Matcher
+from ..matching.operating_point import Proportion, Target, check_truth
+from ..matching.results import StudyEmbedding
+from ..matching.thresholds import Threshold
+from ..study.labelled import LabelledStudies, read_labelled_studies
 from .reading import Reading, reading_options, say_notices
+from .terminal import fail_in_one_line, print_table, say, show_progress
 
 
 @click.command()

@@ -4,11 +4,11 @@ import json
 
 import click
 
-from ..results import Comparison
-from ..study import is_image_file
-from ..terminal import fail_in_one_line, print_table
+from ..matching.results import Comparison
+from ..study.study import is_image_file
 from .reading import Reading, reading_options, say_notices
 from .score import parse_labels
+from .terminal import fail_in_one_line, print_table
 
 
 @click.command()

@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import click
 
-from ..engine import Engine
-from ..environment import describe_environment
-from ..self_test import run_self_test
-from ..terminal import fail_in_one_line, print_facts, print_table, say
+from ..engine.engine import Engine
+from ..engine.environment import describe_environment
+from ..engine.self_test import run_self_test
+from .terminal import fail_in_one_line, print_facts, print_table, say
 
 
 @click.command()

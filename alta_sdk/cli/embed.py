@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from ..embedding import EmbeddedStudy, embed_folder, list_entries
 from ..errors import EngineError
-from ..index import ReportIndex
-from ..matcher import Matcher
-from ..study_key import SITE_KEY_NAME
-from ..terminal import fail_in_one_line, print_facts, say, show_progress
+from ..index.embedding import EmbeddedStudy, embed_folder, list_entries
+from ..index.search import ReportIndex
+from ..matching.matcher import Matcher
+from ..study.key import SITE_KEY_NAME
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
+from .terminal import fail_in_one_line, print_facts, say, show_progress
 
 
 @click.command()

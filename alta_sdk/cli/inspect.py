@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import click
 
-from ..bundle import open_bundle
-from ..manifest import Manifest
-from ..terminal import fail_in_one_line, print_facts, print_table
+from ..engine.bundle import open_bundle
+from ..engine.manifest import Manifest
+from .terminal import fail_in_one_line, print_facts, print_table
 
 
 @click.command()

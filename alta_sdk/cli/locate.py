@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from ..heatmap import Heatmap
-from ..study import Slot
-from ..targets import check_target
-from ..terminal import fail_in_one_line, print_facts
+from ..files.targets import check_target
+from ..locate.heatmap import Heatmap
+from ..study.study import Slot
 from .reading import Reading, reading_options, say_notices
+from .terminal import fail_in_one_line, print_facts
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 

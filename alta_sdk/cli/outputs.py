@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from ..errors import AltaError
-from ..matcher import Matcher
-from ..report import ReportRow, RunReport, SmallMap, render_csv
-from ..report_page import render_page
-from ..results import ZeroShotResult
-from ..study import Study
-from ..targets import check_target, write_target
+from ..files.targets import check_target, write_target
+from ..matching.matcher import Matcher
+from ..matching.results import ZeroShotResult
+from ..report.page import render_page
+from ..report.run import ReportRow, RunReport, SmallMap, render_csv
+from ..study.study import Study
 from .option_groups import group_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)

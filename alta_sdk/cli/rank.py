@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from ..index import ReportIndex
-from ..matcher import Matcher
-from ..ranking import index_reports, rank_reports, read_reports
-from ..targets import check_target
-from ..terminal import fail_in_one_line, print_table, say
+from ..files.targets import check_target
+from ..index.search import ReportIndex
+from ..matching.matcher import Matcher
+from ..matching.ranking import index_reports, rank_reports, read_reports
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
+from .terminal import fail_in_one_line, print_table, say
 
 
 @click.command()

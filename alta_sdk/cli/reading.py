@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import click
 
-from ..matcher import Matcher
-from ..study import Study, load_study
-from ..study_files import Source
-from ..terminal import say
+from ..dicom.files import Source
+from ..matching.matcher import Matcher
+from ..study.study import Study, load_study
 from .option_groups import group_options
+from .terminal import say
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from pathlib import Path
 import click
 
 from ..errors import PromptError, StudyError
-from ..matcher import Matcher, Temperature
-from ..prompts import Labels
-from ..read_ahead import ReadAhead
-from ..report import ReportRow
-from ..slots import Slot
-from ..study import Study
-from ..study_lists import StudyEntry, list_studies
-from ..terminal import fail_in_one_line, say, show_progress
+from ..matching.matcher import Matcher, Temperature
+from ..matching.prompts import Labels
+from ..report.run import ReportRow
+from ..study.lists import StudyEntry, list_studies
+from ..study.read_ahead import ReadAhead
+from ..study.slots import Slot
+from ..study.study import Study
 from .outputs import Outputs, output_options
 from .reading import Reading, reading_options, say_notices
 from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, show_scores
+from .terminal import fail_in_one_line, say, show_progress
 
 
 @click.command()

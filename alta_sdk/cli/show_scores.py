@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from ..errors import StudyError
-from ..results import ZeroShotResult
-from ..slots import Slot
-from ..terminal import print_table, say
+from ..matching.results import ZeroShotResult
+from ..study.slots import Slot
 from .outputs import describe_failure
+from .terminal import print_table, say
 
 MANY = 10  # studies from which progress is shown, and each has a row of the table, not a column
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..study_key import SITE_KEY_NAME, SiteKey, open_site_key
-from ..terminal import say
+from ..study.key import SITE_KEY_NAME, SiteKey, open_site_key
+from .terminal import say
 
 
 def open_key(key_file: str | None, beside: Path) -> SiteKey:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alta_sdk.atomic import new_folder
-from alta_sdk.bundle import hash_file, read_manifest
-from alta_sdk.engine import Engine
+from alta_sdk.engine.bundle import hash_file, read_manifest
+from alta_sdk.engine.engine import Engine
+from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.manifest import MANIFEST_NAME, BundleFile, Manifest
 from alta_sdk.errors import ExportError
-from alta_sdk.fusion import Head
-from alta_sdk.manifest import MANIFEST_NAME, BundleFile, Manifest
+from alta_sdk.files.atomic import new_folder
 from alta_training.model import AltaModel
 
 from .towers import compute_missing_cls

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from alta_sdk.atomic import new_file
 from alta_sdk.errors import CalibrationError
+from alta_sdk.files.atomic import new_file
 
 from .graph import find_products
 from .options import METHODS

@@ -11,10 +11,10 @@ import click
 from click.core import ParameterSource
 
 from alta_sdk import __version__
-from alta_sdk.intensity import PROFILES
-from alta_sdk.plans import RUNTIME as TENSORRT
-from alta_sdk.plans import build_bundle
-from alta_sdk.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
+from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table, say, show_debug_log
+from alta_sdk.dicom.intensity import PROFILES
+from alta_sdk.engine.plans import RUNTIME as TENSORRT
+from alta_sdk.engine.plans import build_bundle
 
 from .demo_model import find_inputs
 from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOptions, default_precision

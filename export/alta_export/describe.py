@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from alta_sdk import __version__
-from alta_sdk.environment import processor_name
-from alta_sdk.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
-from alta_sdk.manifest import LOCAL_HEADS, BundleFile, Manifest
-from alta_sdk.prompts import PROMPT_SET_VERSION
-from alta_sdk.self_test import Drift
-from alta_training.checkpoint import Checkpoint
+from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.manifest import LOCAL_HEADS, BundleFile, Manifest
+from alta_sdk.engine.self_test import Drift
+from alta_sdk.matching.prompts import PROMPT_SET_VERSION
+from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
+from alta_training.families.checkpoint import Checkpoint
 from alta_training.model import AltaModel
 from alta_training.model.alta import to_model_input
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from alta_runtimes import Session
-from alta_sdk.fusion import Head, Vector, to_unit_length
-from alta_sdk.prompts import make_pair
-from alta_sdk.scoring import average_prompts, score_labels
+from alta_sdk.engine.fusion import Head, Vector, to_unit_length
+from alta_sdk.matching.prompts import make_pair
+from alta_sdk.matching.scoring import average_prompts, score_labels
 
 from .graph import find_products
 from .precision import PrecisionPlan, Ranges, apply_precision, read_precision

@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 
 from alta_runtimes import Session, load
-from alta_sdk.engine import TEXT_ROWS, compute_type
+from alta_sdk.bench.timing import time_in_turn
+from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.engine import TEXT_ROWS, compute_type
+from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.tokenizer import PromptTokenizer, pad_tokens
 from alta_sdk.errors import CalibrationError, ExportError
-from alta_sdk.fusion import Head
-from alta_sdk.geometry import CROP_PX
-from alta_sdk.intensity import PUBLISHED
-from alta_sdk.prompts import LabelSet
-from alta_sdk.timing import time_in_turn
-from alta_sdk.tokenizer import PromptTokenizer, pad_tokens
+from alta_sdk.matching.prompts import LabelSet
+from alta_sdk.study.geometry import CROP_PX
 
 from .calibration import Calibration, calibrate, read_calibration
 from .gate import (

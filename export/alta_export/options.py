@@ -5,8 +5,8 @@ from pathlib import Path
 
 from alta_runtimes.tensorrt_build import find_builder
 from alta_sdk import __version__
+from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import CalibrationError, ExportError, RuntimeUnavailable
-from alta_sdk.intensity import PUBLISHED
 
 ENGINES = ("onnx", "trt", "openvino")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from alta_sdk import bundle as names
-from alta_sdk.engine import Engine
+from alta_sdk.dicom.intensity import check_profile
+from alta_sdk.engine import bundle as names
+from alta_sdk.engine.engine import Engine
+from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.manifest import Manifest
+from alta_sdk.engine.plans import build_bundle
+from alta_sdk.engine.self_test import Drift
+from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece
 from alta_sdk.errors import ExportError
-from alta_sdk.fusion import Head
-from alta_sdk.geometry import CROP_PX
-from alta_sdk.intensity import check_profile
-from alta_sdk.manifest import Manifest
-from alta_sdk.plans import build_bundle
-from alta_sdk.prompts import build_label_sets, render_label_sets
-from alta_sdk.self_test import Drift
-from alta_sdk.tokenizer import PromptTokenizer, build_wordpiece
-from alta_training.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
+from alta_sdk.matching.prompts import build_label_sets, render_label_sets
+from alta_sdk.study.geometry import CROP_PX
+from alta_training.families.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
 from alta_training.model import AltaModel
 
 from .bundle import make_head, pack_arrays, write_bundle

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alta_sdk import Slot, Study
+from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.fusion import choose_slots
 from alta_sdk.errors import AltaError, CalibrationError
-from alta_sdk.fusion import choose_slots
-from alta_sdk.intensity import PUBLISHED
-from alta_sdk.study import load_study
-from alta_training.labelled import is_positive
-from alta_training.records import COLUMNS, read_record_paths
-from alta_training.tables import read_rows
+from alta_sdk.study.study import load_study
+from alta_training.data.labelled import is_positive
+from alta_training.data.records import COLUMNS, read_record_paths
+from alta_training.data.tables import read_rows
 
 T = TypeVar("T")
 HELD_OUT_EVERY = 5

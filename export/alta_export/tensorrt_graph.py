@@ -13,13 +13,13 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from alta_runtimes import load
-from alta_sdk.bundle import open_bundle
-from alta_sdk.engine import TEXT_ROWS, Engine, compute_type
+from alta_sdk.engine.bundle import open_bundle
+from alta_sdk.engine.engine import TEXT_ROWS, Engine, compute_type
+from alta_sdk.engine.plans import GRAPHS
+from alta_sdk.engine.self_test import check_quickly
+from alta_sdk.engine.tokenizer import LENGTH_STEP
 from alta_sdk.errors import ExportError
-from alta_sdk.geometry import CROP_PX
-from alta_sdk.plans import GRAPHS
-from alta_sdk.self_test import check_quickly
-from alta_sdk.tokenizer import LENGTH_STEP
+from alta_sdk.study.geometry import CROP_PX
 
 from .options import RUNTIMES, ExportOptions
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alta_sdk.geometry import GREY_MEAN, GREY_STD
+from alta_sdk.study.geometry import GREY_MEAN, GREY_STD
 from alta_training.model.adapter import ADAPTER_SCALE
 from alta_training.model.text import AdapterBertLayer, TextTower
 from alta_training.model.vision import AdapterBlock, ImageTower

@@ -14,10 +14,10 @@ from safetensors import safe_open
 from alta_export.demo_model import DEMO_FOLDER, find_inputs
 from alta_export.options import ExportOptions
 from alta_sdk.errors import ExportError
-from alta_training.encoders import open_encoder
-from alta_training.labelled import read_labelled
-from alta_training.protocols import evaluate_baseline, evaluate_labelled
-from alta_training.records import digest_records, read_table
+from alta_training.data.labelled import read_labelled
+from alta_training.data.records import digest_records, read_table
+from alta_training.evaluation.encoders import open_encoder
+from alta_training.evaluation.protocols import evaluate_baseline, evaluate_labelled
 
 CHECKPOINT = DEMO_FOLDER / "demo.safetensors"
 CARD = DEMO_FOLDER / "README.md"

@@ -11,10 +11,10 @@ import pytest
 from conftest import make_sizes, run_training_command
 from PIL import Image
 
-from alta_training.batches import StudyDataset
-from alta_training.checkpoint import save_checkpoint
-from alta_training.records import COLUMNS
-from alta_training.synthetic import make_random_model, write_text_model
+from alta_training.data.batches import StudyDataset
+from alta_training.data.records import COLUMNS
+from alta_training.data.synthetic import make_random_model, write_text_model
+from alta_training.families.checkpoint import save_checkpoint
 
 PAIRS = 32
 STEPS = 200

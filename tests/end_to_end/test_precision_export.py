@@ -13,12 +13,12 @@ from alta_export.cli import main as alta_export
 from alta_export.verify import make_radiographs
 from alta_runtimes import openvino_session
 from alta_sdk import Matcher
-from alta_sdk.bundle import open_bundle
 from alta_sdk.cli import main as alta
+from alta_sdk.engine.bundle import open_bundle
 from alta_sdk.errors import RuntimeUnavailable
-from alta_training.encoders import BundleEncoder
-from alta_training.labelled import read_labelled
-from alta_training.protocols import evaluate_labelled
+from alta_training.data.labelled import read_labelled
+from alta_training.evaluation.encoders import BundleEncoder
+from alta_training.evaluation.protocols import evaluate_labelled
 
 METADATA = DATA_DIR / "nih_cxr" / "metadata.csv"
 AUC_LOSS = 0.005  # the gate's own limit

@@ -9,7 +9,7 @@ import pytest
 from conftest import run_training_command
 from PIL import Image
 
-from alta_training.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
+from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 
 STATED = {"notice": "TEST MODEL.", "training_data": "nothing", "licence": "none"}
 SPLITS = {"train": 90, "val": 12, "test": 12}

@@ -17,13 +17,13 @@ from conftest import run_training_command
 from PIL import Image
 from safetensors.torch import load_file
 
-from alta_training.augment import apply_augmentation, draw_augmentation
-from alta_training.batches import EpochSampler, StudyDataset, collate_studies
-from alta_training.checkpoint import read_text_model, save_checkpoint
-from alta_training.pixels import PixelReader
+from alta_training.data.augment import apply_augmentation, draw_augmentation
+from alta_training.data.batches import EpochSampler, StudyDataset, collate_studies
+from alta_training.data.pixels import PixelReader
+from alta_training.data.records import COLUMNS, read_table
+from alta_training.data.synthetic import make_random_model, write_text_model
+from alta_training.families.checkpoint import read_text_model, save_checkpoint
 from alta_training.recipe import Recipe
-from alta_training.records import COLUMNS, read_table
-from alta_training.synthetic import make_random_model, write_text_model
 
 TRAINING = Path(__file__).parents[2] / "training"
 FAST = [

@@ -28,14 +28,14 @@ import numpy as np
 from PIL import Image
 
 from alta_sdk import EngineError, Matcher, ReportIndex, StudyEmbedding
-from alta_sdk.bundle import open_bundle
-from alta_sdk.embedding import embed_folder, list_entries
-from alta_sdk.fusion import to_unit_length
-from alta_sdk.index import IndexOrigin
-from alta_sdk.manifest import Manifest
-from alta_sdk.study import load_study
-from alta_sdk.study_key import SiteKey
-from alta_sdk.thresholds import load_thresholds
+from alta_sdk.engine.bundle import open_bundle
+from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.engine.manifest import Manifest
+from alta_sdk.index.embedding import embed_folder, list_entries
+from alta_sdk.index.search import IndexOrigin
+from alta_sdk.matching.thresholds import load_thresholds
+from alta_sdk.study.key import SiteKey
+from alta_sdk.study.study import load_study
 
 TESTS = Path(__file__).resolve().parents[1]
 ENTRIES, STUDIES = 20_000, 40
@@ -89,8 +89,8 @@ def make_export(folder: Path) -> Operation:
     from conftest import export_quietly, make_sizes
 
     from alta_export.options import ExportOptions
-    from alta_training.checkpoint import save_checkpoint
-    from alta_training.synthetic import make_random_model, write_text_model
+    from alta_training.data.synthetic import make_random_model, write_text_model
+    from alta_training.families.checkpoint import save_checkpoint
 
     model = make_random_model(make_sizes(), seed=3)
     write_text_model(folder / "text-model", model.sizes.text.config)
@@ -170,7 +170,7 @@ def make_index(folder: Path) -> Operation:
 
 def make_calibrate(matcher: Matcher) -> Operation:
     """Two thresholds of one label replace each other, again and again."""
-    from alta_sdk import operating_point
+    from alta_sdk.matching import operating_point
 
     operating_point.RESAMPLES = 5  # the writing is what is tried
     text = matcher.embed_text(["There is edema", "There is no edema"])

@@ -32,7 +32,7 @@ from fuzz.mutations import MUTATIONS  # noqa: E402
 from fuzz.seeds import Seed, load_bomb, load_seeds  # noqa: E402
 
 from alta_sdk import AltaError, Study  # noqa: E402
-from alta_sdk.intensity import PROFILES, VOI  # noqa: E402
+from alta_sdk.dicom.intensity import PROFILES, VOI  # noqa: E402
 
 LIMIT_S = 5.0
 LIMIT_MIB = 1024.0

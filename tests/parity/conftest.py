@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import SHARED
 
-from alta_training.checkpoint import load_model, read_checkpoint, read_text_model
+from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model
 from alta_training.model.alta import to_model_input
 
 PARITY_DIR = Path(os.environ.get("ALTA_PARITY_DIR", SHARED / "parity"))

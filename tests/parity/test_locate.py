@@ -3,7 +3,7 @@
 import numpy as np
 from tolerances import PARITY
 
-from alta_sdk.locate import match_words
+from alta_sdk.locate.phrase import match_words
 
 
 def test_local_contrastive_loss_of_the_sdk(golden, published):

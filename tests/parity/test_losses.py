@@ -5,14 +5,14 @@ import pytest
 import torch
 from tolerances import PARITY
 
-from alta_training.checkpoint import published_name
 from alta_training.losses import (
     contrast_globally,
     contrast_locally,
     measure_reconstruction,
     measure_report_modelling,
 )
-from alta_training.trainable import freeze_backbones
+from alta_training.model.names import published_name
+from alta_training.model.trainable import freeze_backbones
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tolerances import PARITY
 
-from alta_training.checkpoint import published_name
+from alta_training.model.names import published_name
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alta_sdk import AltaError, Engine, IntegrityError
-from alta_sdk.bundle import BundleFile, hash_file, open_bundle
-from alta_sdk.manifest import MAX_MANIFEST_BYTES, parse_manifest
+from alta_sdk.engine.bundle import BundleFile, hash_file, open_bundle
+from alta_sdk.engine.manifest import MAX_MANIFEST_BYTES, parse_manifest
 
 NAMES = st.sampled_from(["head.npz", "prompts.json", "tokenizer.json", "selftest.npz", "text.onnx", "manifest.json"])
 HUGE = (1 << 40, 1 << 20)  # 4 EiB of float32

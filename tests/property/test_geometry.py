@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alta_sdk.geometry import CROP_PX, MAX_ASPECT, MIN_SIDE_PX, locate_patch, map_to_radiograph, to_model_pixels
+from alta_sdk.study.geometry import CROP_PX, MAX_ASPECT, MIN_SIDE_PX, locate_patch, map_to_radiograph, to_model_pixels
 
 side_px = st.integers(MIN_SIDE_PX, 700)
 sides = st.sampled_from([7, 14])

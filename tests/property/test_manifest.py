@@ -4,9 +4,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alta_sdk import AltaError
-from alta_sdk.dicom import read_header
-from alta_sdk.manifest import parse_manifest
-from alta_sdk.prompts import clean_report_text
+from alta_sdk.dicom.image import read_header
+from alta_sdk.engine.manifest import parse_manifest
+from alta_sdk.matching.prompts import clean_report_text
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alta_sdk.intensity import PROFILES, scale_intensity
-from alta_sdk.luts import Window
-from alta_sdk.pixels import PixelLayout, mask_unused_bits
+from alta_sdk.dicom.intensity import PROFILES, scale_intensity
+from alta_sdk.dicom.luts import Window
+from alta_sdk.dicom.pixels import PixelLayout, mask_unused_bits
 
 
 @st.composite

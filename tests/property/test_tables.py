@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alta_sdk import AltaError
-from alta_training.records import COLUMNS, read_record_paths
-from alta_training.tables import read_rows
+from alta_training.data.records import COLUMNS, read_record_paths
+from alta_training.data.tables import read_rows
 
 cells = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 

@@ -24,8 +24,8 @@ import click
 import numpy as np
 
 from alta_sdk import Matcher, Study
-from alta_sdk.synthetic import make_frontal
-from alta_sdk.terminal import print_facts
+from alta_sdk.bench.synthetic import make_frontal
+from alta_sdk.cli.terminal import print_facts
 
 LABELS = ["edema", "pneumonia", "cardiomegaly"]
 MAX_GROWTH = 0.02

@@ -8,7 +8,7 @@ import sys
 import alta_runtimes
 import alta_sdk
 from alta_sdk import errors
-from alta_training.torchvision_ops import ensure_torchvision_imports
+from alta_training.model.torchvision_ops import ensure_torchvision_imports
 
 
 def run_python(code, **environment):

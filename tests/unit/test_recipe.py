@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alta_sdk import TrainingError
-from alta_training.batches import learning_rate_at
+from alta_training.data.batches import learning_rate_at
 from alta_training.recipe import Recipe, read_recipe, write_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alta_sdk.atomic import new_file
+from alta_sdk.engine.manifest import FUSION_MODES
 from alta_sdk.errors import TrainingError
-from alta_sdk.manifest import FUSION_MODES
+from alta_sdk.files.atomic import new_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

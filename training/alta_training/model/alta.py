@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alta_sdk.geometry import GREY_MEAN, GREY_STD
+from alta_sdk.study.geometry import GREY_MEAN, GREY_STD
 
 from .decoder import Decoder
 from .sizes import ModelSizes

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .. import torchvision_ops  # noqa: F401  timm imports torchvision
+from . import torchvision_ops  # noqa: F401  timm imports torchvision
 from .sizes import DecoderSizes, ImageSizes
 from .vision import NORM_EPS, sincos_position_embedding
 

@@ -6,7 +6,7 @@ From top to bottom as the data flows: patches, position and slot, blocks, heads.
 import torch
 from torch import Tensor, nn
 
-from .. import torchvision_ops  # noqa: F401  timm imports torchvision
+from . import torchvision_ops  # noqa: F401  timm imports torchvision
 from .adapter import ADAPTER_SCALE, Adapter
 from .heads import ProjectionHead
 from .sizes import ImageSizes

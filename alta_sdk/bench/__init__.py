@@ -1,0 +1,1 @@
+"""Speed and drift of engines on this machine."""

@@ -1,0 +1,246 @@
+"""Decompress pixel data in worker processes that have a time and a memory limit, kept and reused.
+
+A worker starts once (about half a second) and then serves image after image; one that hangs, crashes
+or runs out of memory is killed, and the next image gets a new one. Workers are plain scripts started
+with `subprocess`: no fork of a process with threads and loaded engines, and no need for an
+`if __name__ == "__main__"` in the caller's program. Safe between threads, which each get their own.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from multiprocessing import spawn
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DicomError, RuntimeUnavailable
+
+MEMORY_MIB = 768  # beyond the idle worker: decoders hold a frame several times over
+START_TIMEOUT_S = 60.0
+BASE_TIMEOUT_S = 4.0
+TIMEOUT_S_PER_MIB = 2.0  # of compressed data: JPEG 2000, the slowest, takes about a quarter of it
+MAX_WORKERS = 8
+PIPE_BYTES = 1 << 20
+
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+# One plug-in for each transfer syntax; two only where decoding is lossless. Lossy decoders differ by a grey
+# value here and there, so what is installed must not decide what a model sees.
+PLUGINS: dict[str, tuple[str, ...]] = {
+    "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),  # RLE
+    "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG baseline
+    JPEG_EXTENDED: ("pillow",),  # of 8 bits
+    **dict.fromkeys(JPEG_LOSSLESS, ("gdcm", "pylibjpeg")),
+    "1.2.840.10008.1.2.4.80": ("pyjpegls",),
+    "1.2.840.10008.1.2.4.81": ("pyjpegls",),
+    "1.2.840.10008.1.2.4.90": ("pylibjpeg",),  # JPEG 2000, by OpenJPEG
+    "1.2.840.10008.1.2.4.91": ("pylibjpeg",),
+    "1.2.840.10008.1.2.4.201": ("pylibjpeg",),  # HTJ2K
+    "1.2.840.10008.1.2.4.202": ("pylibjpeg",),
+    "1.2.840.10008.1.2.4.203": ("pylibjpeg",),
+}
+
+INSTALL = {
+    JPEG_EXTENDED: "pip install 'alta-sdk[gpl-jpeg]', whose decoder is GPL-3",
+    **dict.fromkeys(JPEG_LOSSLESS, "pip install 'alta-sdk[gdcm]'"),
+}
+
+
+def find_plugin(syntax: str, bits_stored: int = 8) -> str:
+    """Return the pydicom plug-in that decodes a compressed transfer syntax here.
+
+    bits_stored: JPEG extended of more than 8 bits needs another decoder than of 8.
+    Raises DicomError if there is none: the syntax is unknown, or its plug-in is not installed.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    is_deep = syntax == JPEG_EXTENDED and bits_stored > 8
+    wanted = ("pylibjpeg",) if is_deep else PLUGINS.get(syntax)
+    if wanted is None:
+        raise DicomError("transfer syntax is not one that alta-sdk decodes: convert the file")
+    available = get_decoder(UID(syntax)).available_plugins
+    for plugin in wanted:
+        if plugin in available:
+            return plugin
+    install = INSTALL.get(syntax, "reinstall alta-sdk")
+    raise DicomError(f"no decoder is installed for {UID(syntax).name}: {install}")
+
+
+def decode_compressed(source: bytes, syntax: str, options: dict[str, Any]) -> NDArray[np.generic]:
+    """Decode the first frame of encapsulated pixel data.
+
+    source: the value of PixelData. options: pydicom's decoding options, which describe the pixels.
+    Returns (rows, columns) or (rows, columns, 3), colour as RGB.
+    Raises DicomError if there is no decoder, or it fails, or is stopped by its time or memory limit;
+    RuntimeUnavailable if no worker process can be started.
+    """
+    request = {"syntax": syntax, "plugin": find_plugin(syntax, options["bits_stored"]), "options": options}
+    timeout_s = BASE_TIMEOUT_S + TIMEOUT_S_PER_MIB * len(source) / (1 << 20)
+    return _pool.decode(request, source, timeout_s)
+
+
+class _Stopped(Exception):
+    """The worker is gone: it crashed or ran into its time limit."""
+
+
+@dataclass
+class _Worker:
+    """One process, used by one thread at a time."""
+
+    process: "subprocess.Popen[bytes]"
+    timed_out: bool = False
+
+    @classmethod
+    def start(cls) -> "_Worker":
+        executable = os.fsdecode(spawn.get_executable() or "")
+        if getattr(sys, "frozen", False) and executable == sys.executable:
+            executable = ""  # starting it would start the application again
+        if not executable:
+            raise RuntimeUnavailable(
+                "no Python interpreter to decode compressed DICOM with: name one with multiprocessing.set_executable"
+            )
+        program = Path(__file__).with_name("decode_worker.py")
+        try:
+            process = subprocess.Popen(
+                [executable, "-I", str(program)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows: no console beside the caller's
+            )
+        except OSError as error:
+            raise RuntimeUnavailable("the process that decodes compressed DICOM cannot be started") from error
+        worker = cls(process)
+        _widen(process.stdin)
+        _widen(process.stdout)
+        setup = {"path": [entry for entry in sys.path if entry], "memory_mib": MEMORY_MIB}
+        try:
+            worker.exchange(setup, b"", START_TIMEOUT_S)
+        except _Stopped as error:
+            worker.stop()
+            raise RuntimeUnavailable("the process that decodes compressed DICOM ended at its start") from error
+        return worker
+
+    def exchange(self, head: dict[str, Any], body: bytes, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
+        """Send a request and return the answer; raise _Stopped if the process ends or takes too long."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None and stdout is not None  # for mypy: both are pipes
+        alarm = threading.Timer(timeout_s, self._end_late)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            stdin.write(json.dumps(head).encode() + b"\n")
+            stdin.write(body)
+            stdin.flush()
+            answer: dict[str, Any] = json.loads(stdout.readline())
+            content = bytearray(answer.get("size", 0))
+            received = stdout.readinto(content)  # type: ignore[attr-defined]  # a BufferedReader, whatever IO says
+        except (OSError, ValueError) as error:  # ValueError: an answer that ends in its first line
+            raise _Stopped from error
+        finally:
+            alarm.cancel()
+            alarm.join()  # now it either has fired or never will
+        if self.timed_out or received != len(content):
+            raise _Stopped
+        return answer, content
+
+    def _end_late(self) -> None:
+        self.timed_out = True
+        self.process.kill()
+
+    def stop(self) -> None:
+        """End the process and release its pipes."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what was not sent yet has no reader now
+                    pipe.close()
+        self.process.wait()
+
+
+@dataclass
+class _Pool:
+    """Idle workers, and how many may run at once."""
+
+    idle: list[_Worker] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    places: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(min(MAX_WORKERS, os.cpu_count() or 1))
+    )
+
+    def decode(self, request: dict[str, Any], source: bytes, timeout_s: float) -> NDArray[np.generic]:
+        with self.places:
+            worker = self._take()
+            try:
+                answer, content = worker.exchange({**request, "size": len(source)}, source, timeout_s)
+            except _Stopped:
+                worker.stop()
+                raise DicomError(_why_stopped(worker, timeout_s)) from None
+            except BaseException:  # Ctrl-C in the middle of an exchange: the rest of the answer is in the pipe
+                worker.stop()
+                raise
+            self._give_back(worker, is_spent=answer.get("failure") == "memory")
+        if "failure" in answer:
+            reason = "needs more memory than is allowed" if answer["failure"] == "memory" else "cannot be decoded"
+            raise DicomError(f"pixel data {reason}: the file is damaged or truncated")
+        return np.frombuffer(content, np.dtype(answer["dtype"])).reshape(answer["shape"])
+
+    def _take(self) -> _Worker:
+        with self.lock:
+            while self.idle:
+                worker = self.idle.pop()
+                if worker.process.poll() is None:
+                    return worker
+                worker.stop()
+        return _Worker.start()
+
+    def _give_back(self, worker: _Worker, *, is_spent: bool) -> None:
+        if is_spent:  # it ran out of memory: its heap is not what it was
+            worker.stop()
+            return
+        with self.lock:
+            self.idle.append(worker)
+
+    def close(self) -> None:
+        with self.lock:
+            while self.idle:
+                self.idle.pop().stop()
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more than the 64 KiB of Linux, so that an image goes over in fewer turns."""
+    if pipe is not None and sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # the system's limit for pipes of one user is reached
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _why_stopped(worker: _Worker, timeout_s: float) -> str:
+    if worker.timed_out:
+        return f"pixel data took longer than {timeout_s:.0f} s to decode and was given up: the file is damaged"
+    return "pixel data cannot be decoded: the decoder crashed on it; the file is damaged or truncated"
+
+
+def _forget_workers() -> None:
+    """After a fork the pipes belong to the parent; a child starts workers of its own."""
+    global _pool
+    _parents.append(_pool)  # kept: closing a pipe here would send what the parent has not sent yet
+    _pool = _Pool()
+
+
+_pool = _Pool()
+_parents: list[_Pool] = []
+atexit.register(lambda: _pool.close())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)

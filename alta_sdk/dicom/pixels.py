@@ -1,0 +1,161 @@
+"""The stored values of one image: what its header says of them, checked, and then decoded.
+
+Everything that decides how much memory decoding takes is bounded before a decoder sees a byte.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DicomError
+from .decoding import decode_compressed
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAX_FRAME_SAMPLES = 1 << 25  # 32 Mi: twice the largest detectors in use
+MAX_DECODED_BYTES = 1 << 30  # of all frames
+GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
+COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+# Decoded values are as wide as the codestream says, which has no word for the high bit.
+WITHOUT_HIGH_BIT = ("1.2.840.10008.1.2.4.8", "1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.2")
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """The Image Pixel module (PS3.3 C.7.6.3), checked."""
+
+    rows: int
+    columns: int
+    samples: int
+    frames: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    photometric: str
+    planar: int
+
+    @property
+    def is_monochrome1(self) -> bool:
+        """True if the lowest value is shown white."""
+        return self.photometric == "MONOCHROME1"
+
+
+def read_layout(header: "Dataset") -> PixelLayout:
+    """Read what the header says of the pixels.
+
+    Raises DicomError for what is not a radiograph (palette, floating point, bits other than 8 to 16), for
+    elements that contradict each other, and for more pixels than the bounds.
+    """
+    photometric = str(header.get("PhotometricInterpretation") or "").strip()
+    samples = _number(header, "SamplesPerPixel", 1)
+    if not (samples == 1 and photometric in GREYSCALE or samples == 3 and photometric in COLOUR):
+        raise DicomError("photometric interpretation is not supported: MONOCHROME1, MONOCHROME2, RGB or YBR are")
+    if "PixelData" not in header:
+        raise DicomError("floating-point pixel data is not a radiograph: give the stored integer image")
+    stored = _number(header, "BitsStored")
+    layout = PixelLayout(
+        rows=_number(header, "Rows"),
+        columns=_number(header, "Columns"),
+        samples=samples,
+        frames=_number(header, "NumberOfFrames", 1),
+        bits_allocated=_number(header, "BitsAllocated"),
+        bits_stored=stored,
+        high_bit=_number(header, "HighBit", stored - 1, least=0),
+        is_signed=_number(header, "PixelRepresentation", least=0) == 1,
+        photometric=photometric,
+        planar=_number(header, "PlanarConfiguration", 0, least=0),
+    )
+    _check_layout(layout)
+    return layout
+
+
+def decode_first_frame(header: "Dataset", layout: PixelLayout) -> NDArray[np.generic]:
+    """Decode the stored values of the first frame; bits that are not stored ones are masked.
+
+    Returns (rows, columns) or (rows, columns, 3), of an 8- or 16-bit integer type, colour as RGB.
+    Raises DicomError if they cannot be decoded.
+    """
+    from pydicom.uid import UID
+
+    syntax = UID(str(header.file_meta.get("TransferSyntaxUID") or ""))
+    if syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated:
+        pixels = _decode_native(header)
+    else:
+        pixels = decode_compressed(_encapsulated(header), str(syntax), _decoding_options(layout))
+    if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.kind not in "ui" or pixels.itemsize > 2:
+        raise DicomError("pixel data is not what the header says: the file is damaged")
+    return pixels if str(syntax).startswith(WITHOUT_HIGH_BIT) else mask_unused_bits(pixels, layout)
+
+
+def mask_unused_bits(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
+    """Keep the stored bits only, moved to the bottom and, if signed, with their sign carried up (PS3.5 8.1.1)."""
+    width = 8 * pixels.itemsize
+    above = width - 1 - layout.high_bit
+    if above < 0:
+        raise DicomError("DICOM element HighBit lies outside the decoded pixels: the file is damaged")
+    if layout.samples > 1 or layout.bits_stored == width:
+        return pixels
+    moved: NDArray[Any] = np.left_shift(pixels, above)
+    masked: NDArray[Any] = np.right_shift(moved, width - layout.bits_stored)
+    return masked
+
+
+def _check_layout(layout: PixelLayout) -> None:
+    if layout.bits_allocated not in (8, 16):
+        raise DicomError(f"image has {layout.bits_allocated} bits allocated a sample: a radiograph has 8 or 16")
+    if not (layout.bits_stored - 1 <= layout.high_bit < layout.bits_allocated):
+        raise DicomError("DICOM elements BitsStored, HighBit and BitsAllocated contradict each other: refused")
+    samples = layout.rows * layout.columns * layout.samples
+    if samples > MAX_FRAME_SAMPLES or samples * layout.frames * layout.bits_allocated // 8 > MAX_DECODED_BYTES:
+        raise DicomError(
+            f"image is larger than {MAX_FRAME_SAMPLES >> 20} Mi samples a frame or {MAX_DECODED_BYTES >> 20} MiB "
+            "when decoded: refused"
+        )
+
+
+def _number(header: "Dataset", keyword: str, default: int | None = None, *, least: int = 1) -> int:
+    value: Any = header.get(keyword)
+    try:
+        number = default if value is None else int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DicomError(f"DICOM element {keyword} is not a number: the file is damaged") from error
+    if number is None or number < least:
+        raise DicomError(f"DICOM element {keyword} is missing or too small: the file is damaged")
+    return number
+
+
+def _decode_native(header: "Dataset") -> NDArray[Any]:
+    from pydicom.pixels.utils import pixel_array
+
+    try:
+        pixels: NDArray[Any] = pixel_array(header, index=0, correct_unused_bits=False)
+    except Exception as error:  # pydicom raises more kinds than it documents
+        raise DicomError("pixel data cannot be decoded: the file is damaged or truncated") from error
+    return pixels
+
+
+def _encapsulated(header: "Dataset") -> bytes:
+    value = header["PixelData"].value
+    if not isinstance(value, bytes) or not value:
+        raise DicomError("pixel data is empty: the file is damaged or truncated")
+    return value
+
+
+def _decoding_options(layout: PixelLayout) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "samples_per_pixel": layout.samples,
+        "photometric_interpretation": layout.photometric,
+        "bits_allocated": layout.bits_allocated,
+        "bits_stored": layout.bits_stored,
+        "number_of_frames": layout.frames,
+        "pixel_representation": int(layout.is_signed),
+        "pixel_keyword": "PixelData",
+        "correct_unused_bits": False,  # it takes the highest stored bit to be BitsStored - 1
+    }
+    return {**options, "planar_configuration": layout.planar} if layout.samples > 1 else options

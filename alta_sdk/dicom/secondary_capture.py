@@ -1,0 +1,116 @@
+"""A picture as a DICOM secondary capture: derived, in a series of its own, marked as not for clinical use.
+
+By default it belongs to no patient: empty patient elements and new UIDs, as PS3.15 asks of a de-identified
+object. pydicom is imported on use, and its exceptions, which quote values, do not leave this module.
+"""
+
+import io
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..errors import DicomError, StudyError
+from ..locate.overlay import DISCLAIMER
+from .files import Source, read_files
+from .image import has_image, is_dicom, read_header
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SERIES_DESCRIPTION = "ALTA heat map - NOT FOR CLINICAL USE"
+SERIES_NUMBER = 9001  # far from those of a detector
+# Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): enough for an archive to file it with the study.
+IDENTIFIERS = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+# Type 2: present, though without a value.
+EMPTY = tuple(keyword for keyword in IDENTIFIERS if keyword not in ("IssuerOfPatientID", "StudyInstanceUID"))
+
+
+def read_identifiers(source: Source) -> dict[str, str]:
+    """Read the patient and study elements of a study's DICOM files.
+
+    Raises StudyError or DicomError if the files cannot be read or are of more than one study.
+    """
+    read = [read_header(data) for data in read_files(source) if is_dicom(data)]
+    headers = [header for header in read if has_image(header)]
+    if not headers:
+        raise StudyError("no DICOM file to take identifiers from: a JPEG or PNG radiograph has none")
+    found = [{name: str(header.get(name) or "") for name in IDENTIFIERS} for header in headers]
+    if len({(one["StudyInstanceUID"], one["PatientID"]) for one in found}) > 1:
+        raise StudyError("files of more than one study: give the files of the one that the heat map is of")
+    if not found[0]["StudyInstanceUID"]:
+        raise StudyError("study to take identifiers from has no StudyInstanceUID: an archive could not file it")
+    return {name: value for name, value in found[0].items() if value}
+
+
+def encode_secondary_capture(
+    picture: NDArray[np.uint8], provenance: Mapping[str, Any], caption: str, identifiers: Mapping[str, str]
+) -> bytes:
+    """Return the DICOM file of a picture (rows, columns, 3) uint8, whose disclaimer is burned in.
+
+    caption: kept under ImageComments. identifiers: patient and study elements by keyword, written as they are;
+    none if empty. Raises DicomError if one cannot be written.
+    """
+    file = io.BytesIO()
+    try:
+        _make_capture(picture, provenance, caption, identifiers).save_as(file, enforce_file_format=True)
+    except Exception as error:  # its message quotes the value
+        raise DicomError("secondary capture cannot be written: an identifier of the study is not valid") from error
+    return file.getvalue()
+
+
+def _make_capture(
+    picture: NDArray[np.uint8], provenance: Mapping[str, Any], caption: str, identifiers: Mapping[str, str]
+) -> "Dataset":
+    from pydicom import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    now = datetime.now()
+    capture = Dataset()
+    capture.SpecificCharacterSet = "ISO_IR 192"
+    capture.SOPClassUID, capture.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid(prefix=None)
+    capture.StudyInstanceUID, capture.SeriesInstanceUID = generate_uid(prefix=None), generate_uid(prefix=None)
+    for keyword in EMPTY:
+        setattr(capture, keyword, "")
+    for keyword, value in identifiers.items():
+        setattr(capture, keyword, value)
+    capture.BodyPartExamined = "CHEST"
+    capture.Modality, capture.ConversionType = "OT", "WSD"
+    capture.SeriesNumber, capture.InstanceNumber = SERIES_NUMBER, 1
+    capture.SeriesDescription = SERIES_DESCRIPTION
+    capture.Manufacturer, capture.ManufacturerModelName = "alta-sdk", "alta-sdk"
+    capture.SoftwareVersions = __version__
+    capture.ContentDate = capture.DateOfSecondaryCapture = now.strftime("%Y%m%d")
+    capture.ContentTime = capture.TimeOfSecondaryCapture = now.strftime("%H%M%S")
+    capture.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+    capture.PatientOrientation = ""
+    capture.BurnedInAnnotation = "YES"
+    capture.DerivationDescription = (
+        f"{DISCLAIMER}. Similarity of a phrase with image patches, computed by engine "
+        f"{str(provenance['engine_sha256'])[:16]}, {provenance['precision']}, {provenance['runtime']}"
+    )
+    capture.ImageComments = f"{DISCLAIMER}. {caption}".strip()
+    capture.SamplesPerPixel, capture.PhotometricInterpretation, capture.PlanarConfiguration = 3, "RGB", 0
+    capture.Rows, capture.Columns = picture.shape[:2]
+    capture.BitsAllocated, capture.BitsStored, capture.HighBit, capture.PixelRepresentation = 8, 8, 7, 0
+    data = picture.tobytes()
+    capture.PixelData = data + b"\0" * (len(data) % 2)
+    capture["PixelData"].VR = "OB"
+    capture.file_meta = FileMetaDataset()
+    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return capture

@@ -1,0 +1,1 @@
+"""A verified bundle, loaded: what turns pixels and prompts into vectors."""

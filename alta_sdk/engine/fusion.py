@@ -1,0 +1,100 @@
+"""From the CLS vectors of a study's radiographs to one vector: fusion over slots, then the global head.
+
+In numpy: the head is two small products, and so every runtime and precision shares this exact code.
+"""
+
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from ..study.study import Slot
+from .manifest import FUSION_MODES
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The global projection head and the CLS of each missing slot, in float64.
+
+    hidden_weight: (hidden, width); output_weight: (embedding, hidden); missing_cls: (3, width), for the
+    current lateral, prior frontal and prior lateral.
+    """
+
+    hidden_weight: NDArray[np.float64]
+    hidden_bias: NDArray[np.float64]
+    norm_weight: NDArray[np.float64]
+    norm_bias: NDArray[np.float64]
+    norm_eps: NDArray[np.float64]
+    output_weight: NDArray[np.float64]
+    output_bias: NDArray[np.float64]
+    missing_cls: NDArray[np.float64]
+
+    @classmethod
+    def load(cls, path: Path) -> "Head":
+        """Read head.npz; raise EngineError if an array is missing."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                loaded: dict[str, Any] = {name: arrays[name].astype(np.float64) for name in cls.__annotations__}
+        except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+            raise EngineError(f"{path.name} cannot be read: export the bundle again") from error
+        return cls(**loaded)
+
+    def project(self, cls: NDArray[np.floating[Any]]) -> Vector:
+        """Project fused CLS vectors (n, width) to the shared space: (n, embedding) float32, not normalised."""
+        hidden = _gelu(cls.astype(np.float64) @ self.hidden_weight.T + self.hidden_bias)
+        centred = hidden - hidden.mean(axis=-1, keepdims=True)
+        normed = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.norm_eps)
+        scaled = normed * self.norm_weight + self.norm_bias
+        projected: Vector = (scaled @ self.output_weight.T + self.output_bias).astype(np.float32)
+        return projected
+
+
+def choose_slots(present: tuple[Slot, ...], mode: str) -> tuple[Slot, ...]:
+    """Return the slots that a fusion mode looks at, of those that are filled."""
+    check_mode(mode)
+    return (Slot.FRONTAL,) if mode == "frontal" else present
+
+
+def fuse_slots(cls_by_slot: Mapping[Slot, Vector], mode: str, missing_cls: NDArray[np.float64]) -> Vector:
+    """Fuse the CLS vectors (width,) of a study's slots into one (width,) float32.
+
+    frontal: the current frontal alone. present: mean of those given. published: mean over all four
+    slots, the missing ones by their constants (as in training).
+    """
+    check_mode(mode)
+    if mode == "frontal":
+        return cls_by_slot[Slot.FRONTAL]
+    stacked = [vector.astype(np.float64) for vector in cls_by_slot.values()]
+    if mode == "published":
+        stacked += [missing_cls[slot - 1] for slot in Slot if slot not in cls_by_slot]
+    fused: Vector = np.mean(stacked, axis=0).astype(np.float32)
+    return fused
+
+
+def check_mode(mode: str) -> None:
+    """Raise EngineError for a fusion mode that does not exist."""
+    if mode not in FUSION_MODES:
+        raise EngineError(f"fusion mode is not supported; choose one of: {', '.join(FUSION_MODES)}")
+
+
+def to_unit_length(vectors: NDArray[np.floating[Any]]) -> Vector:
+    """Scale the last axis to length 1, in float32; a zero vector stays zero."""
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+    unit: Vector = (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none, and scipy is 100 MB
+
+
+def _gelu(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(0.5 * values * (1.0 + _erf(values / math.sqrt(2.0))), dtype=np.float64)

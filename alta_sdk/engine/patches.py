@@ -1,0 +1,70 @@
+"""The local side of an engine: patches of a radiograph and words of a phrase in one space.
+
+The patch graph is the image tower's last block for all tokens and the local head. It goes on from the
+tokens that the image graph has computed before its last block, so a heat map costs one block more than a
+score. It is loaded, and its self-test is run, when the first heat map is asked for: scores never wait for it.
+"""
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alta_runtimes import Session, load
+
+from ..errors import EngineError
+from .bundle import PATCH_GRAPH, check_file
+from .fusion import Vector
+from .manifest import LOCAL_HEADS
+from .self_test import require, run_patch_test
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+ONNX_RUNTIMES = ("onnxruntime", "openvino")
+
+
+class PatchGraph:
+    """The patches of an engine's radiographs; safe to use from several threads."""
+
+    def __init__(self, engine: "Engine", image: Session) -> None:
+        """Take an engine and its image graph; nothing is loaded yet."""
+        self._engine = engine
+        self._image = image
+        self._session: Session | None = None
+        self._is_tested = False
+        self._lock = threading.Lock()
+
+    def encode(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
+        """Project patches: pixels (n, 1, 224, 224) and slots (n,) to (n, patches, embedding), not normalised.
+
+        The patches of a radiograph go row by row, from its top left. Raises EngineError for an engine
+        that was exported without the patch graph.
+        """
+        session = self._open()
+        tokens = self._image.run({"pixels": pixels, "slot": slot})["tokens"]
+        return np.asarray(session.run({"tokens": tokens})["patches"], dtype=np.float32)
+
+    def encode_tested(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
+        """Do the same after the self-test passed on this machine; raises EngineError if it does not."""
+        if not self._is_tested:
+            self._open()
+            require(run_patch_test(self._engine))
+            self._is_tested = True
+        return self.encode(pixels, slot)
+
+    def _open(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                manifest, bundle = self._engine.manifest, self._engine.bundle
+                file = next((file for file in manifest.files if file.name == PATCH_GRAPH), None)
+                if file is None or LOCAL_HEADS not in manifest.engine:
+                    raise EngineError("engine has no patch graph, which heat maps need: export it again")
+                check_file(bundle, file)  # again: it may have changed since the engine was opened
+                info = self._image.info
+                runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]
+                # On the CPU also beside a GPU engine, whose session may count no threads.
+                threads = info.threads or None
+                self._session = load(bundle.path(PATCH_GRAPH), device="cpu", threads=threads, runtime=runtime)
+            return self._session

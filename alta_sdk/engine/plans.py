@@ -1,0 +1,196 @@
+"""TensorRT engines in a bundle: deferred (graphs, profiles and calibration), or built for one kind of GPU.
+
+Building adds the plans to the folder and then replaces the manifest, which is what makes them part of the
+bundle: a reader sees the deferred bundle or the built one, never half of either. The graphs stay, so that another
+GPU or TensorRT can build again. A built manifest is the deferred one with what the build added, and taking that
+away gives the deferred manifest to the last byte: so it proves which export it comes from.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alta_runtimes import Session, load
+from alta_runtimes.tensorrt_build import BuildOptions, BuiltPlan, Profile, build_plan, find_builder
+from alta_runtimes.tensorrt_session import PlanOrigin
+
+from .._version import __version__
+from ..errors import EngineError, IntegrityError, RuntimeUnavailable
+from ..files.atomic import new_file
+from . import bundle as files
+from .bundle import Bundle, hash_file, open_bundle
+from .manifest import MANIFEST_NAME, BundleFile, Manifest
+
+RUNTIME = "tensorrt"
+GRAPHS = {"image": files.IMAGE_GRAPH, "text": files.TEXT_GRAPH}
+PLANS = {"image": "image.plan", "text": "text.plan"}
+TIMING_CACHE = "timing.cache"
+LOCK = ".build.lock"
+LOCK_TIMEOUT_S = 3600.0  # a build of the published size takes minutes
+MIB = 1 << 20
+ORIGIN = {field.name for field in fields(PlanOrigin)}
+NOT_BUILT = (
+    "this engine has not been built yet: on the GPU that will run it, run alta-export build NAME.alta, or open it "
+    "once with allow_build=True"
+)
+
+
+def is_for_tensorrt(manifest: Manifest) -> bool:
+    """Tell whether a bundle is a TensorRT engine, built or not."""
+    return bool(manifest.engine["runtime"] == RUNTIME)
+
+
+def is_built(manifest: Manifest) -> bool:
+    """Tell whether a TensorRT engine was built."""
+    return "built" in _read_section(manifest)
+
+
+def _read_section(manifest: Manifest) -> dict[str, Any]:
+    """Return what the manifest says of plans; raise IntegrityError if it is not what an export or a build writes."""
+    section = manifest.engine.get(RUNTIME)
+    if not isinstance(section, dict) or section.keys() - {"built"} != {"profiles", "workspace_mib"}:
+        raise IntegrityError(f"{MANIFEST_NAME} does not tell how this engine is built: copy or export it again")
+    if "built" in section and section["built"].get("origin", {}).keys() != ORIGIN:
+        raise IntegrityError(f"{MANIFEST_NAME} does not tell what this engine was built on: build it again")
+    return section
+
+
+def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Session, Session]:
+    """Load the plans of a built engine: image, text.
+
+    Raises RuntimeUnavailable for an engine that was not built, or was built for another GPU or TensorRT
+    version, and where there is no driver; IntegrityError for one that was built from another export.
+    """
+    if runtime not in (None, RUNTIME):
+        raise RuntimeUnavailable(f"this engine was exported for {RUNTIME}, not for {runtime}; export --engine onnx")
+    if not is_built(bundle.manifest):
+        raise RuntimeUnavailable(NOT_BUILT)
+    strip_build(bundle.manifest)  # raises if it was built from another export
+    origin = _read_section(bundle.manifest)["built"]["origin"]
+    image, text = (
+        load(bundle.path(name), device=device, runtime=RUNTIME, compute="plan", built_on=origin)
+        for name in PLANS.values()
+    )
+    return image, text
+
+
+def build_bundle(path: str | os.PathLike[str], *, rebuild: bool = False) -> Manifest:
+    """Build a TensorRT engine in place, once: who comes second waits and finds it built.
+
+    rebuild: build again what is built, for another GPU or another TensorRT.
+    Returns the manifest of the built engine. Raises RuntimeUnavailable where nothing can be built, EngineError if
+    TensorRT refuses or the built engine does not compute what the export measured: the bundle is then as it was
+    (or deferred again, after a rebuild).
+    """
+    from filelock import FileLock, Timeout
+
+    check_target(open_bundle(path).manifest)
+    try:
+        with FileLock(Path(path) / LOCK, timeout=LOCK_TIMEOUT_S):
+            bundle = open_bundle(path)
+            if is_built(bundle.manifest) and not rebuild:
+                return bundle.manifest
+            find_builder()  # before anything is changed
+            return _build(bundle)
+    except Timeout as error:
+        raise EngineError(f"another program has been building this engine for {LOCK_TIMEOUT_S / 60:.0f} min") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise EngineError(f"this engine cannot be built in its folder: {reason}; make the folder writable") from error
+
+
+def check_target(manifest: Manifest) -> None:
+    """Raise EngineError unless a bundle is a TensorRT engine."""
+    if not is_for_tensorrt(manifest):
+        raise EngineError(
+            f"this engine runs on {manifest.engine['runtime']} and is not built; export --engine trt --defer-build"
+        )
+
+
+def _build(bundle: Bundle) -> Manifest:
+    deferred = strip_build(bundle.manifest)
+    timings = bundle.path(TIMING_CACHE)
+    cache = timings.read_bytes() if is_built(bundle.manifest) and timings.is_file() else b""
+    if deferred != bundle.manifest:  # the old plans are overwritten: until then the bundle is not built
+        _write(bundle, MANIFEST_NAME, deferred.render())
+    plans = {}
+    for name, graph in GRAPHS.items():
+        data = bundle.path(graph).read_bytes()
+        plans[name] = build_plan(data, read_profile(deferred, name), read_options(deferred), cache)
+        cache = plans[name].timing_cache
+        _write(bundle, PLANS[name], plans[name].plan)
+    _write(bundle, TIMING_CACHE, cache)
+    built = add_build(bundle, deferred, plans)
+    prove(Bundle(bundle.folder, built))
+    _write(bundle, MANIFEST_NAME, built.render())
+    return built
+
+
+def _write(bundle: Bundle, name: str, data: bytes) -> None:
+    with new_file(bundle.path(name)) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_profile(manifest: Manifest, graph: str) -> Profile:
+    """Return the shapes that a graph's plan is built for."""
+    shapes = _read_section(manifest)["profiles"][graph]
+    return {name: tuple(tuple(shape) for shape in three) for name, three in shapes.items()}  # type: ignore[misc]
+
+
+def read_options(manifest: Manifest) -> BuildOptions:
+    """Return how plans are built."""
+    workspace_mib = _read_section(manifest)["workspace_mib"]
+    return BuildOptions(manifest.engine["precision"], workspace_mib and workspace_mib * MIB)
+
+
+def add_build(bundle: Bundle, deferred: Manifest, plans: Mapping[str, BuiltPlan]) -> Manifest:
+    """Return the manifest of a built engine, whose plans lie in the folder."""
+    added = tuple(_list_file(bundle, name) for name in (*PLANS.values(), TIMING_CACHE))
+    built = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "by": __version__,
+        "origin": find_builder().describe(),
+        "layers": {name: plan.layers for name, plan in plans.items()},
+        "deferred_sha256": deferred.sha256,
+    }
+    engine = {**deferred.engine, RUNTIME: {**deferred.engine[RUNTIME], "built": built}}
+    every = sorted((*deferred.files, *added), key=lambda file: file.name)
+    return replace(deferred, engine=engine, files=tuple(every))
+
+
+def strip_build(manifest: Manifest) -> Manifest:
+    """Return the manifest as it was before the build; itself if there was none.
+
+    Raises IntegrityError if that is not the manifest that was built.
+    """
+    section = dict(_read_section(manifest))
+    built = section.pop("built", None)
+    if built is None:
+        return manifest
+    kept = tuple(file for file in manifest.files if file.name not in (*PLANS.values(), TIMING_CACHE))
+    deferred = replace(manifest, engine={**manifest.engine, RUNTIME: section}, files=kept)
+    if deferred.sha256 != built.get("deferred_sha256"):
+        raise IntegrityError(f"{MANIFEST_NAME} was built from another export: copy or export the bundle again")
+    return deferred
+
+
+def _list_file(bundle: Bundle, name: str) -> BundleFile:
+    path = bundle.path(name)
+    return BundleFile(name, path.stat().st_size, hash_file(path))
+
+
+def prove(bundle: Bundle) -> None:
+    """Run the whole self-test of a built engine before it is called built; raise EngineError if it fails."""
+    from .engine import Engine
+    from .self_test import run_self_test
+
+    engine = Engine(bundle, *open_plans(bundle, device="auto", runtime=None), "just built")
+    for drift in run_self_test(engine):
+        if not drift.is_within_limits:
+            raise EngineError(
+                f"the built engine's {drift.output} embeddings have cosine {drift.worst_cosine:.6f} with the reference "
+                f"(limit {drift.min_cosine}), so it was left unbuilt; export with a higher --precision"
+            )

@@ -1,0 +1,113 @@
+"""Does this machine compute what the export measured? Synthetic inputs, the reference's answers.
+
+One row at each load, all rows by `alta doctor NAME.alta`. The answers are those of the FP32 PyTorch
+towers with their adapters in; the tolerances are in the manifest.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError, IntegrityError
+from .bundle import SELF_TEST
+from .fusion import to_unit_length
+from .manifest import LOCAL_HEADS
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+INPUTS = ("pixels", "slot", "input_ids", "attention_mask")
+ANSWERS = ("image", "text")
+PATCHES = "patches"  # of the first radiograph alone; tested when a heat map is first asked for
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one kind of embedding is from the reference: worst cosine, largest difference, the limits."""
+
+    output: str
+    rows: int
+    worst_cosine: float
+    max_abs: float
+    min_cosine: float
+    max_abs_limit: float
+
+    @property
+    def is_within_limits(self) -> bool:
+        """True if this hardware gives what the export measured."""
+        return self.worst_cosine >= self.min_cosine and self.max_abs <= self.max_abs_limit
+
+
+def measure_drift(output: str, computed: NDArray[Any], reference: NDArray[Any], limits: dict[str, float]) -> Drift:
+    """Compare embeddings (n, embedding) of unit length, row by row, with the reference's."""
+    cosines = np.sum(computed.astype(np.float64) * reference.astype(np.float64), axis=1)
+    return Drift(
+        output=output,
+        rows=len(computed),
+        worst_cosine=float(cosines.min()),
+        max_abs=float(np.abs(computed - reference).max()),
+        min_cosine=limits["min_cosine"],
+        max_abs_limit=limits["max_abs"],
+    )
+
+
+def measure_patch_drift(computed: NDArray[Any], reference: NDArray[Any], limits: dict[str, float]) -> Drift:
+    """Compare the directions of patch projections (n, patches, embedding), which are not of unit length."""
+    ours, theirs = (to_unit_length(a.reshape(-1, a.shape[-1])) for a in (computed, reference))
+    return measure_drift(PATCHES, ours, theirs, limits)
+
+
+def run_self_test(engine: "Engine", rows: int | None = None) -> list[Drift]:
+    """Run the bundle's synthetic inputs through the engine; `rows` limits how many of each kind.
+
+    The patches are tested only with no such limit: their graph is not loaded for scores.
+    """
+    stored = _load(engine, ANSWERS)
+    take = slice(rows)
+    cls = [
+        engine.encode_pixels(stored["pixels"][i : i + 1], stored["slot"][i : i + 1])[0]
+        for i in range(*take.indices(len(stored["pixels"])))
+    ]
+    computed = {
+        "image": to_unit_length(engine.head.project(np.stack(cls))),
+        "text": to_unit_length(engine.encode_tokens(stored["input_ids"][take], stored["attention_mask"][take])),
+    }
+    limits = engine.manifest.verification["limits"]
+    drifts = [measure_drift(name, computed[name], stored[name][take], limits) for name in ANSWERS]
+    if rows is None and engine.manifest.engine.get(LOCAL_HEADS):
+        drifts.append(run_patch_test(engine))
+    return drifts
+
+
+def run_patch_test(engine: "Engine") -> Drift:
+    """Run the first synthetic radiograph through the image graph and the patch graph."""
+    stored = _load(engine, (PATCHES,))
+    rows = slice(len(stored[PATCHES]))
+    computed = engine.patches.encode(stored["pixels"][rows], stored["slot"][rows])
+    return measure_patch_drift(computed, stored[PATCHES], engine.manifest.engine[LOCAL_HEADS]["limits"])
+
+
+def check_quickly(engine: "Engine") -> None:
+    """Run one row of each kind; raise EngineError if this machine's numbers are not the export's."""
+    for drift in run_self_test(engine, rows=1):
+        require(drift)
+
+
+def require(drift: Drift) -> None:
+    """Raise EngineError if this machine's numbers are beyond the limits."""
+    if not drift.is_within_limits:
+        raise EngineError(
+            f"self-test failed on this machine: {drift.output} embedding has cosine {drift.worst_cosine:.6f} "
+            f"with the reference (limit {drift.min_cosine}); do not use this engine here, see: alta doctor"
+        )
+
+
+def _load(engine: "Engine", answers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(engine.bundle.path(SELF_TEST), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in (*INPUTS, *answers)}
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise IntegrityError(f"{SELF_TEST} cannot be read: export the bundle again") from error

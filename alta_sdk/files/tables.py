@@ -1,0 +1,33 @@
+"""The one reader of CSV tables: reports, labelled studies, and, in training, records and protocols."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import AltaError
+
+MAX_CELL = 1 << 20
+
+
+def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name: str) -> list[dict[str, str]]:
+    """Read a CSV file in UTF-8 with a header; empty cells are "".
+
+    error, name: the class to raise and what to call the table in its message. Raised for a file that is
+    not there, cannot be read, lacks a needed column or has no row.
+    """
+    csv.field_size_limit(MAX_CELL)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            rows = [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
+    except FileNotFoundError as missing:
+        raise error(f"{name} not found: give a CSV file") from missing
+    except (OSError, csv.Error, UnicodeDecodeError) as damage:
+        raise error(f"{name} cannot be read: it is damaged or not a CSV file in UTF-8") from damage
+    lacking = [column for column in needed if column not in columns]
+    if lacking:
+        raise error(f"{name} lacks the columns {', '.join(lacking)}")
+    if not rows:
+        raise error(f"no usable row in {name}: it has none at all")
+    return rows

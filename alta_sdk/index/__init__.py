@@ -1,0 +1,1 @@
+"""Stored embeddings, searched: made from a folder of studies or from reports."""

@@ -1,0 +1,210 @@
+"""Search precomputed embeddings: radiographs by report, reports by radiograph, radiographs by radiograph.
+
+An index holds a unit vector and an opaque key for each entry, and no text: who made it knows which
+report or study a key or a row stands for. `docs/index.md` describes the file and what was measured.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.fusion import check_mode, to_unit_length
+from ..errors import EngineError, IntegrityError
+from ..matching.results import StudyEmbedding
+from ..study.key import KEY_BYTES
+from . import cells as inverted
+from .cells import Cells, build_cells
+from .file import read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from ..matching.matcher import Matcher
+
+Kind = Literal["reports", "studies"]
+_BLOCK = 65_536
+_UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Match:
+    """One entry that was found: its row in what the index was made of, its opaque key, the cosine."""
+
+    row: int
+    key: str
+    score: float
+
+
+@dataclass(frozen=True)
+class IndexOrigin:
+    """What the vectors of an index are: never compared with those of another origin.
+
+    kind: "reports" or "studies". engine: the SHA-256 that names the engine. mode: the fusion mode, None
+    for reports, whose vectors are the same in every mode. site_key: the fingerprint of the key that
+    signed the entries, "" if the keys came from elsewhere.
+    """
+
+    kind: Kind
+    engine: str
+    mode: str | None = None
+    site_key: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an origin that says too little (EngineError)."""
+        if self.kind not in ("reports", "studies") or (self.mode is None) != (self.kind == "reports"):
+            raise EngineError('an index holds "studies" of one fusion mode, or "reports" without one')
+        if self.mode is not None:
+            check_mode(self.mode)
+
+
+class ReportIndex:
+    """An index that is open: memory-mapped, read-only, safe to share between threads."""
+
+    def __init__(self, path: Path, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Use `ReportIndex.open`."""
+        try:
+            self.origin = IndexOrigin(**meta["origin"])
+            self.vectors: NDArray[np.float32] = arrays["vectors"]
+            self._keys, self._rows = arrays["keys"], arrays["rows"]
+            self._cells = Cells(arrays["centroids"], arrays["starts"], meta["budget"]) if meta["budget"] else None
+            fits = _fits(self.vectors, self._keys, self._rows, self._cells)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            raise IntegrityError("index is of another kind than its header says: make it again") from error
+        if not fits:
+            raise IntegrityError("index holds arrays that do not belong together: make it again")
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> "ReportIndex":
+        """Open an index, memory-mapped.
+
+        verify: read every byte once to check the SHA-256; False trusts the disk and opens at once.
+        Raises EngineError if there is none, IntegrityError if it is not whole or was changed.
+        """
+        return cls(Path(path), *read_arrays(Path(path), verify=verify))
+
+    @classmethod
+    def write(
+        cls,
+        path: str | os.PathLike[str],
+        vectors: NDArray[np.float32],
+        keys: Sequence[bytes],
+        origin: IndexOrigin,
+    ) -> "ReportIndex":
+        """Write an index in one step and open it: an older one at `path` is replaced, or stays whole.
+
+        vectors: (n, d) float32 of unit length. keys: n opaque keys of 16 bytes.
+        Raises EngineError for vectors or keys that are not so.
+        """
+        vectors = np.asarray(vectors, dtype=np.float32)
+        if vectors.ndim != 2 or not len(vectors) or len(keys) != len(vectors):
+            raise EngineError("an index needs at least one vector, in a table (n, d), and one key for each")
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+        if not np.allclose(lengths, 1, rtol=0, atol=_UNIT_TOLERANCE):
+            raise EngineError("vectors of an index must be finite and of unit length: take those of Matcher.embed")
+        if {len(key) for key in keys} != {KEY_BYTES}:
+            raise EngineError(f"keys of an index must have {KEY_BYTES} bytes: take those of SiteKey.sign")
+        arrays: dict[str, NDArray[Any]] = {"keys": np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)}
+        rows, cells = np.arange(len(vectors)), None
+        if len(vectors) > inverted.MIN_ENTRIES and (built := build_cells(vectors)):
+            rows, cells = built
+            arrays |= {"centroids": cells.centroids, "starts": cells.starts}
+        # Vectors lie sorted by cell; keys do not, so that row r of the caller is row r of the keys.
+        arrays |= {"rows": rows.astype(np.uint32), "vectors": vectors if cells is None else vectors[rows]}
+        meta = {"origin": vars(origin), "budget": cells.budget if cells else 0}
+        write_arrays(Path(path), meta, arrays)
+        return cls.open(path, verify=False)
+
+    def __len__(self) -> int:
+        """The number of entries."""
+        return len(self.vectors)
+
+    @property
+    def keys(self) -> list[str]:
+        """The opaque keys in hexadecimal, by row."""
+        return [key.tobytes().hex() for key in self._keys]
+
+    def vectors_by_row(self) -> NDArray[np.float32]:
+        """Return a copy of the vectors (n, d), in the order of `keys`; `vectors` is in the file's order."""
+        ordered = np.empty_like(self.vectors)
+        ordered[self._rows] = self.vectors
+        return ordered
+
+    @property
+    def is_approximate(self) -> bool:
+        """True if a search reads only part of the entries, unless it is asked to be exact."""
+        return self._cells is not None
+
+    def search(self, query: StudyEmbedding, count: int = 10, *, exact: bool = False) -> list[Match]:
+        """Return the entries nearest to a study, best first: reports or studies, as the index holds.
+
+        exact: read every entry, also in an index of more than 100,000.
+        Raises EngineError for an embedding of another engine or, among studies, of another fusion mode.
+        """
+        self._check(query.engine, query.mode)
+        return self.search_vector(query.vector, count, exact=exact)
+
+    def search_text(self, text: str, matcher: "Matcher", count: int = 10, *, exact: bool = False) -> list[Match]:
+        """Return the entries nearest to a phrase or report (one that is too long raises PromptError)."""
+        self._check(matcher.engine.manifest.sha256, matcher.fusion_mode)
+        return self.search_vector(matcher.embed_text([text])[0], count, exact=exact)
+
+    def search_vector(self, query: NDArray[np.float32], count: int = 10, *, exact: bool = False) -> list[Match]:
+        """Return the entries nearest to a vector (d,), whose origin cannot be checked, best first."""
+        if query.shape != self.vectors.shape[1:] or not np.isfinite(query).all():
+            raise EngineError(f"a query has {self.vectors.shape[1]} finite numbers: embed it with the index's engine")
+        if count < 1:
+            raise EngineError("count must be at least 1")
+        unit = to_unit_length(query)
+        if self._cells is None or exact:
+            cosines: NDArray[np.float32] = self.vectors @ unit
+            best = _find_best(cosines, count)
+            found = best
+        else:
+            positions, cosines = self._cells.score(self.vectors, unit)
+            best = _find_best(cosines, count)
+            found = positions[best]
+        rows = self._rows[found].astype(np.int64)
+        order = np.lexsort((rows, -cosines[best]))
+        return [
+            Match(int(row), self._keys[row].tobytes().hex(), float(score))
+            for row, score in zip(rows[order], cosines[best][order], strict=True)
+        ]
+
+    def _check(self, engine: str, mode: str) -> None:
+        if engine != self.origin.engine:
+            raise EngineError("index was made with another engine: embed again, or open that engine")
+        if self.origin.mode not in (None, mode):
+            raise EngineError("index is of another fusion mode: embed again, or match in the index's mode")
+
+
+def _fits(vectors: NDArray[Any], keys: NDArray[Any], rows: NDArray[Any], cells: Cells | None) -> bool:
+    """True if the arrays are one index: nothing in them leads out of the others."""
+    count, width = vectors.shape
+    is_plain = (
+        vectors.dtype == np.float32
+        and keys.shape == (count, KEY_BYTES)
+        and rows.shape == (count,)
+        and count > 0
+        and int(rows.max()) < count
+    )
+    if cells is None or not is_plain:
+        return is_plain
+    starts = cells.starts.astype(np.int64)
+    return bool(
+        isinstance(cells.budget, int)
+        and cells.centroids.shape == (len(starts) - 1, width)
+        and starts[0] == 0
+        and starts[-1] == count
+        and (np.diff(starts) >= 0).all()
+    )
+
+
+def _find_best(cosines: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Return the positions of the highest `count`, in no order."""
+    if count >= len(cosines):
+        return np.arange(len(cosines))
+    return np.argpartition(cosines, -count)[-count:]

@@ -1,0 +1,1 @@
+"""Heat maps: where on a radiograph a phrase matches, and how that is drawn."""

@@ -1,0 +1,105 @@
+"""A heat map on a radiograph's own pixels: values, pictures, and what they come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dicom.files import PathLike, Source
+from ..files.targets import write_target
+from .overlay import OPACITY, Limits, add_legend, blend, encode_png
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """The similarity of a phrase with each place of a radiograph; the phrase itself is not kept.
+
+    values: (height, width) float32 on the radiograph's own pixels, a cosine between -1 and 1, NaN where the model
+    did not see. patches: (side, side) float32, the same before it was mapped back.
+    score: the cosine of the study with the phrase, as `Matcher.score` gives it.
+    local_score: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
+    peak: the pixel (row, column) at the centre of the most similar patch.
+    grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
+    """
+
+    values: NDArray[np.float32]
+    patches: NDArray[np.float32]
+    score: float
+    local_score: float
+    peak: tuple[int, int]
+    grey_u8: NDArray[np.uint8] = field(repr=False)
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.values, self.patches):
+            array.setflags(write=False)
+
+    @property
+    def limits(self) -> Limits:
+        """The lowest and the highest similarity of this map."""
+        return float(self.patches.min()), float(self.patches.max())
+
+    def overlay(self, limits: Limits | None = None, opacity: float = OPACITY) -> NDArray[np.uint8]:
+        """Return the radiograph with the map in colour on it: (height, width, 3) uint8.
+
+        limits: the similarities drawn without and with full colour; None takes the map's own, so that even a phrase
+        that matches nowhere has a bright spot: give the same limits to maps that are to be compared.
+        What the model did not see is darkened.
+        """
+        return blend(self.grey_u8, self.values, limits or self.limits, opacity)
+
+    def picture(self, limits: Limits | None = None, caption: str = "") -> NDArray[np.uint8]:
+        """Return the overlay with a strip below it: the colours' scale, "Not for clinical use", and a caption."""
+        return add_legend(self.overlay(limits), limits or self.limits, caption)
+
+    def save_png(
+        self, path: PathLike, *, limits: Limits | None = None, caption: str = "", overwrite: bool = False
+    ) -> None:
+        """Write the picture as a PNG, whole or not at all.
+
+        caption: a text for the strip; the phrase is not written by itself, since it may be report text.
+        Raises AltaError if the file exists or cannot be written.
+        """
+        write_target(Path(path), encode_png(self.picture(limits, caption)), "heat map", overwrite=overwrite)
+
+    def save_dicom(
+        self,
+        path: PathLike,
+        *,
+        limits: Limits | None = None,
+        caption: str = "",
+        identifiers_from: Source | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the picture as a DICOM secondary capture in a series of its own, whole or not at all.
+
+        Its header carries nothing that identifies the patient, and new UIDs; the pixels are the radiograph's own, with
+        whatever text is burned into them. identifiers_from: the study's DICOM files;
+        patient and study elements are then taken from there, so that an archive files it with the study.
+        Raises AltaError if the file exists or cannot be written, DicomError or StudyError for files that cannot
+        be read.
+        Source: DICOM PS3.3 A.8.1 (Secondary Capture Image IOD).
+        """
+        from ..dicom.secondary_capture import encode_secondary_capture, read_identifiers
+
+        identifiers = {} if identifiers_from is None else read_identifiers(identifiers_from)
+        data = encode_secondary_capture(self.picture(limits, caption), self.provenance, caption, identifiers)
+        write_target(Path(path), data, "heat map", overwrite=overwrite)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON: all but the arrays."""
+        height, width = self.values.shape
+        return {
+            "score": self.score,
+            "local_score": self.local_score,
+            "peak": {"row": self.peak[0], "column": self.peak[1], "similarity": self.limits[1]},
+            "lowest": self.limits[0],
+            "rows": height,
+            "columns": width,
+            "patches": [list(map(float, row)) for row in self.patches],
+            "provenance": dict(self.provenance),
+        }

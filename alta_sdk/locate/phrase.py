@@ -1,0 +1,101 @@
+"""Where on a radiograph does a phrase match? The local heads' similarity of its words with each patch.
+
+The local contrastive loss lets each word collect patches by attention and trains the cosine of the word with
+what it collected. Here each patch is compared with each word by the same cosine, and all words of the phrase
+count alike: weighted as in the loss, the words that match everywhere ("there", "is") would drown the finding.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.fusion import choose_slots, to_unit_length
+from ..engine.manifest import LOCAL_HEADS
+from ..errors import PromptError, StudyError, ViewError
+from ..matching.results import StudyEmbedding
+from ..matching.scoring import softmax
+from ..study.geometry import locate_patch, map_to_radiograph
+from ..study.study import Slot, Study, load_study
+from .heatmap import Heatmap
+
+if TYPE_CHECKING:
+    from ..matching.matcher import Matcher, OneStudy
+
+Local = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class WordMatch:
+    """How the words of a phrase match the patches of one radiograph; all cosines, between -1 and 1.
+
+    similarity: (patches,), the mean of the phrase's words with each patch. cosines: (words,), each word's with
+    what it collected, [SEP] included.
+    """
+
+    similarity: NDArray[np.float64]
+    cosines: NDArray[np.float64]
+
+    @property
+    def score(self) -> float:
+        """The mean of the phrase's words' cosines with what they collected."""
+        return float(self.cosines[:-1].mean())
+
+
+def match_words(patches: Local, words: Local, patch_scale: float) -> WordMatch:
+    """Match the words of a phrase (n, embedding), [SEP] last, with patches (m, embedding); none normalised.
+
+    [SEP] takes its share of the patches, as in training, but has no part in the similarity: it is no word.
+    patch_scale: the learned inverse temperature of a word's attention.
+    Source: ALTA's local loss, after Huang et al. 2021 (GLoRIA), up to the match of each word.
+    """
+    wide, asked = patches.astype(np.float64), words.astype(np.float64)
+    share = softmax(wide @ asked.T, axis=1)  # (m, n): of each patch, over the words
+    attention = softmax(patch_scale * share, axis=0)  # (m, n): of each word, over the patches
+    collected = attention.T @ wide  # (n, embedding)
+    directions = to_unit_length(asked).astype(np.float64)
+    similarity = (to_unit_length(wide).astype(np.float64) @ directions[:-1].T).mean(axis=1)
+    return WordMatch(similarity, (directions * to_unit_length(collected)).sum(axis=1))
+
+
+def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot) -> Heatmap:
+    """Make the heat map of a phrase on the radiograph in one slot; see `Matcher.locate`."""
+    engine = matcher.engine
+    if isinstance(study, StudyEmbedding):
+        raise StudyError("a heat map is drawn on the radiograph: give the study, not its embedding")
+    if not isinstance(phrase, str):
+        raise PromptError("phrase must be one string")
+    if not isinstance(study, Study):
+        study = load_study(study, intensity_profile=engine.manifest.intensity_profile)
+    looked_at = choose_slots(study.slots, matcher.fusion_mode)
+    if slot not in looked_at:
+        names = ", ".join(one.name.lower() for one in looked_at)
+        raise ViewError(
+            f"no {slot.name.lower()} radiograph to draw on: fusion mode {matcher.fusion_mode} reads {names}"
+        )
+    score = float(matcher.score(study, [phrase])[0])
+    radiograph = study.radiographs[slot]
+    patches = engine.patches.encode_tested(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
+    heads = engine.manifest.engine[LOCAL_HEADS]
+    match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
+    side = round(len(patches) ** 0.5)
+    grid = match.similarity.reshape(side, side)  # row by row from the top left, as the patches go
+    shape = (radiograph.grey_u8.shape[0], radiograph.grey_u8.shape[1])
+    row, column = divmod(int(grid.argmax()), side)
+    return Heatmap(
+        values=map_to_radiograph(grid.astype(np.float32), *shape),
+        patches=grid.astype(np.float32),
+        score=score,
+        local_score=match.score,
+        peak=locate_patch(row, column, side, *shape),
+        grey_u8=radiograph.grey_u8,
+        provenance={
+            **matcher.provenance,
+            "slots": [one.name.lower() for one in looked_at],
+            "drawn_on": slot.name.lower(),
+            "intensity_profile": radiograph.intensity_profile,
+            "reading": study.read_notes((slot,)),
+            "patch_graph_precision": heads["precision"],
+        },
+    )

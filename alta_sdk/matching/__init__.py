@@ -1,0 +1,1 @@
+"""Studies meet prompts: the Matcher, scores, thresholds, ranking."""

@@ -1,0 +1,151 @@
+"""Learn a finding from a few studies on the workstation: prototypes of the studies, mixed with the text.
+
+With x a study's unit vector, p⁺ and p⁻ the prompts' and m⁺ and m⁻ the means of the given studies:
+
+    t(x) = x · unit(p⁺ - p⁻)      what the text says
+    v(x) = x · unit(m⁺ - m⁻)      what the examples say
+    f(x) = (1 - weight) t(x) / sd(t) + weight v(x) / sd(v)
+    score = 1 / (1 + exp(-slope (f(x) - offset)))
+
+sd is the spread within the classes; the two are divided by it because images and texts lie in two cones
+and t moves far less than v. A given study's own v is always taken without that study (leave one out).
+slope and offset are those of two Gaussians of equal spread and equal frequency (linear discriminant).
+Sources: class means in an embedding, Snell et al., NeurIPS 2017; mixing them with the text's classifier,
+Zhang et al. (Tip-Adapter), ECCV 2022. What it gained where it was measured: `docs/thresholds.md`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.fusion import Vector, to_unit_length
+from ..errors import CalibrationError, PromptError
+from .operating_point import measure_separation
+from .prompts import Label, make_pair
+from .results import StudyEmbedding
+from .scoring import average_prompts
+
+if TYPE_CHECKING:
+    from .matcher import Matcher, OneStudy
+
+MIN_PER_KIND = 4
+WEIGHT = 0.5
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FewShotFit:
+    """What was learned: f(x) = x · direction, and its way to a score.
+
+    direction: (d,) float64. separation: the area under the ROC curve on the given studies, each left out
+    of its own prototype.
+    """
+
+    direction: Rows
+    offset: float
+    slope: float
+    weight: float
+    separation: float
+
+    def score_vectors(self, vectors: NDArray[np.floating[Any]]) -> Rows:
+        """Return scores between 0 and 1 of unit vectors (n, d)."""
+        logits = self.slope * (vectors.astype(np.float64) @ self.direction - self.offset)
+        scores: Rows = 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
+        return scores
+
+
+@dataclass(frozen=True)
+class FewShotClassifier:
+    """A finding learned from a few studies; scores more studies with the Matcher that made it."""
+
+    fit: FewShotFit
+    provenance: dict[str, Any]
+    _matcher: "Matcher" = field(repr=False)
+
+    @overload
+    def score(self, study: "OneStudy") -> float: ...  # type: ignore[overload-overlap]  # a str is a path
+    @overload
+    def score(self, study: Sequence["OneStudy"]) -> list[float]: ...
+    def score(self, study: "OneStudy | Sequence[OneStudy]") -> float | list[float]:
+        """Return a score between 0 and 1 for a study, or for each of a list; raises what `embed` raises."""
+        embedded = self._matcher.embed(study)
+        if isinstance(embedded, StudyEmbedding):
+            return float(self.fit.score_vectors(embedded.vector[None])[0])
+        return [float(self.fit.score_vectors(one.vector[None])[0]) for one in embedded]
+
+
+def fit_few_shot(
+    matcher: "Matcher", label: str | Label, positives: Sequence["OneStudy"], negatives: Sequence["OneStudy"]
+) -> FewShotClassifier:
+    """Fit a classifier in the Matcher's fusion mode; `Matcher.fit_few_shot` says what it raises."""
+    check_examples(len(positives), len(negatives))
+    pair = make_pair(label) if isinstance(label, str) else label
+    if not pair.positive or not pair.negative:
+        raise PromptError("a few-shot label needs positive and negative prompts: give both, or a name")
+    project = matcher.engine.project_prompts
+    fit = fit_vectors(
+        average_prompts(project(pair.positive)),
+        average_prompts(project(pair.negative)),
+        np.stack([one.vector for one in matcher.embed(list(positives))]),
+        np.stack([one.vector for one in matcher.embed(list(negatives))]),
+    )
+    if fit.separation <= 0.5:
+        raise CalibrationError("the given studies do not separate: positives score no higher than negatives")
+    told = {
+        "fusion_mode": matcher.fusion_mode,
+        "positives": len(positives),
+        "negatives": len(negatives),
+        "weight": fit.weight,
+        "left_out_auc": fit.separation,
+    }
+    return FewShotClassifier(fit, {**matcher.engine.provenance, **told}, matcher)
+
+
+def check_examples(positives: int, negatives: int) -> None:
+    """Raise CalibrationError if there are too few studies of a kind."""
+    if min(positives, negatives) < MIN_PER_KIND:
+        raise CalibrationError(
+            f"{positives} positive and {negatives} negative studies: few-shot learning needs {MIN_PER_KIND} of each"
+        )
+
+
+def fit_vectors(
+    positive_text: Vector, negative_text: Vector, positives: Vector, negatives: Vector, weight: float = WEIGHT
+) -> FewShotFit:
+    """Fit to unit vectors: of the prompts (d,), and of the studies (n, d) of each kind."""
+    check_examples(len(positives), len(negatives))
+    rows = np.concatenate([positives, negatives]).astype(np.float64)
+    truth = np.repeat([True, False], [len(positives), len(negatives)])
+    by_text = _turn(positive_text.astype(np.float64) - negative_text)
+    by_study = _turn(rows[truth].mean(axis=0) - rows[~truth].mean(axis=0))
+    text_scores = rows @ by_text
+    study_scores = _score_left_out(rows, truth)
+    parts = (1 - weight) / _spread(text_scores, truth), weight / _spread(study_scores, truth)
+    scores = parts[0] * text_scores + parts[1] * study_scores
+    separation = measure_separation(scores, truth)
+    means = scores[truth].mean(), scores[~truth].mean()
+    slope = (means[0] - means[1]) / _spread(scores, truth) ** 2
+    return FewShotFit(parts[0] * by_text + parts[1] * by_study, float(sum(means) / 2), float(slope), weight, separation)
+
+
+def _score_left_out(rows: Rows, truth: NDArray[np.bool_]) -> Rows:
+    """Score each study with the prototypes of all the others."""
+    scores = np.empty(len(rows))
+    for row in range(len(rows)):
+        others = np.arange(len(rows)) != row
+        direction = _turn(rows[truth & others].mean(axis=0) - rows[~truth & others].mean(axis=0))
+        scores[row] = rows[row] @ direction
+    return scores
+
+
+def _spread(scores: Rows, truth: NDArray[np.bool_]) -> float:
+    """Return the standard deviation within the classes, pooled."""
+    centred = np.concatenate([part - part.mean() for part in (scores[truth], scores[~truth])])
+    return float(np.sqrt((centred**2).sum() / (len(scores) - 2))) or 1.0
+
+
+def _turn(difference: Rows) -> Rows:
+    return to_unit_length(difference).astype(np.float64)

@@ -1,0 +1,136 @@
+"""Choose a threshold on labelled scores, and say how sure the figures are. numpy alone.
+
+A study is called positive if its score is at least the threshold. Only thresholds between two scores
+that occurred are tried: any other gives the same calls on these studies and no reason to prefer it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CalibrationError
+
+Target = Literal["youden", "sensitivity", "specificity"]
+MIN_PER_CLASS = 20
+RESAMPLES = 2000
+Z_95 = 1.959963984540054  # of the normal distribution, two-sided
+Scores = NDArray[np.float64]
+Truth = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A share of studies with its 95 % Wilson interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and what it did on the studies that chose it.
+
+    sensitivity, specificity: on those very studies, so somewhat too good; measure on others before use.
+    low, high: the middle 95 % of the thresholds that 2,000 bootstrap draws of the studies would choose.
+    """
+
+    threshold: float
+    low: float
+    high: float
+    sensitivity: Proportion
+    specificity: Proportion
+    positives: int
+    negatives: int
+
+
+def choose_operating_point(
+    scores: Scores, truth: Truth, target: Target = "youden", at_least: float | None = None, seed: int = 0
+) -> OperatingPoint:
+    """Return the operating point of scores (n,) for truth (n,) bool.
+
+    target: "youden" takes the highest sensitivity + specificity; "sensitivity" the highest threshold that
+    reaches `at_least`; "specificity" the lowest.
+    Raises CalibrationError for under 20 studies of a class, fewer than `at_least` can be told with,
+    scores that are not finite or do not separate the classes, or a target that makes no sense.
+    Source: Youden, Cancer 1950; Wilson, JASA 1927 (chosen after Brown, Cai, DasGupta, Stat. Sci. 2001).
+    """
+    check_truth(truth, target, at_least)
+    if not np.isfinite(scores).all():
+        raise CalibrationError("scores are not finite: the engine does not compute on these studies")
+    if measure_separation(scores, truth) <= 0.5:
+        raise CalibrationError("scores do not separate the classes: positives score no higher than negatives")
+    threshold = _choose(scores, truth, target, at_least)
+    said = scores >= threshold
+    generator = np.random.default_rng(seed)
+    positive, negative = scores[truth], scores[~truth]
+    drawn_truth = np.repeat([True, False], [len(positive), len(negative)])
+    drawn = [
+        _choose(np.concatenate([generator.choice(part, len(part)) for part in (positive, negative)]), drawn_truth,
+                target, at_least)
+        for _ in range(RESAMPLES)
+    ]  # fmt: skip
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return OperatingPoint(
+        float(threshold),
+        float(low),
+        float(high),
+        measure_proportion(int(said[truth].sum()), len(positive)),
+        measure_proportion(int((~said[~truth]).sum()), len(negative)),
+        len(positive),
+        len(negative),
+    )
+
+
+def measure_proportion(hits: int, count: int) -> Proportion:
+    """Return hits / count with the 95 % Wilson score interval."""
+    share, weight = hits / count, Z_95**2 / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+    return Proportion(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def check_truth(truth: Truth, target: str, at_least: float | None) -> None:
+    """Raise CalibrationError unless a threshold can be chosen with truth (n,) bool; looks at no score."""
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if min(positives, negatives) < MIN_PER_CLASS:
+        raise CalibrationError(
+            f"{positives} positive and {negatives} negative studies: a threshold needs {MIN_PER_CLASS} of each"
+        )
+    if target not in ("youden", "sensitivity", "specificity"):
+        raise CalibrationError('target is unknown: choose "youden", "sensitivity" or "specificity"')
+    if (at_least is None) != (target == "youden"):
+        raise CalibrationError("at_least goes with the targets sensitivity and specificity, which need it")
+    if at_least is not None:
+        if not 0.5 <= at_least < 1:
+            raise CalibrationError("at_least must be 0.5 or more and under 1")
+        count, needed = positives if target == "sensitivity" else negatives, math.ceil(1 / (1 - at_least) - 1e-9)
+        if count < needed:
+            # With fewer, one single miss breaks the target: the threshold would be the worst score alone.
+            kind = "positive" if target == "sensitivity" else "negative"
+            raise CalibrationError(f"a {target} of {at_least:g} needs {needed} {kind} studies: there are {count}")
+
+
+def measure_separation(scores: Scores, truth: Truth) -> float:
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half."""
+    ordered, positive = np.sort(scores[~truth]), scores[truth]
+    below = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
+    return float(below.sum() / (2 * len(positive) * len(ordered)))
+
+
+def _choose(scores: Scores, truth: Truth, target: Target, at_least: float | None) -> float:
+    levels = np.unique(scores)
+    candidates = np.concatenate(([levels[0]], (levels[:-1] + levels[1:]) / 2))  # the first calls all positive
+    positive, negative = np.sort(scores[truth]), np.sort(scores[~truth])
+    sensitivity = 1 - np.searchsorted(positive, candidates, "left") / len(positive)
+    specificity = np.searchsorted(negative, candidates, "left") / len(negative)
+    if target == "youden":
+        best: Any = candidates[np.argmax(np.round(sensitivity + specificity, 12))]  # of equal ones the most sensitive
+        return float(best)
+    reached = (sensitivity if target == "sensitivity" else specificity) >= (at_least or 0) - 1e-12
+    if not reached.any():  # all negatives above every candidate: only a threshold over all scores is specific
+        return float(np.nextafter(levels[-1], np.inf))
+    return float(candidates[reached].max() if target == "sensitivity" else candidates[reached].min())

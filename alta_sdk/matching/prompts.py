@@ -1,0 +1,196 @@
+"""Labels and the prompts that stand for them: named sets, pairs, and what a caller may pass.
+
+The sets are written out by rule here, put into each bundle at export, and read from the bundle by the
+engine, so that an engine's scores do not change with the SDK's version.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from ..errors import EngineError, PromptError
+
+PROMPT_SET_VERSION = "prompts-v1"
+
+
+@dataclass(frozen=True)
+class Label:
+    """The prompts for a finding and, if given, those for its absence."""
+
+    positive: Sequence[str]
+    negative: Sequence[str] = ()
+
+
+LabelSet = dict[str, Label]
+Labels = str | Sequence[str] | Mapping[str, Sequence[str] | Label]
+
+# The factors of the GLoRIA protocol (Huang et al., ICCV 2021) as ALTA's CheXpert 5×200 evaluation uses
+# them. Misspellings and the repeated effusion are the protocol's: each weighs in a label's mean.
+_ZONES = tuple(f"at the {zone} lung zone" for zone in ("mid", "upper", "right", "left"))
+_BASES = tuple(f"at the {base}" for base in ("lung bases", "right lung base", "left lung base", "bilateral lung bases"))
+CHEXPERT5_FACTORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "Atelectasis": (
+        ("", "mild", "minimal"),
+        tuple(
+            f"{kind} atelectasis"
+            for kind in (
+                "subsegmental",
+                "linear",
+                "trace",
+                "bibasilar",
+                "retrocardiac",
+                "bandlike",
+                "residual",
+            )
+        ),
+        (*_ZONES, *_BASES, "at the left lower lobe", "at the right lower lobe"),
+    ),
+    "Cardiomegaly": (
+        ("",),
+        (
+            "cardiac silhouette size is upper limits of normal",
+            "cardiomegaly which is unchanged",
+            "mildly prominent cardiac silhouette",
+            "portable view of the chest demonstrates stable cardiomegaly",
+            "portable view of the chest demonstrates mild cardiomegaly",
+            "persistent severe cardiomegaly",
+            "heart size is borderline enlarged",
+            "cardiomegaly unchanged",
+            "heart size is at the upper limits of normal",
+            "redemonstration of cardiomegaly",
+            "ap erect chest radiograph demonstrates the heart size is the upper limits of normal",
+            "cardiac silhouette size is mildly enlarged",
+            "mildly enlarged cardiac silhouette, likely left ventricular enlargement. "
+            "other chambers are less prominent",
+            "heart size remains at mildly enlarged",
+            "persistent cardiomegaly with prominent upper lobe vessels",
+        ),
+        ("",),
+    ),
+    "Consolidation": (
+        ("", "increased", "improved", "apperance of"),
+        tuple(
+            f"{kind} consolidation"
+            for kind in ("bilateral", "reticular", "retrocardiac", "patchy", "airspace", "partial")
+        ),
+        tuple(
+            f"at the {place}"
+            for place in (
+                "lower lung zone",
+                "upper lung zone",
+                "left lower lobe",
+                "right lower lobe",
+                "left upper lobe",
+                "right uppper lobe",
+                "right lung base",
+                "left lung base",
+            )
+        ),
+    ),
+    "Edema": (
+        ("", "mild", "improvement in", "presistent", "moderate", "decreased"),
+        ("pulmonary edema", "trace interstitial edema", "pulmonary interstitial edema"),
+        ("",),
+    ),
+    "Pleural Effusion": (  # in this one the place stands before the kind
+        ("", "small", "stable", "large", "decreased", "increased"),
+        ("left", "right", "tiny"),
+        ("bilateral pleural effusion", "subpulmonic pleural effusion", "bilateral pleural effusion"),
+    ),
+}
+
+
+def make_pair(name: str) -> Label:
+    """Return the pair "There is NAME" / "There is no NAME"."""
+    return Label((f"There is {name}",), (f"There is no {name}",))
+
+
+def build_label_sets() -> dict[str, LabelSet]:
+    """Write out the named sets: `chexpert5` (five findings, no negatives) and `rsna` (a pneumonia pair)."""
+    grid = {
+        finding: Label(tuple(clean_report_text(" ".join(words)) for words in product(*factors)))
+        for finding, factors in CHEXPERT5_FACTORS.items()
+    }
+    return {"chexpert5": grid, "rsna": {"pneumonia": make_pair("pneumonia")}}
+
+
+def clean_report_text(text: str) -> str:
+    """Keep the words of each sentence, lower-case, without punctuation; drop sentences of one word.
+
+    Source: the text preparation of the published CheXpert 5×200 evaluation.
+    """
+    sentences = re.split(r"[0-9]+\.|\.", text.replace("\n", " "))
+    words = [re.findall(r"\w+", sentence.lower()) for sentence in sentences]
+    kept = [word.encode("ascii", "ignore").decode() for sentence in words if len(sentence) > 1 for word in sentence]
+    return " ".join(word for word in kept if word)
+
+
+def render_label_sets(sets: Mapping[str, LabelSet]) -> str:
+    """Return the text of prompts.json."""
+    content = {
+        "version": PROMPT_SET_VERSION,
+        "sets": {
+            name: {
+                key: {"positive": list(label.positive), "negative": list(label.negative)} for key, label in s.items()
+            }
+            for name, s in sets.items()
+        },
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def parse_label_sets(text: str) -> dict[str, LabelSet]:
+    """Read prompts.json; raise EngineError if it is of another version."""
+    try:
+        content = json.loads(text)
+        if content["version"] != PROMPT_SET_VERSION:
+            raise EngineError("prompts.json is of another version than this SDK reads: upgrade alta-sdk")
+        return {
+            name: {key: Label(tuple(p["positive"]), tuple(p["negative"])) for key, p in labels.items()}
+            for name, labels in content["sets"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError("prompts.json cannot be read: export the bundle again") from error
+
+
+def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
+    """Turn what a caller may pass into labels with prompts.
+
+    A string names a set; a sequence of names makes pairs; a mapping gives prompts or `Label`s.
+    Raises PromptError for none, unknown sets, repeated or empty names, and labels that cannot be compared.
+    """
+    if isinstance(labels, str):
+        if labels not in sets:
+            raise PromptError(
+                f"unknown label set: this engine has {', '.join(sorted(sets))}; "
+                'a single label is a list of one (on the command line: "pneumonia,")'
+            )
+        return sets[labels]
+    if not labels:
+        raise PromptError("no labels given: name at least one finding or a label set")
+    if isinstance(labels, Mapping):
+        resolved = {name: _as_label(value) for name, value in labels.items()}
+    else:
+        names = [name.strip() for name in labels]
+        if not all(names) or len(set(names)) < len(names):
+            raise PromptError("a label is empty or given twice: give each finding once")
+        resolved = {name: make_pair(name) for name in names}
+    _check_comparable(resolved)
+    return resolved
+
+
+def _as_label(value: Sequence[str] | Label) -> Label:
+    label = value if isinstance(value, Label) else Label([value] if isinstance(value, str) else value)
+    if not label.positive or isinstance(label.positive, str) or isinstance(label.negative, str):
+        raise PromptError("a label needs a list of at least one positive prompt")
+    return label
+
+
+def _check_comparable(labels: LabelSet) -> None:
+    with_negatives = [bool(label.negative) for label in labels.values()]
+    if any(with_negatives) and not all(with_negatives):
+        raise PromptError("some labels have negative prompts and some have none: give them to all or to none")
+    if len(labels) == 1 and not with_negatives[0]:
+        raise PromptError("one label without negative prompts has nothing to be compared with: give negatives")

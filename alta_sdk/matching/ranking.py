@@ -1,0 +1,98 @@
+"""Order reports by how well they match a study.
+
+A report is often longer than the text tower reads. It is then cut after the last whole word that fits,
+as the published training and retrieval evaluation cut theirs; which ones were cut is told. A prompt,
+in scoring, is still never cut: its end may turn its meaning round, and a label must be read whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..dicom.files import PathLike
+from ..errors import PromptError
+from ..files.tables import read_rows
+from ..index.search import IndexOrigin, ReportIndex
+from ..study.key import SiteKey
+from .results import StudyEmbedding
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
+    from .matcher import Matcher
+
+
+@dataclass(frozen=True)
+class RankedReport:
+    """One report: its place in what was given, from 0; its cosine with the study; whether it was cut."""
+
+    row: int
+    score: float
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Reports, best first, and where the numbers come from; no text of any report is in it."""
+
+    reports: tuple[RankedReport, ...]
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        return {"reports": [asdict(report) for report in self.reports], "provenance": self.provenance}
+
+
+def rank_reports(
+    engine: "Engine", embedding: StudyEmbedding, reports: Sequence[str], origin: dict[str, Any]
+) -> Ranking:
+    """Return every report by its cosine with a study; the first of equal ones first.
+
+    Raises PromptError if there is no report or one is empty.
+    """
+    if isinstance(reports, str) or not reports:
+        raise PromptError("reports must be a list of at least one text")
+    read = cut_reports(engine, reports)
+    text = engine.project_prompts(read).astype(np.float64)
+    # Row by row, not as one product: equal reports then have equal scores, wherever they stand.
+    cosines = (text * embedding.vector).sum(axis=1) / np.linalg.norm(text, axis=1)
+    is_cut = [whole != part for whole, part in zip(reports, read, strict=True)]
+    ranked = tuple(
+        RankedReport(int(row), float(cosines[row]), is_cut[row]) for row in np.argsort(-cosines, kind="stable")
+    )
+    return Ranking(ranked, {**origin, "max_tokens": engine.max_tokens, "reports_cut": sum(is_cut)})
+
+
+def cut_reports(engine: "Engine", reports: Sequence[str]) -> list[str]:
+    """Return each report as far as the text tower reads it; raises PromptError for an empty one."""
+    for number, report in enumerate(reports, start=1):
+        if not report.strip():
+            raise PromptError(f"report {number} of {len(reports)} is empty: leave it out, or give its text")
+    return [engine.cut_prompt(report) for report in reports]
+
+
+def index_reports(path: PathLike, matcher: "Matcher", reports: Sequence[str], site_key: SiteKey) -> ReportIndex:
+    """Write an index of reports: row r is reports[r], its key a keyed hash of the text, which is not kept."""
+    vectors = matcher.embed_text(cut_reports(matcher.engine, reports))
+    keys = [site_key.sign(b"report:" + report.encode()) for report in reports]
+    origin = IndexOrigin("reports", matcher.engine.manifest.sha256, site_key=site_key.fingerprint)
+    return ReportIndex.write(path, vectors, keys, origin)
+
+
+def read_reports(path: PathLike, column: str = "report") -> list[str]:
+    """Read reports: the column of a CSV file, or the lines of any other text file, in UTF-8.
+
+    Raises PromptError for a file that cannot be read or has no report.
+    """
+    if Path(path).suffix.lower() == ".csv":
+        return [row[column] for row in read_rows(Path(path), [column], error=PromptError, name="table of reports")]
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # universal newlines; splitlines would cut at form feeds, too
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError("file of reports cannot be read: give text in UTF-8, one report a line") from error
+    lines = text.removesuffix("\n").split("\n") if text else []
+    if not lines:
+        raise PromptError("file of reports is empty: give one report a line")
+    return lines

@@ -1,0 +1,74 @@
+"""What the Matcher returns: values, with where they come from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..engine.fusion import Vector
+from ..errors import EngineError
+from .thresholds import Decision
+
+
+@dataclass(frozen=True, eq=False)
+class StudyEmbedding:
+    """A study in the shared space.
+
+    vector: (embedding,) float32 of unit length. mode: the fusion mode, a space of its own.
+    engine: the SHA-256 that names the engine.
+    """
+
+    vector: Vector
+    mode: str
+    engine: str
+
+    def similarity(self, other: "StudyEmbedding") -> float:
+        """Return the cosine with another study; raise EngineError if the two spaces differ."""
+        if (self.mode, self.engine) != (other.mode, other.engine):
+            raise EngineError("embeddings are of different fusion modes or engines: embed both with one Matcher")
+        return float(self.vector @ other.vector)
+
+
+@dataclass(frozen=True)
+class ZeroShotResult:
+    """Scores between 0 and 1 by label, and the provenance of each number (no patient data in it).
+
+    decisions: above or below, for the labels that this site calibrated for just this kind of score.
+    """
+
+    scores: Mapping[str, float]
+    provenance: Mapping[str, Any]
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+
+    @property
+    def top(self) -> str:
+        """The label with the highest score."""
+        return max(self.scores, key=lambda name: self.scores[name])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        decisions = {name: asdict(decision) for name, decision in self.decisions.items()}
+        told = {"decisions": decisions} if decisions else {}
+        return {"scores": dict(self.scores), "top": self.top, **told, "provenance": dict(self.provenance)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores between 0 and 1 of a current study and an earlier one by label, and the provenance of both."""
+
+    current: Mapping[str, float]
+    prior: Mapping[str, float]
+    provenance: Mapping[str, Any]
+
+    @property
+    def change(self) -> dict[str, float]:
+        """The score of the current study minus that of the earlier one, by label."""
+        return {name: score - self.prior[name] for name, score in self.current.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        return {
+            "current": dict(self.current),
+            "prior": dict(self.prior),
+            "change": self.change,
+            "provenance": dict(self.provenance),
+        }

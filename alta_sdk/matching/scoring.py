@@ -1,0 +1,39 @@
+"""From cosines to scores, as published: a softmax over a pair, or across labels."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.fusion import Vector, to_unit_length
+from .prompts import LabelSet
+
+
+def average_prompts(projections: NDArray[np.float32]) -> Vector:
+    """Average the projections (n, embedding) of one label's prompts, then bring the mean to unit length.
+
+    The mean is taken before the normalisation, as the published evaluation does.
+    """
+    return to_unit_length(projections.astype(np.float64).mean(axis=0))
+
+
+def score_labels(
+    study: Vector, labels: LabelSet, text: Mapping[str, tuple[Vector, Vector | None]], logit_scale: float
+) -> dict[str, float]:
+    """Score each label for one study vector (embedding,) of unit length.
+
+    text: the unit vectors of each label's positive and negative prompts.
+    With negatives: softmax over the two cosines × logit_scale. Without: softmax across the labels.
+    """
+    positive = {name: float(study @ text[name][0]) for name in labels}
+    negative = {name: float(study @ vector) for name in labels if (vector := text[name][1]) is not None}
+    if negative:
+        return {name: float(softmax(np.array([positive[name], negative[name]]) * logit_scale)[0]) for name in labels}
+    shares = softmax(np.array(list(positive.values())) * logit_scale)
+    return dict(zip(positive, map(float, shares), strict=True))
+
+
+def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Return the shares of logits along an axis, which sum to 1."""
+    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype=np.float64)

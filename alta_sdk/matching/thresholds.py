@@ -1,0 +1,159 @@
+"""A site's own thresholds, in a sidecar file of the engine: NAME.thresholds.json beside NAME.alta.
+
+The engine itself is under hashes and never changed. The file is bound to the engine's hash, and each
+threshold to the fusion mode, the prompts and the temperature that its scores were made with: with any
+other, a score means something else, and no decision is given. No study and no patient is in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.bundle import Bundle
+from ..errors import CalibrationError
+from ..files.atomic import new_file
+from .operating_point import OperatingPoint, Proportion
+from .prompts import LabelSet
+
+SCHEMA_VERSION = 1
+MAX_BYTES = 1 << 20
+_ADVICE = "remove NAME.thresholds.json, then calibrate again"
+
+
+@dataclass(frozen=True)
+class ScoreBinding:
+    """What a score was made with: the label, the fusion mode, the prompts' SHA-256, the logit scale."""
+
+    label: str
+    fusion_mode: str
+    prompts: str
+    logit_scale: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One label's threshold, what was aimed at, and what it reached on the studies that chose it."""
+
+    binding: ScoreBinding
+    target: str
+    at_least: float | None
+    point: OperatingPoint
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a score reaches its label's threshold."""
+
+    is_above: bool
+    threshold: float
+
+
+def decide(scores: Mapping[str, float], limits: Mapping[str, float]) -> dict[str, Decision]:
+    """Return the decision for each label that has a threshold."""
+    return {name: Decision(scores[name] >= limit, limit) for name, limit in limits.items()}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """All thresholds of one engine, by what they are bound to."""
+
+    engine: str
+    entries: Mapping[ScoreBinding, Threshold]
+
+    def select(self, labels: LabelSet, mode: str, logit_scale: float) -> dict[str, float]:
+        """Return the thresholds that were made for scores of exactly this kind, by label."""
+        if not self.entries:
+            return {}
+        bindings = {name: bind_score(name, labels, mode, logit_scale) for name in labels}
+        return {name: self.entries[key].point.threshold for name, key in bindings.items() if key in self.entries}
+
+    def adding(self, threshold: Threshold) -> "Thresholds":
+        """Return these with one more, in place of an older one for the same scores."""
+        return replace(self, entries={**self.entries, threshold.binding: threshold})
+
+
+def bind_score(label: str, labels: LabelSet, mode: str, logit_scale: float) -> ScoreBinding:
+    """Say what a label's score depends on: its own prompts, or the whole set where labels compete."""
+    own = {label: labels[label]} if labels[label].negative else labels
+    prompts = {name: [list(one.positive), list(one.negative)] for name, one in own.items()}
+    text = json.dumps(prompts, sort_keys=True, ensure_ascii=True)
+    return ScoreBinding(label, mode, hashlib.sha256(text.encode("ascii")).hexdigest(), float(logit_scale))
+
+
+def locate_sidecar(bundle: Bundle) -> Path:
+    """Return the path of an engine's thresholds: beside it, never in it."""
+    folder = bundle.folder.resolve()
+    return folder.with_name(folder.name.removesuffix(".alta") + ".thresholds.json")
+
+
+def load_thresholds(bundle: Bundle) -> Thresholds:
+    """Read the thresholds of an engine; none if there is no file.
+
+    Raises CalibrationError if the file is of another engine, of a newer format, damaged or edited.
+    """
+    engine = bundle.manifest.sha256
+    try:
+        with open(locate_sidecar(bundle), "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Thresholds(engine, {})
+    except OSError as error:
+        raise CalibrationError(f"thresholds file cannot be read: {error.strerror}; {_ADVICE}") from error
+    try:
+        content = json.loads(data)
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise CalibrationError("thresholds file is of another version than this SDK reads: upgrade alta-sdk")
+        found = Thresholds(content["engine"], {t.binding: t for t in map(_parse, content["thresholds"])})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CalibrationError(f"thresholds file is damaged: {_ADVICE}") from error
+    if len(data) > MAX_BYTES or _render(found) != data:
+        raise CalibrationError(f"thresholds file was changed after it was written: {_ADVICE}")
+    if found.engine != engine:
+        raise CalibrationError(f"thresholds file beside the engine belongs to another engine: {_ADVICE}")
+    return found
+
+
+def save_thresholds(thresholds: Thresholds, bundle: Bundle) -> Path:
+    """Write an engine's thresholds in one step; raise CalibrationError if the disk refuses it."""
+    path = locate_sidecar(bundle)
+    try:
+        with new_file(path) as temporary:
+            temporary.write_bytes(_render(thresholds))
+    except OSError as error:
+        raise CalibrationError(f"thresholds cannot be written beside the engine: {error.strerror}") from error
+    return path
+
+
+def _render(thresholds: Thresholds) -> bytes:
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "engine": thresholds.engine,
+        "thresholds": [asdict(thresholds.entries[key]) for key in sorted(thresholds.entries, key=repr)],
+    }
+    seal = hashlib.sha256(_canonical(content)).hexdigest()
+    return _canonical({**content, "sha256": seal})
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def _parse(entry: dict[str, Any]) -> Threshold:
+    point = dict(entry["point"])
+    for name in ("sensitivity", "specificity"):
+        point[name] = Proportion(**point[name])
+    return Threshold(**{**entry, "binding": ScoreBinding(**entry["binding"]), "point": OperatingPoint(**point)})
+
+
+def read_truth(truth: Sequence[Any], count: int) -> NDArray[np.bool_]:
+    """Return truth (n,) bool of what a caller gave: one True, False, 1 or 0 for each of `count` studies."""
+    values = list(truth)
+    if len(values) != count or not all(value in (0, 1) for value in values):
+        raise CalibrationError("truth must be one True or False (1 or 0) for each study")
+    return np.array(values, dtype=bool)

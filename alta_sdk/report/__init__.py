@@ -1,0 +1,1 @@
+"""What a run leaves for a person: rows, a CSV file, a page."""

@@ -1,0 +1,102 @@
+"""What a run over many studies found, as data: one row a study, for a table, a CSV file or a page.
+
+No identifier is in it unless the caller gives one: a study is named by its number in the run.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..locate.heatmap import Heatmap
+from ..locate.overlay import OPACITY, Limits, Rgb, blend
+from ..study.geometry import map_to_radiograph
+
+SMALL_PX = 320  # the longer side of a heat map in a report
+PROVENANCE = ("engine", "engine_sha256", "precision", "runtime", "fusion_mode")
+
+
+@dataclass(frozen=True, eq=False)
+class SmallMap:
+    """A heat map as a report shows it: the phrase's number, both scores, the patches, a small radiograph."""
+
+    phrase: int
+    score: float
+    local_score: float
+    patches: NDArray[np.float32]
+    grey_u8: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, heatmap: Heatmap, phrase: int) -> "SmallMap":
+        """Shrink a heat map, so that a run of many studies stays small in memory and on the page."""
+        grey = Image.fromarray(heatmap.grey_u8)
+        grey.thumbnail((SMALL_PX, SMALL_PX))
+        return cls(phrase, heatmap.score, heatmap.local_score, heatmap.patches, np.asarray(grey))
+
+    def paint(self, limits: Limits) -> Rgb:
+        """Return the small radiograph with the map on it: (height, width, 3) uint8."""
+        height, width = self.grey_u8.shape[:2]
+        return blend(self.grey_u8, map_to_radiograph(self.patches, height, width), limits, OPACITY)
+
+
+@dataclass(frozen=True, eq=False)
+class ReportRow:
+    """One study: its scores by label, or why there are none.
+
+    thresholds: by label, where this site has chosen them. path: only if the caller wants identifiers.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    slots: Sequence[str] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    maps: Sequence[SmallMap] = ()
+    error: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """One run. provenance: of the scores, empty if there are none. phrases: what the heat maps are of."""
+
+    rows: Sequence[ReportRow]
+    provenance: Mapping[str, Any]
+    phrases: Sequence[str] = ()
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that were scored, in their order."""
+        return next((list(row.scores) for row in self.rows if row.scores), [])
+
+    @property
+    def has_paths(self) -> bool:
+        """True if the caller asked for identifiers."""
+        return any(row.path for row in self.rows)
+
+    def limits_of(self, phrase: int) -> Limits:
+        """The lowest and the highest similarity of a phrase over all studies: one scale, so that maps compare."""
+        patches = [one.patches for row in self.rows for one in row.maps if one.phrase == phrase]
+        return min(float(p.min()) for p in patches), max(float(p.max()) for p in patches)
+
+
+def render_csv(report: RunReport) -> str:
+    """Return a table with one line a study: its number, scores, thresholds if there are any, error, provenance."""
+    limited = [name for name in report.labels if any(name in row.thresholds for row in report.rows)]
+    with_path = ["path"] if report.has_paths else []
+    columns = ["study", *with_path, *report.labels, *(f"threshold {name}" for name in limited), "slots", "error"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*columns, *PROVENANCE])
+    origin = [report.provenance.get(name, "") for name in PROVENANCE]
+    for number, row in enumerate(report.rows, start=1):
+        scores = [row.scores.get(name, "") for name in report.labels]
+        limits = [row.thresholds.get(name, "") for name in limited]
+        path = [row.path] if with_path else []
+        writer.writerow([number, *path, *scores, *limits, "|".join(row.slots), row.error, *origin])
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""From files to four slots: which radiograph stands where, and which study is the prior."""

@@ -1,0 +1,132 @@
+"""Name a study without naming anybody: a keyed hash of its StudyInstanceUID, stable on one site.
+
+The threat: a plain hash of a UID is undone by hashing every UID of the archive, so the hash is keyed
+(HMAC-SHA256, RFC 2104) with a secret that never leaves the site. Whoever holds the key and the archive
+can find a study again; an index or a log alone says nothing.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..dicom.files import PathLike, Source, read_files
+from ..dicom.image import is_dicom, read_header
+from ..errors import AltaError, DicomError, EngineError
+
+KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
+SECRET_BYTES = 32
+SITE_KEY_NAME = "alta-site.key"
+SITE_KEY_VARIABLE = "ALTA_SITE_KEY"
+_MAX_FILE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class SiteKey:
+    """The secret of one site; never shown."""
+
+    secret: bytes = field(repr=False)
+
+    def sign(self, identity: bytes) -> bytes:
+        """Return the 16 bytes that stand for an identity on this site."""
+        return hmac.digest(self.secret, identity, "sha256")[:KEY_BYTES]
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two site keys apart, without telling the key."""
+        return self.sign(b"alta-sdk: which site key").hex()[:16]
+
+
+def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
+    """Return the key of this site and whether it was made just now.
+
+    path: the key file; None takes the file that ALTA_SITE_KEY names, or else `alta-site.key` in the
+    folder `beside`, which is made, readable by its owner alone, if it is not there. A file that was
+    named must exist. Raises EngineError.
+    """
+    named = path or os.environ.get(SITE_KEY_VARIABLE)
+    if named:
+        return _read_key(Path(named)), False
+    default = beside / SITE_KEY_NAME
+    is_new = not default.exists() and _make_key(default)
+    return _read_key(default), is_new
+
+
+def identify_study(source: Source) -> bytes:
+    """Return what a study's key is made of: its StudyInstanceUID, or the SHA-256 of its files.
+
+    Patient data: sign it, never show it. Files that cannot be read at all are identified by the name
+    of the first path. Raises nothing of its own.
+    """
+    try:
+        files = read_files(source)
+    except AltaError:
+        first = source if isinstance(source, str | os.PathLike) else source[0]
+        return b"name:" + os.fsencode(Path(first).name)
+    for data in files:
+        uid = read_study_uid(data)
+        if uid:
+            return b"uid:" + uid.encode()
+    digests = sorted(hashlib.sha256(data).digest() for data in files)
+    return b"content:" + b"".join(digests)
+
+
+def read_study_uid(data: bytes) -> str:
+    """Return the StudyInstanceUID of a DICOM file, patient data; empty if it has none or cannot be read."""
+    if not is_dicom(data):
+        return ""
+    try:
+        return str(read_header(data).get("StudyInstanceUID") or "").strip()
+    except DicomError:
+        return ""
+
+
+def _make_key(path: Path) -> bool:
+    """Write a new key file; False if another process was faster."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        # On Windows the mode says nothing: there the folder's access list guards the file.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(SECRET_BYTES) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _place(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise EngineError(f"site key cannot be written beside the index: {error.strerror}; give --key-file") from error
+    return True
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a file its name unless the name is taken (FileExistsError): a key is never replaced."""
+    if os.name == "nt":
+        temporary.rename(path)
+    else:
+        os.link(temporary, path)
+
+
+def _read_key(path: Path) -> SiteKey:
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(_MAX_FILE_BYTES).strip()
+    except OSError as error:
+        raise EngineError(
+            f"site key cannot be read: {error.strerror}; check --key-file or {SITE_KEY_VARIABLE}"
+        ) from error
+    if os.name != "nt" and mode & 0o007:
+        raise EngineError("site key is open to every user of this machine: chmod 600 it, or make a new one")
+    try:
+        secret = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        secret = b""
+    if len(secret) != SECRET_BYTES:
+        raise EngineError(f"site key is not {2 * SECRET_BYTES} hexadecimal digits: give the file that alta made")
+    return SiteKey(secret)

@@ -1,0 +1,67 @@
+"""The current study and its prior: the latest earlier examination of the same patient with a usable frontal.
+
+Never a later one, never another patient's: whoever reads the change between two studies must be able to
+take that for granted.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ..errors import StudyError
+from .examination import Examination, check_one_patient
+
+
+def check_patients(examinations: Sequence[Examination], message: str) -> None:
+    """Raise StudyError unless all examinations state one and the same patient."""
+    if any(not examination.patient_id for examination in examinations):
+        raise StudyError(f"{message}: the PatientID elements differ or are empty")
+    check_one_patient((examination.images[0].header for examination in examinations), message)
+
+
+def is_earlier(one: Examination, other: Examination) -> bool:
+    """True if the headers prove that one examination was before the other.
+
+    Dates must be stated; on the same day, times too.
+    """
+    if not one.date or not other.date:
+        return False
+    if one.date != other.date:
+        return one.date < other.date
+    return bool(one.time and other.time) and one.time < other.time
+
+
+def split_current(examinations: Sequence[Examination]) -> tuple[Examination, list[Examination]]:
+    """Return the latest examination of one patient, and those before it, the latest first.
+
+    Raises StudyError for several patients, or if the headers do not tell which examination is the latest.
+    """
+    if len(examinations) == 1:
+        return examinations[0], []
+    check_patients(examinations, "the studies here are not of one patient")
+    ordered = sort_latest_first(examinations)
+    return ordered[0], ordered[1:]
+
+
+def list_priors(current: Examination, given: Sequence[Examination]) -> tuple[list[Examination], int]:
+    """Return those of the given examinations that are earlier than the current, the latest first; and how many are not.
+
+    Raises StudyError if one is of another patient, or none is earlier.
+    """
+    for one in given:
+        check_patients((current, one), "prior is not of the same patient")
+    earlier = [one for one in given if is_earlier(one, current)]
+    if not earlier:
+        raise StudyError("prior is not earlier than the current study: compare the StudyDate and StudyTime elements")
+    return sort_latest_first(earlier), len(given) - len(earlier)
+
+
+def sort_latest_first(examinations: Sequence[Examination]) -> list[Examination]:
+    """Return examinations by date and time, the latest first; raise StudyError if the headers do not order them."""
+    ordered = sorted(examinations, key=lambda one: (one.date, one.time), reverse=True)
+    for later, one in pairwise(ordered):
+        if not is_earlier(one, later):
+            raise StudyError(
+                "which study is the latest cannot be told: compare the StudyDate and StudyTime elements, "
+                "or give the current study and its prior by themselves"
+            )
+    return ordered

@@ -1,0 +1,276 @@
+"""A study: up to four radiographs, each in its slot, valid once constructed.
+
+Radiographs are decoded when the study is made, so that a damaged file is refused here and not in the
+middle of a run.
+"""
+
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..dicom.files import PathLike, Source, read_files
+from ..dicom.image import decode_grey, is_dicom, read_notices
+from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions
+from ..dicom.orientation import read_directions, read_plane, turn_upright
+from ..dicom.views import Confidence, View
+from ..errors import StudyError, ViewError
+from .examination import Examination, ReadOptions, SetAside, read_examinations
+from .geometry import to_model_pixels
+from .priors import list_priors, split_current
+from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Selection, Slot, SlotChoice, select_images
+
+__all__ = ["Radiograph", "Slot", "SlotChoice", "Study", "load_study"]
+
+ImageSource = PathLike | NDArray[np.uint8]
+GIVEN = SlotChoice(View.UNKNOWN, "caller", Confidence.NONE)
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One radiograph, read-only.
+
+    grey_u8: (height, width) or (height, width, 3) uint8 on its own pixel grid, bright is dense tissue.
+    pixels_u8: (224, 224) uint8, what the model sees.
+    intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
+    choice: why it stands in its slot.
+    notices: what a user must be told of how it was read, such as frames that were not.
+    """
+
+    grey_u8: NDArray[np.uint8]
+    intensity_profile: str
+    choice: SlotChoice = GIVEN
+    notices: tuple[str, ...] = ()
+    pixels_u8: NDArray[np.uint8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the model pixels; raise StudyError if the image cannot be used."""
+        object.__setattr__(self, "pixels_u8", to_model_pixels(self.grey_u8))
+        for array in (self.grey_u8, self.pixels_u8):
+            array.setflags(write=False)
+
+    @property
+    def view_source(self) -> str:
+        """The DICOM keyword that told the view, or "caller"."""
+        return self.choice.source
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Radiographs by slot; the current frontal is always there. What was found beside them is set aside."""
+
+    radiographs: Mapping[Slot, Radiograph]
+    set_aside: tuple[SetAside, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a study without a current frontal radiograph (ViewError)."""
+        if Slot.FRONTAL not in self.radiographs:
+            raise ViewError("study has no current frontal radiograph: the model cannot score it")
+        ordered = {slot: self.radiographs[slot] for slot in Slot if slot in self.radiographs}
+        object.__setattr__(self, "radiographs", MappingProxyType(ordered))
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots that are filled, in the model's order."""
+        return tuple(self.radiographs)
+
+    def read_notes(self, slots: Sequence[Slot]) -> list[str]:
+        """Return what a user must be told of how the radiographs of these slots were read, each with its slot."""
+        return [f"{slot.name.lower()}: {note}" for slot in slots for note in self.radiographs[slot].notices]
+
+    def take_prior(self) -> "Study":
+        """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""
+        if Slot.PRIOR_FRONTAL not in self.radiographs:
+            raise ViewError("study has no prior with a usable frontal radiograph: give an earlier study")
+        moved = zip(CURRENT_SLOTS, PRIOR_SLOTS, strict=True)
+        return Study({slot: self.radiographs[prior] for slot, prior in moved if prior in self.radiographs})
+
+    def explain(self) -> dict[str, Any]:
+        """Say what decided: for each slot the view, its source and confidence, and what was set aside and why.
+
+        Plain types, ready for JSON, without an identifier or a header's free text.
+        """
+        slots = {
+            slot.name.lower(): {
+                "view": str(choice.view),
+                "source": choice.source,
+                "confidence": choice.confidence.name.lower(),
+                "chosen": choice.rule,
+                "contradicted_by": list(choice.contradicted_by),
+                "turned": choice.turned,
+            }
+            for slot, choice in ((slot, radiograph.choice) for slot, radiograph in self.radiographs.items())
+        }
+        counts = Counter((item.part, item.what, item.why) for item in self.set_aside)
+        aside = [{"part": part, "what": what, "why": why, "count": n} for (part, what, why), n in counts.items()]
+        return {"slots": slots, "set_aside": aside}
+
+    @classmethod
+    def from_images(
+        cls,
+        frontal: ImageSource,
+        lateral: ImageSource | None = None,
+        prior_frontal: ImageSource | None = None,
+        prior_lateral: ImageSource | None = None,
+    ) -> "Study":
+        """Make a study of JPEG or PNG files, or of (height, width[, 3]) uint8 arrays, taken as they are.
+
+        Raises StudyError if an image cannot be read or has more than 8 bits a channel.
+        """
+        given = (frontal, lateral, prior_frontal, prior_lateral)
+        views = (View.FRONTAL, View.LATERAL) * 2
+        return cls(
+            {
+                slot: Radiograph(_read_image(source), AS_STORED, replace(GIVEN, view=view))
+                for slot, view, source in zip(Slot, views, given, strict=True)
+                if source is not None
+            }
+        )
+
+    @classmethod
+    def from_dicom(
+        cls,
+        source: Source,
+        prior: Source | None = None,
+        *,
+        find_prior: bool = False,
+        intensity_profile: str = PUBLISHED,
+        any_body_part: bool = False,
+        any_view: bool = False,
+        window: int | None = None,
+        allow_for_processing: bool = False,
+    ) -> "Study":
+        """Make a study of DICOM files: a file, several, a folder or a zip; `prior` likewise.
+
+        prior: the earlier study; of several, the latest one that is earlier and has a usable frontal.
+        find_prior: the source may hold several studies of one patient; the latest is the current one,
+        and the latest earlier one with a usable frontal, if there is one, its prior.
+        any_body_part: score images that do not say that they show a chest.
+        any_view: take the only image of the study as its frontal, whatever its view.
+        window, allow_for_processing: see GreyOptions.
+        Raises DicomError, ViewError or StudyError; a prior of another patient, or one that is not
+        earlier, is refused.
+        """
+        if prior is not None and find_prior:
+            raise StudyError("a prior is given and is to be found, too: choose one")
+        options = ReadOptions(GreyOptions(intensity_profile, window, allow_for_processing), any_body_part, any_view)
+        found, aside = read_examinations(source, options)
+        if len(found) > 1 and not find_prior:
+            raise StudyError(
+                "more than one study here: give one study and the earlier one as prior, or pass "
+                "find_prior=True (--find-prior) for the latest study and its prior"
+            )
+        current, earlier = split_current(found)
+        radiographs, current_aside = _read_selection(current, CURRENT_SLOTS, options)
+        if prior is not None:
+            given, prior_aside = read_examinations(prior, options)
+            earlier, later = list_priors(current, given)
+            aside += prior_aside + [SetAside("folder", "study", "not earlier than the current one")] * later
+        prior_radiographs, prior_aside = _read_prior(earlier, options, is_required=prior is not None)
+        return cls(radiographs | prior_radiographs, (*current_aside, *prior_aside, *aside))
+
+
+def load_study(
+    source: Source,
+    *,
+    prior: Source | None = None,
+    find_prior: bool = False,
+    intensity_profile: str = PUBLISHED,
+    any_body_part: bool = False,
+    any_view: bool = False,
+    window: int | None = None,
+    allow_for_processing: bool = False,
+) -> Study:
+    """Make a study of what lies at a path: DICOM (file, files, folder, zip), or one JPEG or PNG frontal radiograph.
+
+    The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
+    """
+    if isinstance(source, str | os.PathLike) and is_image_file(source):
+        if prior is not None:
+            raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
+        return Study.from_images(frontal=source)
+    return Study.from_dicom(
+        source,
+        prior,
+        find_prior=find_prior,
+        intensity_profile=intensity_profile,
+        any_body_part=any_body_part,
+        any_view=any_view,
+        window=window,
+        allow_for_processing=allow_for_processing,
+    )
+
+
+def is_image_file(path: PathLike) -> bool:
+    """True if a path is a JPEG or PNG file, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG\r\n"))
+    except OSError:  # a folder, or nothing: reading it as DICOM says which
+        return False
+
+
+def _read_image(source: ImageSource) -> NDArray[np.uint8]:
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,)):
+            raise StudyError("radiograph array must be uint8 of shape (height, width) or (height, width, 3)")
+        return source.copy()
+    data = read_files(source)[0]
+    if is_dicom(data):
+        raise StudyError("radiograph is a DICOM file: use Study.from_dicom, which reads its intensities")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.mode.startswith(("I", "F")):
+                raise StudyError("image has more than 8 bits a channel: give the DICOM file or an 8-bit image")
+            return np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise StudyError("image cannot be read: not a whole JPEG or PNG radiograph") from error
+
+
+def _read_selection(
+    examination: Examination, slots: tuple[Slot, Slot], options: ReadOptions
+) -> tuple[dict[Slot, Radiograph], tuple[SetAside, ...]]:
+    """Choose the images of an examination, decode them and bring them upright."""
+    selection = select_images(examination, slots, any_view=options.any_view)
+    return {slot: _decode(selection, slot, options) for slot in selection.images}, selection.set_aside
+
+
+def _decode(selection: Selection, slot: Slot, options: ReadOptions) -> Radiograph:
+    header, choice = selection.images[slot].header, selection.choices[slot]
+    grey = decode_grey(header, options.grey)
+    plane = read_plane(header) if choice.source == "caller" else _PLANE_OF[choice.view]
+    upright, turned = turn_upright(grey, read_directions(header), plane)
+    return Radiograph(upright, options.grey.profile, replace(choice, turned=turned), read_notices(header))
+
+
+_PLANE_OF = {View.FRONTAL: "coronal", View.LATERAL: "sagittal"}
+
+
+def _read_prior(
+    earlier: Sequence[Examination], options: ReadOptions, *, is_required: bool
+) -> tuple[dict[Slot, Radiograph], list[SetAside]]:
+    """Read the first of the earlier examinations, the latest first, that has a usable frontal.
+
+    Raises the first one's error if a prior is required and none is usable.
+    """
+    aside: list[SetAside] = []
+    refusal: StudyError | None = None
+    for examination in earlier:
+        try:
+            radiographs, left = _read_selection(examination, PRIOR_SLOTS, options)
+        except StudyError as error:
+            refusal = refusal or error
+            aside.append(SetAside("folder", "study", "earlier, but it has no usable frontal radiograph"))
+        else:
+            unused = len(earlier) - len(aside) - 1
+            return radiographs, [*left, *aside, *[SetAside("folder", "study", "earlier than the prior")] * unused]
+    if refusal is not None and is_required:
+        raise refusal
+    return {}, aside

@@ -1,0 +1,298 @@
+"""DICOM in the forms that hospitals keep it in: coding, bits, frames, files without a preamble."""
+
+import io
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from fuzz.seeds import chest_header, deflate, save
+from pydicom import uid
+from pydicom.encaps import encapsulate
+
+from alta_sdk import DicomError, Slot, Study
+from alta_sdk.dicom import decoding
+from alta_sdk.dicom import image as dicom
+from alta_sdk.dicom.image import decode_grey, read_header
+from alta_sdk.dicom.intensity import PROFILES, PUBLISHED, VOI, GreyOptions, scale_intensity
+from alta_sdk.dicom.pixels import decode_first_frame, read_layout
+from alta_sdk.study.study import load_study
+
+SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
+CR = GreyOptions()
+
+
+@pytest.fixture(scope="module")
+def grey12():
+    rows, columns = np.mgrid[0:64, 0:48]
+    return ((rows * 61 + columns * 7) % 4096).astype(np.uint16)
+
+
+def read_stored(header):
+    parsed = read_header(save(header))
+    return decode_first_frame(parsed, read_layout(parsed))
+
+
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless])
+def test_lossless_coding_gives_the_stored_values(syntax, grey12):
+    header = chest_header(grey12)
+    header.compress(syntax, generate_instance_uid=False)
+    np.testing.assert_array_equal(read_stored(header), grey12)
+
+
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [
+        ("htj2k", uid.HTJ2KLossless),
+        ("htj2k", uid.HTJ2K),
+        ("jpeg_lossless", uid.JPEGLosslessSV1),
+        ("jpeg_lossless", uid.JPEGLossless),
+    ],
+)
+def test_codings_that_only_others_write_give_the_stored_values(name, syntax):
+    with np.load(Path(__file__).parents[2] / "golden" / "codestreams.npz") as golden:
+        stored, codestream = golden["stored"], golden[name].tobytes()
+    header = chest_header(stored, PixelData=encapsulate([codestream]))
+    header["PixelData"].is_undefined_length = True
+    header.file_meta.TransferSyntaxUID = syntax
+    np.testing.assert_array_equal(read_stored(header), stored)
+
+
+@pytest.mark.parametrize(
+    ("name", "same_as"),
+    [
+        ("MR_small_bigendian.dcm", "MR_small.dcm"),
+        ("MR_small_expb.dcm", "MR_small.dcm"),
+        ("MR_small_implicit.dcm", "MR_small.dcm"),
+        ("MR_small_RLE.dcm", "MR_small.dcm"),
+        ("MR_small_jp2klossless.dcm", "MR_small.dcm"),
+        ("MR_small_jpeg_ls_lossless.dcm", "MR_small.dcm"),
+        ("SC_rgb_jpeg_gdcm.dcm", "SC_rgb_gdcm_KY.dcm"),  # JPEG Lossless and JPEG 2000
+    ],
+)
+def test_every_coding_of_one_image_gives_the_same_pixels(name, same_as):
+    one, other = (decode_grey(read_header((SHIPPED / file).read_bytes()), CR) for file in (name, same_as))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["image_dfl.dcm", "SC_rgb_rle_16bit.dcm", "JPEGLSNearLossless_16.dcm", "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm"],
+)
+def test_published_v1_is_what_pydicom_decodes_scaled_to_its_maximum(name):
+    path = SHIPPED / name
+    stored = pydicom.dcmread(path).pixel_array
+    expected = scale_intensity(stored, is_monochrome1=False, profile=PUBLISHED)
+    np.testing.assert_array_equal(decode_grey(read_header(path.read_bytes()), CR), expected)
+
+
+def test_files_without_preamble_or_meta_information_are_read(grey12):
+    header = chest_header(grey12)
+    whole = save(header)
+    expected = decode_grey(read_header(whole), CR)
+    start = whole.index(b"\x08\x00\x16\x00")  # the first element of the data set
+    forms = [whole[132:], whole[128:], whole[start:]]
+    for syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian):
+        out = io.BytesIO()
+        other = chest_header(grey12)
+        if syntax == uid.ExplicitVRBigEndian:
+            other.PixelData = grey12.astype(">u2").tobytes()
+        pydicom.dcmwrite(
+            out, other, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian, force_encoding=True
+        )
+        data = out.getvalue()
+        group = b"\x08\x00\x16\x00" if syntax.is_little_endian else b"\x00\x08\x00\x16"
+        forms.append(data[data.index(group) :])
+    for data in forms:
+        np.testing.assert_array_equal(decode_grey(read_header(data), CR), expected)
+
+
+def test_the_high_bit_and_the_bits_around_the_stored_ones_do_not_matter(grey12):
+    expected = read_stored(chest_header(grey12))
+    overlay_above = chest_header(grey12 | 0xF000)
+    high = chest_header((grey12 << 4) | 0x000A, HighBit=15)
+    middle = chest_header((grey12 << 2) | 0xC001, HighBit=13)
+    for header in (overlay_above, high, middle):
+        np.testing.assert_array_equal(read_stored(header), expected)
+    header = chest_header((grey12 << 4) | 0x000A, HighBit=15)
+    header.compress(uid.RLELossless, generate_instance_uid=False)
+    np.testing.assert_array_equal(read_stored(header), expected)
+
+
+def test_signed_values_of_12_bits_carry_their_sign_up():
+    values = np.arange(-2048, 2048, dtype=np.int16).reshape(64, 64)
+    header = chest_header(values.astype(np.uint16) & 0x0FFF, PixelRepresentation=1)
+    stored = read_stored(header)
+    assert stored.dtype.kind == "i"
+    np.testing.assert_array_equal(stored, values)
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless])
+def test_the_first_of_several_frames_is_read_and_said(syntax, grey12, tmp_path):
+    header = chest_header(grey12, NumberOfFrames=3, PixelData=np.stack([grey12, grey12 * 0, grey12 * 0]).tobytes())
+    if syntax.is_compressed:
+        header.compress(syntax, generate_instance_uid=False)
+    (tmp_path / "frames.dcm").write_bytes(save(header))
+    radiograph = Study.from_dicom(tmp_path / "frames.dcm").radiographs[Slot.FRONTAL]
+    np.testing.assert_array_equal(radiograph.grey_u8, decode_grey(read_header(save(chest_header(grey12))), CR))
+    assert radiograph.notices == ("image has 3 frames: the first was read",)
+
+
+def test_colour_captures_are_read(tmp_path):
+    colour = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    colour[0, 0] = 255
+    for planar in (0, 1):
+        pixels = colour.transpose(2, 0, 1).tobytes() if planar else colour.tobytes()
+        header = chest_header(colour, Modality="OT", PlanarConfiguration=planar, PixelData=pixels)
+        (tmp_path / "capture.dcm").write_bytes(save(header))
+        for profile in (PUBLISHED, VOI):
+            study = load_study(tmp_path / "capture.dcm", intensity_profile=profile)
+            np.testing.assert_array_equal(study.radiographs[Slot.FRONTAL].grey_u8, colour)
+
+
+def test_raw_detector_data_is_refused_unless_allowed(grey12, tmp_path):
+    path = tmp_path / "raw.dcm"
+    path.write_bytes(save(chest_header(grey12, Modality="DX", PresentationIntentType="FOR PROCESSING")))
+    with pytest.raises(DicomError, match="--allow-for-processing"):
+        load_study(path)
+    assert load_study(path, allow_for_processing=True).slots == (Slot.FRONTAL,)
+
+
+def test_deflated_files_inflate_under_a_bound(grey12, monkeypatch):
+    header = chest_header(grey12)
+    np.testing.assert_array_equal(
+        decode_grey(read_header(deflate(header)), CR), decode_grey(read_header(save(header)), CR)
+    )
+    bomb = deflate(header, padding=8 << 20)
+    assert len(bomb) < 1 << 15
+    monkeypatch.setattr(dicom, "MAX_INFLATED_BYTES", 8 << 20)
+    with pytest.raises(DicomError, match="when inflated: refused"):
+        read_header(bomb)
+    with pytest.raises(DicomError, match="ends too early"):
+        read_header(deflate(header)[:-40])
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "32 bits allocated"),
+        ({"BitsStored": 17}, "contradict each other"),
+        ({"HighBit": 3}, "contradict each other"),
+        ({"Rows": 60000, "Columns": 60000}, "larger than"),
+        ({"NumberOfFrames": 2_000_000}, "larger than"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "photometric"),
+        ({"Rows": 65}, "damaged or truncated"),
+    ],
+)
+def test_pixels_that_the_header_does_not_describe_are_named(elements, message, grey12):
+    header = read_header(save(chest_header(grey12, **elements)))
+    for profile in PROFILES:
+        with pytest.raises(DicomError, match=message):
+            decode_grey(header, GreyOptions(profile))
+
+
+def test_headers_beyond_the_bounds_are_refused(grey12):
+    deep = pydicom.Dataset()
+    for _ in range(40):
+        outer = pydicom.Dataset()
+        outer.ReferencedImageSequence = [deep]
+        deep = outer
+    with pytest.raises(DicomError, match="levels deep"):
+        read_header(save(chest_header(grey12, ReferencedImageSequence=[deep])))
+    implicit = chest_header(grey12, RescaleIntercept="77")
+    implicit.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+    numbers = b"1\\" * 200_000
+    long = save(implicit).replace(
+        b"\x28\x00\x52\x10\x02\0\0\x0077", b"\x28\x00\x52\x10" + len(numbers).to_bytes(4, "little") + numbers
+    )
+    with pytest.raises(DicomError, match="longer than"):
+        read_header(long)
+
+
+def test_lossy_coding_without_a_decoder_says_what_to_install():
+    header = read_header((SHIPPED / "JPGExtended.dcm").read_bytes())
+    with pytest.raises(DicomError, match="gpl-jpeg.*whose decoder is GPL-3"):
+        decode_grey(header, CR)
+
+
+@pytest.fixture
+def jls_header(grey12):
+    header = chest_header(grey12)
+    header.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+    return read_header(save(header))
+
+
+def test_workers_are_reused_and_shared_between_threads(jls_header, grey12):
+    layout = read_layout(jls_header)
+    with ThreadPoolExecutor(8) as pool:
+        decoded = list(pool.map(lambda _: decode_first_frame(jls_header, layout), range(40)))
+    for stored in decoded:
+        np.testing.assert_array_equal(stored, grey12)
+    assert 1 <= len(decoding._pool.idle) <= decoding.MAX_WORKERS
+    before = {worker.process.pid for worker in decoding._pool.idle}
+    decode_first_frame(jls_header, layout)
+    assert {worker.process.pid for worker in decoding._pool.idle} == before
+
+
+def test_a_worker_that_takes_too_long_is_replaced(jls_header, grey12, monkeypatch):
+    layout = read_layout(jls_header)
+    decode_first_frame(jls_header, layout)  # a worker is there
+    before = decoding._pool.idle[-1].process
+    monkeypatch.setattr(decoding, "BASE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(decoding, "TIMEOUT_S_PER_MIB", 0.0)
+    with pytest.raises(DicomError, match="took longer than"):
+        decode_first_frame(jls_header, layout)
+    assert before.returncode is not None
+    monkeypatch.undo()
+    np.testing.assert_array_equal(decode_first_frame(jls_header, layout), grey12)
+
+
+def test_a_worker_that_was_killed_is_replaced(jls_header, grey12):
+    layout = read_layout(jls_header)
+    decode_first_frame(jls_header, layout)
+    for worker in decoding._pool.idle:
+        worker.process.kill()
+        worker.process.wait()
+    np.testing.assert_array_equal(decode_first_frame(jls_header, layout), grey12)
+
+
+def test_a_worker_that_needs_too_much_memory_is_told_and_replaced(monkeypatch):
+    pixels = np.zeros((4000, 4000), np.uint16)
+    pixels[0, 0] = 1
+    header = chest_header(pixels)
+    header.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+    header = read_header(save(header))
+    monkeypatch.setattr(decoding, "_pool", decoding._Pool())
+    monkeypatch.setattr(decoding, "MEMORY_MIB", 24)
+    with pytest.raises(DicomError, match="more memory than is allowed"):
+        decode_first_frame(header, read_layout(header))
+    assert not decoding._pool.idle
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_worker_imports_nothing_of_ours():
+    worker = decoding._Worker.start()
+    try:
+        modules = Path(f"/proc/{worker.process.pid}/maps").read_text(encoding="utf-8", errors="replace")
+    finally:
+        worker.stop()
+    assert "numpy" in modules
+    assert not any(name in modules for name in ("libtorch", "onnxruntime", "tokenizers"))
+
+
+def test_a_forked_process_does_not_use_its_parents_workers(jls_header, grey12):
+    import multiprocessing
+
+    layout = read_layout(jls_header)
+    decode_first_frame(jls_header, layout)
+    if "fork" not in multiprocessing.get_all_start_methods() or threading.active_count() > 1:
+        decoding._forget_workers()  # what a fork would call
+    else:
+        child = multiprocessing.get_context("fork").Process(target=decode_first_frame, args=(jls_header, layout))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    np.testing.assert_array_equal(decode_first_frame(jls_header, layout), grey12)

@@ -1,0 +1,130 @@
+"""Encoding radiographs: one batch a study, nothing twice, and the same bits in any company."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from alta_runtimes import available
+from alta_sdk import Engine, EngineError, Matcher, Slot, Study
+from alta_sdk.engine.image_encoder import ClsCache, ImageEncoder
+
+
+class CountingSession:
+    """A session whose rows depend on the batch if it is told so; it notes the size of every run."""
+
+    def __init__(self, depends_on_batch=False):
+        self.sizes = []
+        self.depends_on_batch = depends_on_batch
+
+    def run(self, inputs):
+        size = len(inputs["slot"])
+        self.sizes.append(size)
+        rows = inputs["pixels"].mean(axis=(1, 2, 3)) + 1000 * inputs["slot"]
+        company = size * 1e-3 if self.depends_on_batch else 0.0
+        return {"cls": (rows + company)[:, None].astype(np.float32) * np.ones((1, 4), np.float32)}
+
+
+def make_images(count, seed=0):
+    return list(np.random.default_rng(seed).integers(0, 256, (count, 224, 224), dtype=np.uint8))
+
+
+def test_a_study_runs_as_one_batch_once_the_batch_has_proved_exact():
+    session = CountingSession()
+    encoder = ImageEncoder(session)
+    encoder.encode(list(zip(make_images(4, seed=1), Slot, strict=True)))
+    assert session.sizes == [1, 1, 1, 1, 4]  # the first batch of a size is run both ways
+    encoder.encode(list(zip(make_images(4, seed=2), Slot, strict=True)))
+    assert session.sizes[5:] == [4]
+
+
+def test_a_batch_whose_rows_differ_from_single_runs_is_never_used():
+    session, images = CountingSession(depends_on_batch=True), make_images(8)
+    encoder = ImageEncoder(session)
+    alone = [ImageEncoder(session).encode([(one, Slot.LATERAL)])[0] for one in images]
+    session.sizes.clear()
+    together = [
+        vector
+        for start in (0, 4)
+        for vector in encoder.encode([(one, Slot.LATERAL) for one in images[start : start + 4]])
+    ]
+    np.testing.assert_array_equal(together, alone)
+    assert session.sizes == [1] * 4 + [4] + [1] * 4
+
+
+def test_an_engine_built_for_single_radiographs_is_run_one_by_one():
+    class Narrow(CountingSession):
+        def run(self, inputs):
+            if len(inputs["slot"]) > 1:
+                raise EngineError("batch is larger than the engine was built for")
+            return super().run(inputs)
+
+    session = Narrow()
+    for seed in (1, 2):
+        assert len(ImageEncoder(session).encode(list(zip(make_images(4, seed), Slot, strict=True)))) == 4
+    assert session.sizes == [1] * 8
+
+
+def test_what_was_encoded_costs_nothing_but_another_slot_is_another_vector():
+    session, (image, other) = CountingSession(), make_images(2)
+    encoder = ImageEncoder(session)
+    first = encoder.encode([(image, Slot.FRONTAL)])[0]
+    again, as_prior, new = encoder.encode(
+        [(image.copy(), Slot.FRONTAL), (image, Slot.PRIOR_FRONTAL), (other, Slot.LATERAL)]
+    )
+    assert again is first
+    assert not np.array_equal(as_prior, first)
+    assert session.sizes == [1, 1, 1, 2]
+    assert not new.flags.writeable
+    assert new.base is None  # it does not keep its batch alive
+
+
+def test_the_cache_is_bounded_and_drops_what_was_not_used_longest():
+    cache = ClsCache(capacity=2)
+    for number in range(3):
+        cache.put((b"x", number), np.zeros(1, np.float32))
+        cache.get((b"x", 0))
+    assert len(cache) == 2
+    assert cache.get((b"x", 0)) is not None
+    assert cache.get((b"x", 1)) is None
+
+
+def test_threads_that_share_an_encoder_get_the_numbers_of_one():
+    images = make_images(12)
+    encoder = ImageEncoder(CountingSession(), ClsCache(capacity=5))
+    expected = [ImageEncoder(CountingSession()).encode([(one, Slot.FRONTAL)])[0] for one in images]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: encoder.encode([(images[i % 12], Slot.FRONTAL)])[0], range(400)))
+    np.testing.assert_array_equal(found, [expected[i % 12] for i in range(400)])
+    assert len(encoder.cache) == 5
+
+
+RUNTIMES = [info.name for info in available() if info.is_available]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_study_has_the_same_bits_in_a_batch_from_the_cache_and_alone(bundle, runtime):
+    def open_engine():
+        return Engine.open(bundle, runtime=runtime)
+
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 256, (240, 260), dtype=np.uint8) for _ in Slot]
+    study = Study.from_images(*images)
+    alone = {slot: open_engine().encode_radiograph(study.radiographs[slot], slot) for slot in Slot}
+    warm = open_engine()
+    warm.encode_radiographs(Study.from_images(*images[::-1]).radiographs)  # proves the batch of four
+    half_seen = open_engine()
+    half_seen.encode_radiograph(study.radiographs[Slot.PRIOR_FRONTAL], Slot.PRIOR_FRONTAL)
+    for engine in (open_engine(), warm, half_seen, half_seen):
+        for slot, vector in engine.encode_radiographs(study.radiographs).items():
+            np.testing.assert_array_equal(vector, alone[slot])
+
+
+def test_a_frontal_only_study_runs_one_radiograph_in_every_mode(bundle, monkeypatch):
+    engine = Engine.open(bundle)
+    sizes = []
+    run = engine._images.run
+    monkeypatch.setattr(engine._images, "run", lambda pixels, slot: sizes.append(len(slot)) or run(pixels, slot))
+    for number, mode in enumerate(("frontal", "present", "published")):
+        Matcher(engine, fusion_mode=mode).embed(Study.from_images(np.full((250, 250), 40 * number, np.uint8)))
+    assert sizes == [1, 1, 1]

@@ -1,0 +1,115 @@
+"""Checkpoints: published format and safetensors, exact names, no code."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from alta_sdk import CheckpointError
+from alta_training.families.checkpoint import (
+    load_model,
+    read_checkpoint,
+    read_text_model,
+    save_checkpoint,
+)
+from alta_training.model.names import published_name
+
+
+@pytest.fixture
+def text_model(checkpoint_folder):
+    return read_text_model(checkpoint_folder / "text-model")
+
+
+@pytest.fixture
+def published_file(model, tmp_path):
+    """The model as the published file has it: a pickle of {"model", "epoch"}, missing_token in float16."""
+    state = {published_name(name): tensor for name, tensor in model.state_dict().items()}
+    state["missing_token"] = state["missing_token"].half()
+    path = tmp_path / "ALTA.pth"
+    torch.save({"model": state, "epoch": 29}, path)
+    return path
+
+
+def test_published_format_loads_with_half_precision_missing_token(published_file, text_model, model):
+    loaded = load_model(read_checkpoint(published_file), text_model)
+    assert loaded.image.missing_token.dtype == torch.float32
+    torch.testing.assert_close(loaded.image.missing_token, model.image.missing_token.half().float())
+
+
+def test_every_weight_survives_a_load_and_a_save(checkpoint_folder, text_model, tmp_path):
+    first = read_checkpoint(checkpoint_folder / "model.safetensors")
+    save_checkpoint(load_model(first, text_model), tmp_path / "again.safetensors", {})
+    second = read_checkpoint(tmp_path / "again.safetensors")
+    assert first.weights.keys() == second.weights.keys()
+    for name, tensor in first.weights.items():
+        torch.testing.assert_close(second.weights[name], tensor, rtol=0, atol=0)
+    assert any(name.startswith("decoder_blocks") for name in second.weights)
+
+
+@pytest.mark.parametrize(
+    "name", ["norm.bias", "blocks.1.attn_adapter.D_fc2.weight", "bert_encoder.cls.predictions.bias"]
+)
+def test_a_missing_tensor_is_named(published_file, text_model, name):
+    checkpoint = read_checkpoint(published_file)
+    del checkpoint.weights[name]
+    checkpoint.weights.pop("bert_encoder.cls.predictions.decoder.bias", None)
+    with pytest.raises(CheckpointError, match=f"missing 1 .*{name}|missing 2 .*{name}"):
+        load_model(checkpoint, text_model)
+
+
+def test_an_unexpected_tensor_is_named(published_file, text_model):
+    checkpoint = read_checkpoint(published_file)
+    checkpoint.weights["surprise.weight"] = torch.zeros(3)
+    with pytest.raises(CheckpointError, match=r"unexpected 1 \(surprise.weight\)"):
+        load_model(checkpoint, text_model)
+
+
+def test_a_tied_tensor_may_be_absent(published_file, text_model):
+    checkpoint = read_checkpoint(published_file)
+    del checkpoint.weights["bert_encoder.cls.predictions.decoder.weight"]
+    load_model(checkpoint, text_model)
+
+
+class Payload:
+    def __reduce__(self):
+        return os.system, ("echo unsafe",)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, capfd):
+    torch.save({"model": Payload()}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match="refused"):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert "unsafe" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cut.pth", "cut.safetensors"])
+def test_a_damaged_file_is_refused(name, published_file, checkpoint_folder, tmp_path):
+    source = published_file if name.endswith(".pth") else checkpoint_folder / "model.safetensors"
+    (tmp_path / name).write_bytes(source.read_bytes()[:5000])
+    with pytest.raises(CheckpointError):
+        read_checkpoint(tmp_path / name)
+
+
+def test_values_that_are_not_finite_are_refused(published_file, tmp_path):
+    content = torch.load(published_file, weights_only=True)
+    content["model"]["norm.weight"][0] = float("nan")
+    torch.save(content, tmp_path / "nan.pth")
+    with pytest.raises(CheckpointError, match="norm.weight"):
+        read_checkpoint(tmp_path / "nan.pth")
+
+
+def test_another_text_model_is_refused(published_file, checkpoint_folder, tmp_path):
+    folder = tmp_path / "text"
+    shutil.copytree(checkpoint_folder / "text-model", folder)
+    config = (folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3')
+    (folder / "config.json").write_text(config)
+    with pytest.raises(CheckpointError, match="num_hidden_layers"):
+        load_model(read_checkpoint(published_file), read_text_model(folder))
+
+
+def test_a_folder_without_vocabulary_is_refused(checkpoint_folder, tmp_path):
+    shutil.copytree(checkpoint_folder / "text-model", tmp_path / "text")
+    (tmp_path / "text" / "vocab.txt").unlink()
+    with pytest.raises(CheckpointError, match=r"vocab\.txt not found"):
+        read_text_model(tmp_path / "text")

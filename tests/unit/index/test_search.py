@@ -1,0 +1,173 @@
+"""The index: its file, its search, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from alta_sdk import EngineError, IntegrityError, Matcher, ReportIndex, StudyEmbedding
+from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.index import cells
+from alta_sdk.index.file import read_arrays
+from alta_sdk.index.search import IndexOrigin
+
+STUDIES = IndexOrigin("studies", "engine", "frontal")
+
+
+def make_vectors(count, seed=0, clusters=40):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).standard_normal((clusters, 32))
+    return to_unit_length(centres[rng.integers(0, clusters, count)] + 0.5 * rng.standard_normal((count, 32)))
+
+
+def make_keys(count):
+    return [number.to_bytes(16, "big") for number in range(count)]
+
+
+@pytest.fixture
+def index(tmp_path):
+    return ReportIndex.write(tmp_path / "a.index", make_vectors(500), make_keys(500), STUDIES)
+
+
+def test_search_gives_the_exact_order(index):
+    vectors = make_vectors(500)
+    query = make_vectors(1, seed=1)[0]
+    expected = np.argsort(-(vectors @ query), kind="stable")[:7]
+    found = index.search(StudyEmbedding(query, "frontal", "engine"), 7)
+    assert [match.row for match in found] == expected.tolist()
+    assert [match.key for match in found] == [index.keys[row] for row in expected]
+    np.testing.assert_allclose([match.score for match in found], vectors[expected] @ query, atol=1e-6)
+
+
+def test_more_than_there_are_gives_all(index):
+    assert len(index.search_vector(make_vectors(1)[0], 1000)) == len(index) == 500
+
+
+def test_another_mode_or_engine_is_refused(index):
+    vector = make_vectors(1)[0]
+    with pytest.raises(EngineError, match="another engine"):
+        index.search(StudyEmbedding(vector, "frontal", "other"))
+    with pytest.raises(EngineError, match="another fusion mode"):
+        index.search(StudyEmbedding(vector, "present", "engine"))
+
+
+def test_reports_answer_every_mode(tmp_path):
+    index = ReportIndex.write(tmp_path / "r.index", make_vectors(5), make_keys(5), IndexOrigin("reports", "engine"))
+    assert index.search(StudyEmbedding(make_vectors(5)[3], "present", "engine"), 1)[0].row == 3
+
+
+def test_text_finds_studies_of_the_same_engine(tmp_path, matcher):
+    phrases = ["there is edema", "the lungs are clear", "there is pneumonia"]
+    origin = IndexOrigin("studies", matcher.engine.manifest.sha256, matcher.fusion_mode)
+    index = ReportIndex.write(tmp_path / "t.index", matcher.embed_text(phrases), make_keys(3), origin)
+    assert index.search_text(phrases[1], matcher, 1)[0].row == 1
+    with pytest.raises(EngineError, match="another fusion mode"):
+        index.search_text(phrases[1], Matcher(matcher.engine, fusion_mode="present"))
+
+
+@pytest.mark.parametrize("place", ["mark", "header", "vectors", "end"])
+def test_every_flipped_byte_is_found(index, place):
+    data = bytearray(index.path.read_bytes())
+    data[{"mark": 3, "header": 60, "vectors": len(data) // 2, "end": -1}[place]] ^= 1
+    index.path.write_bytes(data)
+    with pytest.raises(IntegrityError):
+        ReportIndex.open(index.path)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 47, 300, 5_000, -1])
+def test_a_file_cut_short_is_found_without_reading_it_all(index, kept):
+    index.path.write_bytes(index.path.read_bytes()[:kept])
+    with pytest.raises(IntegrityError):
+        ReportIndex.open(index.path, verify=False)
+
+
+def test_a_longer_file_and_no_file_are_refused(index, tmp_path):
+    index.path.write_bytes(index.path.read_bytes() + b"\0")
+    with pytest.raises(IntegrityError, match="bytes"):
+        ReportIndex.open(index.path)
+    with pytest.raises(EngineError, match="not found"):
+        ReportIndex.open(tmp_path / "none.index")
+
+
+def test_the_same_entries_give_the_same_bytes(index, tmp_path):
+    again = ReportIndex.write(tmp_path / "b.index", make_vectors(500), make_keys(500), STUDIES)
+    assert again.path.read_bytes() == index.path.read_bytes()
+
+
+def test_it_is_mapped_and_read_only(index):
+    assert isinstance(index.vectors.base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        index.vectors[0, 0] = 1
+
+
+def test_what_is_not_an_index_of_unit_vectors_is_refused(tmp_path):
+    path = tmp_path / "c.index"
+    for vectors, keys in [
+        (np.ones((2, 4)), make_keys(2)),
+        (np.full((2, 4), np.nan), make_keys(2)),
+        (np.zeros((0, 4)), []),
+        (make_vectors(3), make_keys(2)),
+        (make_vectors(1), [b"short"]),
+    ]:
+        with pytest.raises(EngineError):
+            ReportIndex.write(path, vectors, keys, STUDIES)
+    assert not path.exists()
+    for wrong in (("studies", "e", None), ("reports", "e", "frontal"), ("texts", "e"), ("studies", "e", "mean")):
+        with pytest.raises(EngineError):
+            IndexOrigin(*wrong)
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "MIN_ENTRIES", 10_000)
+    return ReportIndex.write(tmp_path / "d.index", make_vectors(20_000), make_keys(20_000), STUDIES)
+
+
+def test_a_large_index_reads_a_part_and_finds_the_same(large):
+    assert large.is_approximate
+    queries = make_vectors(200, seed=4)
+    recall = []
+    for query in queries:
+        exact = {match.row: match.score for match in large.search_vector(query, exact=True)}
+        found = {match.row: match.score for match in large.search_vector(query)}
+        recall.append(len(exact.keys() & found.keys()) / 10)
+        assert all(abs(found[row] - exact[row]) < 1e-6 for row in exact.keys() & found.keys())
+    assert np.mean(recall) >= 0.99
+
+
+def test_rows_and_keys_stay_those_of_the_caller(large):
+    vectors = make_vectors(20_000)
+    for row in (0, 777, 19_999):
+        match = large.search_vector(vectors[row], 1)[0]
+        assert (match.row, match.key) == (row, make_keys(20_000)[row].hex())
+
+
+def test_vectors_without_neighbourhoods_are_searched_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "MIN_ENTRIES", 5_000)
+    noise = to_unit_length(np.random.default_rng(0).standard_normal((6_000, 128)))
+    index = ReportIndex.write(tmp_path / "e.index", noise, make_keys(6_000), STUDIES)
+    assert not index.is_approximate
+    assert index.search_vector(noise[5], 1)[0].row == 5
+
+
+def test_a_hostile_header_is_refused(index):
+    import hashlib
+    import struct
+
+    data = index.path.read_bytes()
+    length = struct.unpack_from("<Q", data, 8)[0]
+    header = json.loads(data[48 : 48 + length])
+    for change in (
+        {"offset": -64},
+        {"offset": 10**12},
+        {"shape": [-1, 32]},
+        {"shape": [1 << 40, 1 << 40]},
+        {"dtype": "|O8"},
+        {"shape": "all"},
+    ):
+        hostile = {**header, "arrays": {**header["arrays"], "vectors": {**header["arrays"]["vectors"], **change}}}
+        text = json.dumps(hostile).encode().ljust(length)[: max(length, 0)]
+        digest = hashlib.sha256(text).digest()
+        index.path.write_bytes(data[:8] + struct.pack("<Q32s", len(text), digest) + text + data[48 + length :])
+        with pytest.raises(EngineError):
+            read_arrays(index.path, verify=False)

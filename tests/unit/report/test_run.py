@@ -1,0 +1,118 @@
+"""The CSV file and the page of a run: what they say, what they never load, and that text stays text."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from alta_sdk import Heatmap
+from alta_sdk.report.page import render_page
+from alta_sdk.report.run import ReportRow, RunReport, SmallMap, render_csv
+
+EVIL = '<script>alert("x")</script>'
+ORIGIN = {"engine": "chest & <co>", "engine_sha256": "ab" * 32, "precision": "fp32", "runtime": "onnxruntime 1"}
+ORIGIN |= {"fusion_mode": "frontal", "label_set": None, "slots": ["frontal"], "notices": [f"DEMO {EVIL}"]}
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element closed in order, all attributes and texts kept."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.texts.append(text)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def make_map(phrase=0, high=0.7):
+    grey = np.full((600, 400), 90, dtype=np.uint8)
+    patches = np.array([[0.1, high], [0.2, 0.3]], dtype=np.float32)
+    return SmallMap.of(Heatmap(grey.astype(np.float32), patches, 0.2, 0.5, (1, 1), grey, ORIGIN), phrase)
+
+
+@pytest.fixture
+def report():
+    rows = [
+        ReportRow({"edema": 0.81, EVIL: 0.2}, ("frontal",), {"edema": 0.5}, maps=[make_map()]),
+        ReportRow(error="DicomError: not a DICOM file"),
+        ReportRow({"edema": 0.4, EVIL: 0.9}, ("frontal", "lateral"), {"edema": 0.5}, maps=[make_map(0, 0.9)]),
+    ]
+    return RunReport(rows, ORIGIN, [EVIL])
+
+
+def test_page_is_valid_and_loads_nothing(report):
+    page = Page(render_page(report))
+    assert "script" not in {tag for tag, _ in page.elements}
+    for attributes in (attributes for _, attributes in page.elements):
+        assert not {"href", "srcset", "onload", "action", "data", "background"} & attributes.keys()
+        assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+    assert not re.search(r"url\(|@import|https?:", render_page(report))
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy and "script" not in policy
+
+
+def test_text_stays_text(report):
+    text = render_page(report)
+    assert EVIL not in text
+    assert Page(text).texts.count(EVIL) == 1, "the label's column, as text"
+    assert any("DEMO " + EVIL in part for part in Page(text).texts)
+    assert any("chest & <co>" in part for part in Page(text).texts)
+
+
+def test_page_shows_scores_as_bars_with_thresholds(report):
+    page = Page(render_page(report))
+    bars = [a["style"] for a in page.all("span") if a.get("class") == "bar"]
+    assert bars == ["width:81.0%", "width:20.0%", "width:40.0%", "width:90.0%"]
+    assert [a["style"] for a in page.all("span") if a.get("class") == "limit"] == ["left:50.0%"] * 2
+    assert sum(a.get("class") == "above" for a in page.all("span")) == 1
+    assert "DicomError: not a DICOM file" in page.texts and "Not for clinical use." in page.texts
+    assert any("2 of 3 studies scored for 2 labels" in text for text in page.texts)
+
+
+def test_maps_of_a_phrase_share_one_scale(report):
+    assert report.limits_of(0) == pytest.approx((0.1, 0.9))
+    page = Page(render_page(report))
+    assert len(page.all("figure")) == 2 and "+0.900" in page.texts
+    assert all(int(image["width"]) <= 320 for image in page.all("img") if "width" in image)
+    weak, strong = (row.maps[0].paint(report.limits_of(0)).astype(int) for row in (report.rows[0], report.rows[2]))
+    assert abs(strong - 90).max() > abs(weak - 90).max()
+
+
+def test_csv_has_a_line_for_each_study(report):
+    rows = list(csv.DictReader(io.StringIO(render_csv(report))))
+    assert [row["study"] for row in rows] == ["1", "2", "3"]
+    assert [row["edema"] for row in rows] == ["0.81", "", "0.4"]
+    assert rows[0]["threshold edema"] == "0.5" and rows[1]["error"].startswith("DicomError")
+    assert rows[2]["slots"] == "frontal|lateral" and rows[2]["engine_sha256"] == "ab" * 32
+    assert "path" not in rows[0]
+
+
+def test_paths_only_where_they_were_given():
+    report = RunReport([ReportRow({"edema": 0.5}, path="/x/DOE <JANE>")], ORIGIN)
+    assert list(csv.DictReader(io.StringIO(render_csv(report))))[0]["path"] == "/x/DOE <JANE>"
+    assert "/x/DOE <JANE>" in Page(render_page(report)).texts
+
+
+def test_a_run_without_any_score_still_makes_a_page():
+    report = RunReport([ReportRow(error="StudyError: study is empty")], {})
+    assert "StudyError: study is empty" in Page(render_page(report)).texts
+    assert render_csv(report).splitlines()[0].startswith("study,slots,error")

@@ -1,0 +1,1 @@
+"""From tables of radiographs and reports to batches."""

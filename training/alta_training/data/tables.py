@@ -1,0 +1,15 @@
+"""Tables of training and evaluation, read by the SDK's one reader."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alta_sdk.errors import TrainingError
+from alta_sdk.files import tables
+
+
+def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV file in UTF-8 with a header; empty cells are "".
+
+    Raises TrainingError for a file that is not there, cannot be read, lacks a needed column or has no row.
+    """
+    return tables.read_rows(path, needed, error=TrainingError, name=f"table {path.name}")

@@ -1,0 +1,1 @@
+"""Measuring a checkpoint or an engine, and telling it in a card."""

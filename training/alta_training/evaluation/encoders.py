@@ -1,0 +1,155 @@
+"""One face for a checkpoint and for a bundle, so that both are measured by the same code.
+
+Radiographs are embedded in frontal mode, through the SDK's own reading of files.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from alta_sdk import Matcher, Radiograph, Slot
+from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.fusion import Vector, to_unit_length
+from alta_sdk.engine.tokenizer import build_wordpiece, pad_tokens
+from alta_sdk.errors import TrainingError
+from alta_sdk.matching.scoring import average_prompts
+from alta_sdk.study.study import load_study
+
+from ..families.checkpoint import TextModel, load_model, read_checkpoint, read_text_model
+from ..model import AltaModel
+from ..model.alta import to_model_input
+
+BATCH = 16
+READERS = 2
+
+
+class Encoder(Protocol):
+    """What the protocols measure."""
+
+    name: str
+
+    def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
+        """Embed files as current frontals: (n, embedding) float32, unit length."""
+
+    def project_texts(self, texts: Sequence[str]) -> Vector:
+        """Return global projections (n, embedding) float32, not normalised; a long text is cut at its end."""
+
+
+def embed_label(encoder: Encoder, prompts: Sequence[str]) -> Vector:
+    """Embed one label's prompts: their mean, then unit length (embedding,), as published."""
+    return average_prompts(encoder.project_texts(prompts))
+
+
+def embed_reports(encoder: Encoder, texts: Sequence[str]) -> Vector:
+    """Embed reports one by one: (n, embedding), unit length."""
+    return to_unit_length(encoder.project_texts(texts))
+
+
+class CheckpointEncoder:
+    """The PyTorch towers, adapters in."""
+
+    def __init__(
+        self,
+        model: AltaModel,
+        text_model: TextModel,
+        name: str = "checkpoint",
+        intensity_profile: str = PUBLISHED,
+    ) -> None:
+        """Measure a model where it is (CPU or GPU), in evaluation mode, on DICOM files read as it was trained."""
+        from tokenizers import Tokenizer
+
+        self.name = name
+        self._model = model.eval()
+        self._intensity_profile = intensity_profile
+        self._max_tokens = text_model.config.max_position_embeddings
+        self._tokenizer: Any = Tokenizer.from_str(
+            build_wordpiece(text_model.vocabulary, lowercase=text_model.lowercase)
+        )
+        self._tokenizer.enable_truncation(self._max_tokens)
+        self._device = next(model.parameters()).device
+
+    def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
+        """See Encoder."""
+        vectors = []
+        with torch.no_grad():
+            for batch in _in_batches(_read_frontals(paths, self._intensity_profile)):
+                grey = torch.from_numpy(np.stack([radiograph.pixels_u8 for radiograph in batch])).to(self._device)
+                vectors.append(self._model.embed_radiographs(to_model_input(grey)).float().cpu().numpy())
+        return np.concatenate(vectors)
+
+    def project_texts(self, texts: Sequence[str]) -> Vector:
+        """See Encoder."""
+        encoded = [item.ids for item in self._tokenizer.encode_batch(list(texts))]
+        vectors = []
+        with torch.no_grad():
+            for start in range(0, len(encoded), BATCH):
+                part = encoded[start : start + BATCH]
+                ids, mask = (
+                    torch.from_numpy(array).to(self._device) for array in pad_tokens(part, len(part), self._max_tokens)
+                )
+                vectors.append(self._model.text.project(self._model.text(ids, mask))[0].float().cpu().numpy())
+        return np.concatenate(vectors)
+
+
+class BundleEncoder:
+    """An exported engine, through the SDK."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        """Measure an engine; the Matcher must be in frontal mode."""
+        if matcher.fusion_mode != "frontal":
+            raise TrainingError("the protocols measure frontal mode: open the engine with fusion_mode frontal")
+        self.name = matcher.engine.manifest.name
+        self._engine = matcher.engine
+
+    def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
+        """See Encoder."""
+        profile = self._engine.manifest.intensity_profile
+        cls = [self._engine.encode_radiograph(one, Slot.FRONTAL) for one in _read_frontals(paths, profile)]
+        return to_unit_length(self._engine.head.project(np.stack(cls)))
+
+    def project_texts(self, texts: Sequence[str]) -> Vector:
+        """See Encoder."""
+        return self._engine.project_prompts([self._engine.cut_prompt(text) for text in texts])
+
+
+def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | None = None) -> Encoder:
+    """Open a bundle, or a checkpoint with its text model (or the folder text-model beside it).
+
+    Raises CheckpointError, EngineError or TrainingError.
+    """
+    if not path.exists():
+        raise TrainingError(f"{path.name} not found: give a checkpoint or an engine")
+    if path.is_dir():
+        return BundleEncoder(Matcher(path, fusion_mode="frontal"))
+    folder = text_model or path.parent / "text-model"
+    if not folder.is_dir():
+        raise TrainingError("a checkpoint needs its text model: give --text-model")
+    text = read_text_model(folder)
+    checkpoint = read_checkpoint(path)
+    profile = checkpoint.metadata.get("intensity_profile", PUBLISHED)
+    return CheckpointEncoder(load_model(checkpoint, text, image_heads), text, path.stem, profile)
+
+
+def _read_frontals(paths: Sequence[Path], profile: str) -> Iterator[Radiograph]:
+    """Read files in order, a few ahead, whatever view they state: a table's word counts."""
+    load = partial(load_study, intensity_profile=profile, any_body_part=True, any_view=True)
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(paths), BATCH):  # bounded, so that memory does not grow with the list
+            for study in pool.map(load, paths[start : start + BATCH]):
+                yield study.radiographs[Slot.FRONTAL]
+
+
+def _in_batches(radiographs: Iterator[Radiograph]) -> Iterator[list[Radiograph]]:
+    batch: list[Radiograph] = []
+    for radiograph in radiographs:
+        batch.append(radiograph)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""Checkpoints: reading and writing weights, and starting from a backbone."""

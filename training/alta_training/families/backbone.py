@@ -1,0 +1,150 @@
+"""Backbones: a new model around pretrained towers, for alignment, or a fresh one, for pretraining.
+
+The image tower comes from a masked-record-modelling checkpoint (the published MRM.pth, or what
+`pretrain.py` writes), the text tower from a BERT folder with weights (CXR-BERT) or from the same
+checkpoint. Adapters start as zero, so training starts at the backbone itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig
+
+from alta_sdk.errors import CheckpointError
+
+from ..model import AltaModel
+from ..model.names import published_name
+from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
+from .checkpoint import (
+    PUBLISHED_DECODER_HEADS,
+    Checkpoint,
+    count_layers,
+    read_checkpoint,
+    shape_of,
+)
+
+PUBLISHED_HEAD_SIZE = 64
+TEXT_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# What no backbone has and alignment learns, or what a checkpoint without it starts anew.
+OPTIONAL = (
+    "adapter",
+    "projection_head",
+    "logit_scale",
+    "view_embedding",
+    "temporal_embedding",
+    "missing_token",
+    "bert_embed",
+    "bert_encoder.cls",
+    "decoder",
+    "mask_token",
+)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model with pretrained towers, and what was and was not found for it."""
+
+    model: AltaModel
+    source: Checkpoint
+    loaded: int
+    unused: list[str] = field(default_factory=list)
+
+
+def load_backbone(path: Path, text_folder: Path, config: BertConfig, adapter_share: float = 0.25) -> Backbone:
+    """Build a model around the towers of a checkpoint and of a BERT folder.
+
+    adapter_share: hidden units of an adapter per unit of its tower's width (published: 192 of 768).
+    Text weights in the folder (CXR-BERT) come before those in the checkpoint.
+    Raises CheckpointError if a tensor of a tower is missing or of another shape, or if neither the
+    checkpoint nor the folder has the text tower's weights.
+    """
+    checkpoint = read_checkpoint(path)
+    model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share))
+    start_fresh(model)
+    text = _read_text_weights(text_folder, needed=not _has_text(checkpoint.weights))
+    given = {**checkpoint.weights, **text}
+    own = {published_name(name): tensor for name, tensor in model.state_dict().items()}
+    usable = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    lacking = sorted(name for name in own if name not in usable and not any(part in name for part in OPTIONAL))
+    clashing = sorted(name for name in given if name in own and name not in usable)
+    if lacking or clashing:
+        names = ", ".join((lacking or clashing)[:6])
+        kind = "lacks" if lacking else "has tensors of another shape than its towers:"
+        raise CheckpointError(f"backbone {path.name} {kind} {names}: give an MRM checkpoint or pretrain.py's")
+    with torch.no_grad():
+        for name, tensor in usable.items():
+            own[name].copy_(tensor)
+    if "bert_encoder.local_projection_head.dense_to_output.weight" not in usable:
+        model.text.local_projection_head.load_state_dict(model.text.cls_projection_head.state_dict())
+    return Backbone(model, checkpoint, len(usable), sorted(set(given) - set(usable)))
+
+
+def infer_backbone_sizes(checkpoint: Checkpoint, config: BertConfig, adapter_share: float) -> ModelSizes:
+    """Read a backbone's sizes from its tensors; heads from its metadata, else 64 units each."""
+    shape = partial(shape_of, checkpoint.weights)
+    width, patch_px = shape("patch_embed.proj.weight", 0), shape("patch_embed.proj.weight", 2)
+    side = round((shape("pos_embed", 1) - 1) ** 0.5)
+    heads = int(checkpoint.metadata.get("image_heads", 0)) or max(1, width // PUBLISHED_HEAD_SIZE)
+    adapter = _adapter_widths(checkpoint.weights, "blocks.0", width, adapter_share)
+    depth = count_layers(checkpoint.weights, "blocks")
+    image = ImageSizes(width, depth, heads, shape("blocks.0.mlp.fc1.weight", 0), *adapter, side * patch_px, patch_px)
+    decoder = DecoderSizes(width=width, heads=PUBLISHED_DECODER_HEADS.get(width, heads), mlp_width=4 * width)
+    if "decoder_embed.weight" in checkpoint.weights:
+        decoder_width = shape("decoder_embed.weight", 0)
+        stated = int(checkpoint.metadata.get("decoder_heads", 0))
+        decoder = DecoderSizes(
+            width=decoder_width,
+            depth=count_layers(checkpoint.weights, "decoder_blocks"),
+            heads=stated or PUBLISHED_DECODER_HEADS.get(decoder_width, heads),
+            mlp_width=shape("decoder_blocks.0.mlp.fc1.weight", 0),
+        )
+    layer = "bert_encoder.bert.encoder.layer.0"
+    text_adapter = _adapter_widths(checkpoint.weights, layer, config.hidden_size, adapter_share)
+    return ModelSizes(image, decoder, TextSizes(config, *text_adapter))
+
+
+def start_fresh(model: AltaModel) -> None:
+    """Draw a fresh model's weights as masked autoencoders do: Xavier products, zero biases; adapters add nothing.
+
+    Source: He et al. 2022.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and not name.startswith("text.bert"):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        if name.endswith("_adapter"):
+            nn.init.zeros_(module.D_fc2.weight)
+    kernel = model.image.patch_embed.proj.weight
+    nn.init.xavier_uniform_(kernel.data.view(len(kernel), -1))
+    for name, parameter in model.text.bert.named_parameters():
+        if "adapter" not in name and name.endswith("weight") and parameter.ndim == 2:
+            nn.init.normal_(parameter, std=0.02)
+
+
+def _adapter_widths(weights: Mapping[str, Tensor], block: str, width: int, share: float) -> tuple[int, int]:
+    """Return the hidden units of a block's two adapters: the checkpoint's, if it has any already."""
+    names = (f"{block}.attn_adapter.D_fc1.weight", f"{block}.mlp_adapter.D_fc1.weight")
+    attention, mlp = (shape_of(weights, name, 0) if name in weights else max(1, round(width * share)) for name in names)
+    return attention, mlp
+
+
+def _has_text(weights: Mapping[str, Tensor]) -> bool:
+    return "bert_encoder.bert.encoder.layer.0.intermediate.dense.weight" in weights
+
+
+def _read_text_weights(folder: Path, *, needed: bool) -> dict[str, Tensor]:
+    for name in TEXT_WEIGHTS:
+        if (folder / name).is_file():
+            weights = read_checkpoint(folder / name).weights
+            return {f"bert_encoder.{key}": tensor for key, tensor in weights.items()}
+    if not needed:
+        return {}
+    raise CheckpointError(
+        f"text model {folder.name} has no weights: give a folder with {' or '.join(TEXT_WEIGHTS)}, "
+        "or a backbone that pretrain.py wrote"
+    )

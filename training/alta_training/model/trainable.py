@@ -1,0 +1,82 @@
+"""Which parameters train: the adapters, all layer norms, heads and tokens; everything else stays frozen.
+
+The rule gives the published set of names, which a test holds against the published code's own list.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from . import AltaModel
+from .names import published_name
+
+TRAINED_PARTS = (
+    "adapter",
+    "norm",
+    "projection_head",
+    "decoder_embed",
+    "decoder_pred",
+    "logit_scale",
+    "cls.predictions.transform",
+)
+TRAINED_NAMES = frozenset(
+    {
+        "cls_token",
+        "mask_token",
+        "view_embedding",
+        "temporal_embedding",
+        "bert_encoder.cls.predictions.bias",
+    }
+)
+UNDECAYED = frozenset({"cls_token", "view_embedding", "temporal_embedding"})
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """How many numbers train, of how many."""
+
+    trained: int
+    total: int
+
+    def __str__(self) -> str:
+        """Say it as in a log: 18,333,502 of 242,177,854 (7.6 %)."""
+        return f"{self.trained:,} of {self.total:,} ({100 * self.trained / self.total:.1f} %)"
+
+
+def is_trained(name: str) -> bool:
+    """True if the parameter of this published name trains."""
+    return name in TRAINED_NAMES or any(part in name.lower() for part in TRAINED_PARTS)
+
+
+def freeze_backbones(model: AltaModel) -> ParameterCount:
+    """Let the published set of parameters train and freeze the rest; return the counts."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(is_trained(published_name(name)))
+    return count_parameters(model)
+
+
+def set_dropout(module: nn.Module, share: float) -> None:
+    """Let every dropout layer of a module drop this share of its input in training."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = share
+
+
+def count_parameters(model: nn.Module) -> ParameterCount:
+    """Count a model's parameters."""
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return ParameterCount(trained, sum(p.numel() for p in model.parameters()))
+
+
+def group_parameters(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Return AdamW's groups: vectors, scalars and the learned tokens are not decayed.
+
+    Source: the published code, after timm's grouping.
+    """
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            own = name.removeprefix("image.")
+            (kept if parameter.ndim <= 1 or own in UNDECAYED else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]

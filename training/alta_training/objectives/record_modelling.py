@@ -1,0 +1,88 @@
+"""Pretraining by masked record modelling: the same loop and losses, without alignment and without adapters."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import BertConfig
+
+from alta_sdk.errors import TrainingError
+from alta_sdk.study.geometry import CROP_PX
+
+from ..families.backbone import start_fresh
+from ..model import AltaModel
+from ..model.names import published_name
+from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
+from ..model.trainable import ParameterCount, count_parameters
+from ..recipe import Recipe
+
+ALIGNMENT_ONLY = ("adapter", "projection_head", "logit_scale", "missing_token", "view_embedding", "temporal_embedding")
+FIXED = ("pos_embed",)
+
+
+@dataclass(frozen=True)
+class TowerSizes:
+    """Sizes of a tower to pretrain; the text tower is as wide as the image tower unless said."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    patch_px: int = 16
+    decoder_width: int = 768
+    decoder_depth: int = 4
+    decoder_heads: int = 6
+    text_width: int = 768
+    text_depth: int = 6
+    text_heads: int = 12
+    vocabulary: int = 30522
+    max_tokens: int = 128
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that do not fit together (TrainingError)."""
+        for side, heads in (("width", "heads"), ("decoder_width", "decoder_heads"), ("text_width", "text_heads")):
+            if getattr(self, side) < 4 or getattr(self, side) % max(getattr(self, heads), 1):
+                raise TrainingError(f"{side} {getattr(self, side)} is not a multiple of {heads}: change one of them")
+        if CROP_PX % self.patch_px or self.width % 4:
+            raise TrainingError(f"patch_px must divide {CROP_PX} and width be a multiple of 4")
+
+
+def make_model(sizes: TowerSizes, seed: int) -> AltaModel:
+    """Make a fresh model to pretrain, from a seed."""
+    torch.manual_seed(seed)
+    config = make_text_config(sizes)
+    adapter, text_adapter = max(1, sizes.width // 4), max(1, sizes.text_width // 4)
+    model = AltaModel(
+        ModelSizes(
+            ImageSizes(
+                sizes.width, sizes.depth, sizes.heads, 4 * sizes.width, adapter, adapter, CROP_PX, sizes.patch_px
+            ),
+            DecoderSizes(sizes.decoder_width, sizes.decoder_depth, sizes.decoder_heads, 4 * sizes.decoder_width),
+            TextSizes(config, text_adapter, text_adapter),
+        )
+    )
+    start_fresh(model)
+    return model
+
+
+def make_text_config(sizes: TowerSizes) -> BertConfig:
+    """Return the text tower's configuration."""
+    return BertConfig(
+        vocab_size=sizes.vocabulary,
+        hidden_size=sizes.text_width,
+        num_hidden_layers=sizes.text_depth,
+        num_attention_heads=sizes.text_heads,
+        intermediate_size=4 * sizes.text_width,
+        max_position_embeddings=sizes.max_tokens,
+    )
+
+
+def train_backbones(model: AltaModel) -> ParameterCount:
+    """Let the towers and the decoder train, and nothing that belongs to alignment; return the counts."""
+    for name, parameter in model.named_parameters():
+        own = published_name(name)
+        parameter.requires_grad_(not any(part in own for part in (*ALIGNMENT_ONLY, *FIXED)))
+    return count_parameters(model)
+
+
+def as_pretraining(recipe: Recipe) -> Recipe:
+    """Return the recipe with the losses of masked record modelling alone, on the current frontal."""
+    return replace(recipe, global_weight=0.0, local_weight=0.0, fusion="frontal")

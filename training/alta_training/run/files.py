@@ -1,0 +1,109 @@
+"""What a run leaves in its folder, each file written atomically: state to resume from, weights, metrics.
+
+OUTPUT/recipe.toml         every setting
+       state.pt            to resume from; state.previous.pt is the one before
+       last.safetensors    weights after the last epoch; best.safetensors: of the best validation AUC
+       text-model/         the text tower's configuration and vocabulary
+       metrics.jsonl       one line a step or validation; tensorboard/: the same as curves
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alta_sdk.errors import TrainingError
+from alta_sdk.files.atomic import new_file
+
+from ..recipe import Recipe, write_recipe
+
+STATE = "state.pt"
+PREVIOUS = "state.previous.pt"
+METRICS = "metrics.jsonl"
+IDENTITY = ("studies_sha256", "backbone_sha256")  # of a run's statements, those that a resumed run must share
+
+
+def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool) -> None:
+    """Make a new run's folder, or check that a resumed one has the same recipe.
+
+    Raises TrainingError if the folder is taken, or holds no run to resume.
+    """
+    if resume:
+        if not _has_state(folder):
+            raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
+        return
+    if folder.exists() and any(folder.iterdir()):
+        way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
+        raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe, folder / "recipe.toml")
+    copy_text_model(text_model, folder / "text-model")
+
+
+def _has_state(folder: Path) -> bool:
+    return (folder / STATE).is_file() or (folder / PREVIOUS).is_file()
+
+
+def copy_text_model(source: Path, folder: Path) -> None:
+    """Copy a BERT folder's configuration and vocabulary, without weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state; the one before is kept under another name until the next."""
+    with new_file(folder / STATE) as temporary:
+        torch.save(dict(state), temporary)
+        if (folder / STATE).exists():
+            os.replace(folder / STATE, folder / PREVIOUS)
+
+
+def load_state(folder: Path, recipe: Recipe, stated: Mapping[str, str]) -> dict[str, Any]:
+    """Read the state; raise TrainingError if it is damaged, or of another recipe, table or backbone.
+
+    A kill between the two renames of `save_state` leaves only the previous state: it is taken then.
+    """
+    path = folder / STATE if (folder / STATE).exists() else folder / PREVIOUS
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        saved = dict(state["recipe"])
+    except Exception as error:  # torch raises many kinds for damaged files
+        raise TrainingError(f"{path.name} is damaged: rename {PREVIOUS} to {STATE} and resume from that") from error
+    changed = sorted(name for name, value in asdict(recipe).items() if saved.get(name) != value)
+    given = {name: stated[name] for name in IDENTITY if name in stated}
+    changed += sorted(name for name, value in given.items() if state["stated"].get(name) != value)
+    if changed:
+        raise TrainingError(
+            f"the run was started with another recipe, table or backbone: {', '.join(changed)} differ; "
+            "do not change them"
+        )
+    return state
+
+
+def cut_metrics(folder: Path, step: int) -> None:
+    """Drop what metrics.jsonl says of steps after `step`: a resumed run takes them again."""
+    path = folder / METRICS
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:  # torn by a kill; nothing follows it
+            break
+    with new_file(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:
+    """Append one JSON object to metrics.jsonl."""
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")

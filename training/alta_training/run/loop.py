@@ -1,0 +1,270 @@
+"""The training loop, for alignment and pretraining alike, on Lightning Fabric.
+
+A step depends only on the weights and on (seed, epoch, batch, rank): random states are set at its
+start, so a run resumed in the middle of an epoch goes on as if it had not stopped.
+"""
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from alta_sdk.errors import TrainingError
+
+from ..data.batches import Batch, EpochSampler, StudyDataset, collate_studies, learning_rate_at, mix_seed
+from ..families.checkpoint import save_checkpoint
+from ..model import AltaModel
+from ..model.trainable import group_parameters
+from ..objectives.alignment import AlignmentObjective, Losses
+from ..recipe import Recipe
+from .files import cut_metrics, load_state, save_state
+from .progress import ProgressReport
+
+MAX_LOGIT_SCALE = math.log(100)
+LOGIT_SCALES = ("logit_scale", "logit_scale_local1", "logit_scale_local2", "logit_scale_local3")
+Validate = Callable[[AltaModel], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run writes and how it computes; unlike the recipe, none of it changes what is computed.
+
+    validate_every: epochs between validations. save_every: steps between states within an epoch (0: at
+    its end only). stop_after: optimizer steps after which to save and stop (0: none).
+    """
+
+    output: Path
+    resume: bool = False
+    workers: int = 0
+    validate_every: int = 1
+    save_every: int = 0
+    stop_after: int = 0
+
+
+class Trainer:
+    """One run: the model, its optimizer and where it stands."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: AltaModel,
+        dataset: StudyDataset,
+        recipe: Recipe,
+        options: RunOptions,
+        metadata: dict[str, str],
+        validate: Validate | None = None,
+    ) -> None:
+        """Prepare a run; the model's parameters say by requires_grad which of them train."""
+        self.fabric, self.model, self.recipe, self.options = fabric, model, recipe, options
+        self.metadata, self.validate = metadata, validate
+        self.sampler = EpochSampler(len(dataset), recipe, fabric.global_rank, fabric.world_size)
+        self.loader = DataLoader(
+            dataset,
+            batch_sampler=self.sampler,
+            collate_fn=collate_studies,
+            num_workers=options.workers,
+            persistent_workers=options.workers > 0,
+            pin_memory=fabric.device.type == "cuda",
+            worker_init_fn=ignore_termination,
+        )
+        optimizer = torch.optim.AdamW(
+            group_parameters(model, recipe.weight_decay),
+            lr=recipe.learning_rate,
+            betas=(recipe.beta1, recipe.beta2),
+        )
+        self.objective, self.optimizer = fabric.setup(AlignmentObjective(model, recipe), optimizer)
+        self.epoch, self.step, self.best = 0, 0, -math.inf
+        if options.resume:
+            self._restore(load_state(options.output, recipe, metadata))
+            if fabric.is_global_zero:
+                cut_metrics(options.output, self.step)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return len(self.sampler) // self.recipe.accumulate
+
+    def run(self) -> None:
+        """Train to the last epoch; on SIGTERM save the state and return."""
+        recipe = self.recipe
+        steps = recipe.epochs * self.steps_per_epoch
+        first = self.fabric.is_global_zero
+        with (
+            ProgressReport(self.options.output, recipe.epochs, steps, self.step, first) as report,
+            catch_termination() as is_terminated,
+        ):
+            while self.epoch < recipe.epochs:
+                for _ in self._train_epoch(report):
+                    stop = self._any_process(is_terminated() or self.step == self.options.stop_after)
+                    if stop or self.options.save_every and self.step % self.options.save_every == 0:
+                        self._save()
+                    if stop:
+                        return
+                self.epoch += 1
+                self._finish_epoch(report)
+
+    def _train_epoch(self, report: ProgressReport) -> Iterator[None]:
+        """Train the rest of the current epoch; yield after each optimizer step."""
+        accumulate = self.recipe.accumulate
+        self.objective.train()
+        self.sampler.epoch = self.epoch
+        self.sampler.start = (self.step - self.epoch * self.steps_per_epoch) * accumulate
+        shown: dict[str, float] = {}
+        for number, batch in enumerate(self.loader, start=self.sampler.start):
+            rate = learning_rate_at(self.recipe, self.epoch + (number - number % accumulate) / len(self.sampler))
+            is_last = (number + 1) % accumulate == 0
+            part = self._backward(batch, number, is_last)
+            shown = {name: shown.get(name, 0.0) + value / accumulate for name, value in part.items()}
+            if is_last:
+                self._update(rate)
+                report.show_step(self.step, self.epoch, shown, rate, self.recipe.batch)
+                shown = {}
+                yield
+
+    def _backward(self, batch: Batch, number: int, is_last: bool) -> dict[str, float]:
+        """Add one part's gradients and return its losses, averaged over processes."""
+        torch.manual_seed(mix_seed(mix_seed(self.recipe.seed, self.epoch, number), self.fabric.global_rank, 1))
+        try:
+            with self.fabric.no_backward_sync(self.objective, enabled=not is_last):
+                losses: Losses = self.objective(batch.to(self.fabric.device))
+                self._check_finite(losses.total, batch)
+                self.fabric.backward(losses.total / self.recipe.accumulate)
+        except torch.cuda.OutOfMemoryError as error:
+            half = max(self.recipe.batch // 2, 1)
+            raise TrainingError(
+                f"the GPU's memory does not hold {len(batch.rows)} studies at once: try --set batch={half}, "
+                f"or --set accumulate={2 * self.recipe.accumulate} with the same batch"
+            ) from error
+        reduced = {name: self.fabric.all_reduce(part.detach(), reduce_op="mean") for name, part in losses.parts.items()}
+        return {name: float(value) for name, value in reduced.items() if isinstance(value, Tensor)}
+
+    def _check_finite(self, total: Tensor, batch: Batch) -> None:
+        if self._any_process(not bool(torch.isfinite(total))):
+            rows = self.fabric.all_gather(batch.rows.to(self.fabric.device))
+            shown = ", ".join(str(row) for row in sorted(torch.as_tensor(rows).flatten().tolist()))
+            raise TrainingError(
+                f"the loss is not finite at step {self.step + 1}: look at rows {shown} of the table, or lower "
+                "base_learning_rate; what was saved before is kept"
+            )
+
+    def _update(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.recipe.clip_norm:
+            self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=self.recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            for name in LOGIT_SCALES:
+                getattr(self.model, name).clamp_(0, MAX_LOGIT_SCALE)
+        self.step += 1
+
+    def _finish_epoch(self, report: ProgressReport) -> None:
+        """Validate, keep the best weights and save the state."""
+        due = self.epoch % self.options.validate_every == 0 or self.epoch == self.recipe.epochs
+        is_first = self.fabric.is_global_zero
+        if due and self.validate is not None and is_first:
+            self.model.eval()
+            figures = self.validate(self.model)
+            report.show_validation(self.step, self.epoch - 1, figures)
+            if figures["auc"] > self.best:
+                self.best = figures["auc"]
+                self._write_weights("best.safetensors", {"validation_auc": f"{self.best:.4f}"})
+        if is_first:
+            self._write_weights("last.safetensors", {})
+        self._save()
+
+    def _write_weights(self, name: str, more: dict[str, str]) -> None:
+        stated = {**self.metadata, **more, "epoch": str(self.epoch)}
+        save_checkpoint(self.model, self.options.output / name, stated)
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            state = {
+                "recipe": asdict(self.recipe),
+                "stated": self.metadata,
+                "epoch": self.epoch,
+                "step": self.step,
+                "best": self.best,
+                "model": {n: p.detach().cpu() for n, p in self.model.named_parameters() if p.requires_grad},
+                "optimizer": self.optimizer.state_dict(),
+            }
+            save_state(self.options.output, state)
+        self.fabric.barrier()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        own = dict(self.model.named_parameters())
+        if {n for n, p in own.items() if p.requires_grad} != set(state["model"]):
+            raise TrainingError("the state to resume from is of another model: give the same --backbone")
+        with torch.no_grad():
+            for name, tensor in state["model"].items():
+                if tensor.shape != own[name].shape:
+                    raise TrainingError(f"the state to resume from is of another model: {name} has another shape")
+                own[name].copy_(tensor)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
+
+    def _any_process(self, value: bool) -> bool:
+        if self.fabric.world_size == 1:
+            return value
+        counted = self.fabric.all_reduce(torch.tensor(float(value), device=self.fabric.device), reduce_op="sum")
+        return bool(torch.as_tensor(counted) > 0)
+
+
+def ignore_termination(worker: int) -> None:
+    """Leave SIGTERM, which a scheduler sends to every process of a run, to the process that saves."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextmanager
+def catch_termination() -> Iterator[Callable[[], bool]]:
+    """Note SIGTERM instead of dying of it; gives a function that tells whether it came."""
+    noted = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield partial(bool, noted)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def open_fabric(precision: str, device: str, devices: int, nodes: int, unused: bool) -> Fabric:
+    """Start Fabric: one process, or those that torchrun started.
+
+    unused: some trained parameters get no gradient (a loss of weight 0), which DDP must be told.
+    Raises TrainingError for a device or precision that is not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("no GPU works here: choose --device cpu")
+    on_gpu = device == "cuda" or device == "auto" and torch.cuda.is_available()
+    if precision == "bf16-mixed" and on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise TrainingError("this GPU has no bfloat16: choose --set precision=16-mixed or 32-true")
+    if precision == "16-mixed" and not on_gpu:
+        raise TrainingError("precision 16-mixed needs a GPU: choose bf16-mixed or 32-true on the CPU")
+    strategy: Any = "auto"
+    if devices * nodes > 1:
+        from lightning_fabric.strategies import DDPStrategy
+
+        strategy = DDPStrategy(find_unused_parameters=unused)
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=devices,
+        num_nodes=nodes,
+        precision=precision,
+        strategy=strategy,
+    )
+    fabric.launch()
+    return fabric

@@ -1,0 +1,139 @@
+"""What fit.py and pretrain.py share: options of a run, reading the table, starting the loop."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alta_sdk.cli.terminal import say
+from alta_sdk.errors import TrainingError
+
+from ..data.batches import StudyDataset
+from ..data.pixels import PixelReader
+from ..data.records import Record, check_records, digest_records, keep_good, read_table
+from ..families.checkpoint import TextModel
+from ..model import AltaModel
+from ..model.trainable import ParameterCount, set_dropout
+from ..recipe import Recipe
+from .files import open_run_folder
+from .loop import RunOptions, Trainer, Validate, open_fabric
+
+NOT_CLINICAL = "Not for clinical use."
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """Which table to train on, and how to read its radiographs."""
+
+    data: Path
+    root: Path | None
+    bad_rows: str
+    cache: Path | None
+    workers: int
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Where to compute; devices and nodes as torchrun was started."""
+
+    device: str
+    devices: int
+    nodes: int
+
+
+def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every training command has."""
+    path = click.Path(path_type=Path)
+    for option in reversed(
+        (
+            click.option("--data", required=True, type=path, help="Training table: the published train.csv's columns."),
+            click.option("--root", type=path, help="Folder that image paths start at. [default: the table's]"),
+            click.option("--output", required=True, type=path, help="New folder for the run."),
+            click.option("--recipe", "recipe_file", type=path, help="TOML file. [default: the published recipe]"),
+            click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a recipe value."),
+            click.option(
+                "--bad-rows",
+                type=click.Choice(["stop", "skip"]),
+                default="stop",
+                show_default=True,
+                help="What to do when rows of the table cannot be used; every one is listed.",
+            ),
+            click.option("--cache", type=path, help="Folder for decoded and resized radiographs."),
+            click.option(
+                "--workers",
+                type=click.IntRange(min=0),
+                default=0,
+                show_default=True,
+                help="Processes that read radiographs.",
+            ),
+            click.option(
+                "--device",
+                type=click.Choice(["auto", "cpu", "cuda"]),
+                default="auto",
+                show_default=True,
+                help="Where to compute.",
+            ),
+            click.option("--devices", type=int, help="Processes on this node. [default: torchrun's, else 1]"),
+            click.option("--nodes", type=int, help="Nodes. [default: torchrun's, else 1]"),
+            click.option("--resume", is_flag=True, help="Go on with the run in --output."),
+            click.option("--save-every", default=0, help="Also save the state every so many steps. [default: epochs]"),
+            click.option("--stop-after", default=0, hidden=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def read_records(options: TableOptions, reader: PixelReader, is_first: bool) -> list[Record]:
+    """Read and check the whole table; the first process lists every bad row on standard error."""
+    records = read_table(options.data, options.root)
+    bad = check_records(records, lambda path: reader.read(path, with_target=True), max(1, options.workers))
+    for row in bad if is_first else ():
+        say(f"row {row.row}: {row.problem}")
+    return keep_good(records, bad, options.bad_rows, options.data.name)
+
+
+def count_processes(devices: int | None, nodes: int | None) -> tuple[int, int]:
+    """Return devices a node and nodes, asking torchrun's environment for what was not given."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    return devices or local, nodes or max(1, world // max(local, 1))
+
+
+def start_run(
+    model: AltaModel,
+    counts: ParameterCount,
+    recipe: Recipe,
+    table: TableOptions,
+    device: DeviceOptions,
+    run: RunOptions,
+    text_model: tuple[TextModel, Path],
+    metadata: dict[str, str],
+    validate: Validate | None = None,
+) -> None:
+    """Check the table, open the run's folder and train."""
+    has_unused = 0.0 in (recipe.global_weight, recipe.local_weight, recipe.reconstruction_weight, recipe.report_weight)
+    fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes, has_unused)
+    set_dropout(model.text, recipe.text_dropout)
+    reader = PixelReader(recipe.intensity_profile, table.cache)
+    records = read_records(table, reader, fabric.is_global_zero)
+    dataset = StudyDataset(records, recipe, text_model[0], reader, model.sizes.image.patches)
+    if fabric.is_global_zero:
+        say(f"trains {counts} parameters on {len(records)} studies. {NOT_CLINICAL}")
+        open_run_folder(run.output, recipe, text_model[1], run.resume)
+    fabric.barrier()
+    stated = {**metadata, "studies_sha256": digest_records(records)}
+    trainer = Trainer(fabric, model, dataset, recipe, run, stated, validate)
+    trainer.run()
+    if fabric.is_global_zero:
+        done = trainer.epoch == recipe.epochs
+        say(f"{'finished' if done else 'stopped; go on with --resume'}: {run.output}")
+
+
+def refuse_towers(towers: dict[str, object]) -> None:
+    """Refuse tower sizes in a recipe for alignment: they come from the backbone."""
+    if towers:
+        raise TrainingError("recipe has a [tower] table: sizes come from --backbone; pretrain.py takes them")
