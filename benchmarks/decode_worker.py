@@ -17,12 +17,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from alta_sdk.cli.terminal import print_table
 from alta_sdk.dicom import decoding
 from alta_sdk.dicom.decoding import find_plugin
-from alta_sdk.dicom.pixels import PixelLayout, decode_first_frame
+from alta_sdk.dicom.pixels import StoredPixels, decode_first_frame, read_pixels
 
 SYNTAXES = (uid.JPEGLSLossless, uid.RLELossless, uid.JPEG2000Lossless)
 
 
-def make_radiograph(rows: int, columns: int, syntax: uid.UID) -> tuple[Dataset, PixelLayout]:
+def make_radiograph(rows: int, columns: int, syntax: uid.UID) -> tuple[Dataset, StoredPixels]:
     """Return a compressed image of smooth shades with noise, and its layout."""
     y, x = np.mgrid[0:rows, 0:columns]
     shades = 2000 + 800 * np.sin(x / 200) * np.cos(y / 170) + np.random.default_rng(0).normal(0, 20, x.shape)
@@ -35,7 +35,7 @@ def make_radiograph(rows: int, columns: int, syntax: uid.UID) -> tuple[Dataset, 
     header.PhotometricInterpretation = "MONOCHROME2"
     header.PixelData = shades.clip(0, 4095).astype(np.uint16).tobytes()
     header.compress(syntax, generate_instance_uid=False)
-    return header, PixelLayout(rows, columns, 1, 1, 16, 12, 11, False, "MONOCHROME2", 0)
+    return header, read_pixels(header)
 
 
 def measure(calls: tuple[Callable[[], object], ...], rounds: int) -> list[float]:
@@ -59,12 +59,12 @@ def main(rounds: int) -> None:
     rows = []
     for syntax in SYNTAXES:
         for sides in ((2500, 2048), (64, 64)):
-            header, layout = make_radiograph(*sides, syntax)
+            header, stored = make_radiograph(*sides, syntax)
             plugin, decoder = find_plugin(str(syntax)), get_decoder(syntax)
             inside, worker = measure(
                 (
                     lambda: decoder.as_array(header, index=0, decoding_plugin=plugin),  # noqa: B023  # called here
-                    lambda: decode_first_frame(header, layout),  # noqa: B023
+                    lambda: decode_first_frame(stored),  # noqa: B023
                 ),
                 rounds,
             )

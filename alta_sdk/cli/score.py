@@ -69,7 +69,7 @@ def score(
     temperature: Temperature = None if published_protocol else "engine"
 
     def read(entry: StudyEntry) -> Study:
-        return reading.read(entry.source, matcher, prior=prior, find_prior=find_prior)
+        return reading.read(entry.read(), matcher, prior=prior, find_prior=find_prior)
 
     is_whole = prior is not None or find_prior  # then a folder of several studies is one patient's
     entries = [one for given in studies for one in ([StudyEntry((Path(given),))] if is_whole else list_studies(given))]

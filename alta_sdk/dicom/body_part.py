@@ -3,7 +3,6 @@
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import ViewError
 from .views import DESCRIPTIONS, items_of, words_of
 
 if TYPE_CHECKING:
@@ -24,24 +23,25 @@ KNOWN_CODES = frozenset(
 )
 
 
-def check_chest(header: "Dataset") -> None:
-    """Raise ViewError unless the header lets this be a chest radiograph.
+def refuse_body_part(header: "Dataset") -> str:
+    """Return why this is not a chest radiograph by its header, or nothing.
 
     A radiograph (CR, DX, RG) whose body part is not stated passes; another kind of image passes only
     if it says that it shows a chest.
     """
     modality = str(header.get("Modality") or "").strip().upper()
     if modality not in RADIOGRAPHY | CAPTURES:
-        raise ViewError(f"not a chest radiograph: modality is {_printable_code(modality)}; {_WAY_OUT}")
+        return f"not a chest radiograph: modality is {_printable_code(modality)}; {_WAY_OUT}"
     body_part = str(header.get("BodyPartExamined") or "").strip().upper()
     if body_part:
         if not CHEST & set(re.split(r"[^A-Z]+", body_part)):
-            raise ViewError(f"not a chest radiograph: body part examined is {_printable_code(body_part)}; {_WAY_OUT}")
+            return f"not a chest radiograph: body part examined is {_printable_code(body_part)}; {_WAY_OUT}"
     elif regions := items_of(header, "AnatomicRegionSequence"):
         if not any(_is_chest(region) for region in regions):
-            raise ViewError(f"not a chest radiograph: its anatomic region is coded as another one; {_WAY_OUT}")
+            return f"not a chest radiograph: its anatomic region is coded as another one; {_WAY_OUT}"
     elif modality in CAPTURES and not any(CHEST_WORDS & words_of(header, key) for key in DESCRIPTIONS):
-        raise ViewError(f"not known to be a chest radiograph: a secondary capture without a body part; {_WAY_OUT}")
+        return f"not known to be a chest radiograph: a secondary capture without a body part; {_WAY_OUT}"
+    return ""
 
 
 _WAY_OUT = "pass any_body_part=True (--any-body-part) to score it anyway"

@@ -6,7 +6,7 @@ The threat is a file ID that leads elsewhere; media that were copied often chang
 from pathlib import Path
 
 from ..errors import DicomError, StudyError
-from .image import read_header
+from .parsing import parse_dicom
 
 MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
 MAX_IDS = 10_000
@@ -35,7 +35,7 @@ def list_images(data: bytes, folder: Path) -> list[Path]:
 
 
 def _image_ids(data: bytes) -> list[list[str]]:
-    records = read_header(data).get("DirectoryRecordSequence") or []
+    records = parse_dicom(data).get("DirectoryRecordSequence") or []
     if len(records) > MAX_IDS:
         raise DicomError(f"DICOMDIR has more than {MAX_IDS} records: give the folder of one study")
     ids: list[list[str]] = []

@@ -1,91 +1,112 @@
-"""Read DICOM files: the header, parsed to the end under bounds, and the grey levels of one radiograph.
+"""One DICOM image as the rest of the SDK sees it: its header read once, into a frozen value.
 
-pydicom is imported on use (0.3 s). Its exceptions and warnings quote header values, which may be
-patient data, so none of them leaves this module. It parses elements on access, with its own kinds of
-errors: so everything is parsed here, and what is returned can be read without a surprise.
+Everything that a study needs of a header is asked here, in one place, and checked: whose image it is and of
+when, what it shows and from which side, how it lies, what speaks for or against taking it, and the stored
+pixels with what describes them. Behind this room nobody sees a data set.
 """
 
-import io
-import logging
-import struct
-import warnings
-import zlib
+import re
+from collections.abc import MutableSequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
+from .body_part import RADIOGRAPHY, refuse_body_part
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
-from .luts import read_display
-from .pixels import decode_first_frame, read_layout
+from .luts import Display, read_display
+from .orientation import Lie, read_lie
+from .parsing import parse_dicom
+from .pixels import StoredPixels, decode_first_frame, read_pixels
+from .stated import Stated
+from .views import ViewFinding, read_view
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_INFLATED_BYTES = 1 << 27  # of a deflated file: twice the largest frame
-MAX_ELEMENTS = 100_000
-MAX_DEPTH = 32  # of sequences in sequences
-MAX_VALUE_BYTES = 1 << 18  # of an element that is parsed into numbers or text: twice the largest look-up table
-DEFLATED = "1.2.840.10008.1.2.1.99"
-PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-# Kept as bytes, or as text that is decoded in one piece: long values are in order.
-UNPARSED_VR = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW", "UN", "SQ", "UT", "UC", "UR"})
-EXPLICIT_VR = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
 
-logging.getLogger("pydicom").propagate = False
-warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+@dataclass(frozen=True)
+class ImageKeys:
+    """Whose image it is, of which study and when, as stated and never shown: patient data.
 
+    acquired: the moment of acquisition as digits. Each is empty if it is not stated.
+    """
 
-def is_dicom(data: bytes) -> bool:
-    """True if the bytes open as DICOM: with the preamble (PS3.10 section 7.1), or with a first element."""
-    return has_preamble(data) or data[:4] == b"DICM" or _opens_with_element(data)
-
-
-def has_preamble(data: bytes) -> bool:
-    """True if the DICM mark stands where PS3.10 wants it."""
-    return data[128:132] == b"DICM"
+    study_uid: str = field(repr=False)
+    instance_uid: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    issuer: str = field(repr=False)
+    birth_date: str = field(repr=False)
+    study_date: str = field(repr=False)
+    study_time: str = field(repr=False)
+    acquired: str = field(repr=False)
 
 
-def read_header(data: bytes) -> "Dataset":
-    """Parse a DICOM file, with or without preamble and file meta information.
+@dataclass(frozen=True)
+class ImageTraits:
+    """What speaks for or against an image among several of one view. pixels: rows × columns, 0 if not stated."""
 
-    Returns the data set with all of its elements parsed, the transfer syntax in file_meta.
+    is_quality_control: bool
+    is_partial_view: bool
+    is_for_processing: bool
+    is_radiography: bool
+    is_derived: bool
+    has_burned_in_text: bool
+    is_compressed_with_loss: bool
+    pixels: int
+
+
+@dataclass(frozen=True, eq=False)
+class DicomImage:
+    """What one DICOM file says.
+
+    has_pixels: it describes an image (structured reports and presentation states do not).
+    body_part_refusal: why it is no chest radiograph, or nothing. finding: the view that it tells.
+    view_position: the code, in capitals.
+    display: how it is shown, for profile voi-v1. notices: what a user must be told of how the image is
+    read; no header value is in them but a count.
+    """
+
+    keys: ImageKeys
+    has_pixels: bool
+    body_part_refusal: str
+    finding: ViewFinding
+    view_position: str
+    lie: Lie
+    traits: ImageTraits
+    stored: StoredPixels
+    display: Stated[Display]
+    notices: tuple[str, ...]
+
+
+def read_image(data: bytes) -> DicomImage:
+    """Read a DICOM file, with or without preamble and file meta information; no pixel is decoded.
+
     Raises DicomError if it is not DICOM, ends too early, or is larger or deeper than the bounds.
     """
-    if not is_dicom(data):
-        raise DicomError("not a DICOM file: the DICM mark is missing; give a DICOM, JPEG or PNG radiograph")
-    try:
-        header = _parse(data)
-        _parse_elements(header)
-        kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
-    except DicomError:
-        raise
-    except Exception as error:  # pydicom raises more kinds than it documents
-        raise DicomError("DICOM file is damaged or truncated: its header cannot be read to the end") from error
-    # pydicom ends silently at a premature end of file, with the elements before it or none at all.
-    if "Rows" not in header and (not kind or _is_image_class(kind)):
-        raise DicomError("DICOM image file is damaged or truncated: its image elements are missing; send it again")
-    return header
+    return interpret_header(parse_dicom(data))
 
 
-def has_image(header: "Dataset") -> bool:
-    """True if the object describes an image (structured reports and presentation states do not)."""
-    return "Rows" in header or "PixelData" in header
+def interpret_header(header: "Dataset") -> DicomImage:
+    """Say what a parsed header says of its image."""
+    stored = read_pixels(header)
+    return DicomImage(
+        keys=_read_keys(header),
+        has_pixels="Rows" in header or "PixelData" in header,
+        body_part_refusal=refuse_body_part(header),
+        finding=read_view(header),
+        view_position=_code(header, "ViewPosition"),
+        lie=read_lie(header),
+        traits=_read_traits(header),
+        stored=stored,
+        display=Stated.read(lambda: _read_display(header, stored)),
+        notices=_tell_frames(stored),
+    )
 
 
-def is_for_processing(header: "Dataset") -> bool:
-    """True if the image is raw detector data, made for software that turns it into one to look at."""
-    return str(header.get("PresentationIntentType") or "").strip().upper() == "FOR PROCESSING"
-
-
-def read_notices(header: "Dataset") -> tuple[str, ...]:
-    """Return what a user must be told of how the image is read; no header value is in it but a count."""
-    frames = read_layout(header).frames
-    return (f"image has {frames} frames: the first was read",) if frames > 1 else ()
-
-
-def decode_grey(header: "Dataset", options: GreyOptions) -> NDArray[np.uint8]:
+def decode_grey(image: DicomImage, options: GreyOptions) -> NDArray[np.uint8]:
     """Decode the first frame of an image and bring it to grey levels.
 
     Returns (height, width) uint8, or (height, width, 3) for a colour capture; bright is dense tissue.
@@ -93,118 +114,86 @@ def decode_grey(header: "Dataset", options: GreyOptions) -> NDArray[np.uint8]:
     EngineError for an unknown profile.
     """
     profile = check_profile(options.profile)
-    if not any(keyword in header for keyword in PIXEL_KEYWORDS):
+    if not image.stored.is_there:
         raise DicomError("DICOM file holds no pixel data: it is truncated or not an image object; send the image again")
-    if is_for_processing(header) and not options.allow_for_processing:
+    if image.traits.is_for_processing and not options.allow_for_processing:
         raise DicomError(
             "image is raw detector data (for processing): give the image for presentation, or pass "
             "allow_for_processing=True (--allow-for-processing)"
         )
     if options.window is not None and profile != VOI:
         raise DicomError(f"a window cannot be chosen with intensity profile {profile}: only {VOI} applies windows")
-    layout = read_layout(header)
-    display = None
-    if profile == VOI and layout.samples == 1:
-        display = read_display(
-            header, is_monochrome1=layout.is_monochrome1, is_signed=layout.is_signed, window=options.window
-        )
-    stored = decode_first_frame(header, layout)
+    layout = image.stored.layout.get()
+    is_shown = profile == VOI and layout.samples == 1
+    display = image.display.get().choose(options.window) if is_shown else None
+    stored = decode_first_frame(image.stored)
     return scale_intensity(stored, is_monochrome1=layout.is_monochrome1, profile=profile, display=display)
 
 
-def _parse(data: bytes) -> "Dataset":
-    import pydicom
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    if not has_preamble(data) and data[:4] == b"DICM":
-        data = bytes(128) + data
-    if DEFLATED.encode() in data[:4096]:
-        return _parse_deflated(data)
-    header: Dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-    if getattr(header, "file_meta", None) is None:
-        header.file_meta = FileMetaDataset()
-    if not header.file_meta.get("TransferSyntaxUID"):
-        is_implicit, is_little_endian = header.original_encoding
-        if not is_little_endian:
-            header.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-        else:
-            header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-    return header
+def _read_display(header: "Dataset", stored: StoredPixels) -> Display:
+    layout = stored.layout.get()
+    return read_display(header, is_monochrome1=layout.is_monochrome1, is_signed=layout.is_signed)
 
 
-def _parse_deflated(data: bytes) -> "Dataset":
-    """Parse a file whose data set is deflated (PS3.5 A.5), inflating no more than the bound."""
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.filereader import read_dataset
-
-    file = io.BytesIO(data)
-    file.seek(132 if has_preamble(data) else 0)
-    meta = read_dataset(
-        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag >> 16 != 2
-    )
-    if str(meta.get("TransferSyntaxUID") or "") != DEFLATED:
-        raise DicomError("DICOM file is damaged: its transfer syntax is not where it should be")
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(data[file.tell() :], MAX_INFLATED_BYTES)
-    if inflater.unconsumed_tail:
-        raise DicomError(f"deflated DICOM file is larger than {MAX_INFLATED_BYTES >> 20} MiB when inflated: refused")
-    if not inflater.eof:
-        raise DicomError("DICOM file is damaged or truncated: its deflated part ends too early")
-    header = read_dataset(io.BytesIO(inflated), is_implicit_VR=False, is_little_endian=True)
-    header.file_meta = FileMetaDataset(meta)
-    return header
-
-
-def _parse_elements(header: "Dataset") -> None:
-    """Parse every element, in sequences too; raise DicomError beyond the bounds."""
-    pending = [(header.file_meta, 0), (header, 0)]
-    count = 0
-    while pending:
-        dataset, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            raise DicomError(f"DICOM file has sequences more than {MAX_DEPTH} levels deep: refused")
-        count += len(dataset)
-        if count > MAX_ELEMENTS:
-            raise DicomError(f"DICOM file has more than {MAX_ELEMENTS} elements: refused")
-        for tag in list(dataset.keys()):
-            for item in _parse_element(dataset, tag):
-                pending.append((item, depth + 1))
-
-
-def _parse_element(dataset: "Dataset", tag: Any) -> list["Dataset"]:
-    """Parse one element and return the items of a sequence; raise DicomError if it is not what it should be."""
-    from pydicom.datadict import dictionary_VR
-
-    raw = dataset.get_item(tag)
+def _tell_frames(stored: StoredPixels) -> tuple[str, ...]:
     try:
-        defined = dictionary_VR(tag)
-    except KeyError:  # private, or not in the dictionary
-        defined = "UN"
-    vr = getattr(raw, "VR", None)
-    is_parsed = (defined if vr in (None, "UN") else vr) not in UNPARSED_VR
-    value = getattr(raw, "value", None)
-    if is_parsed and isinstance(value, bytes) and len(value) > MAX_VALUE_BYTES:
-        raise DicomError(f"DICOM file has an element longer than {MAX_VALUE_BYTES >> 10} KiB: refused")
-    element = dataset[tag]
-    items = element.value if element.VR == "SQ" else []
-    if defined == "SQ" and element.VR != "SQ":  # readers will ask its items
-        raise DicomError("DICOM file is damaged: an element that is a sequence holds something else")
-    return list(items or [])
+        frames = stored.layout.get().frames
+    except DicomError:  # decoding says so, if the image is taken
+        return ()
+    return (f"image has {frames} frames: the first was read",) if frames > 1 else ()
 
 
-def _is_image_class(uid: str) -> bool:
-    from pydicom.uid import UID
+def _read_keys(header: "Dataset") -> ImageKeys:
+    return ImageKeys(
+        study_uid=_text(header, "StudyInstanceUID"),
+        instance_uid=_text(header, "SOPInstanceUID"),
+        patient_id=_text(header, "PatientID"),
+        issuer=_text(header, "IssuerOfPatientID"),
+        birth_date=_text(header, "PatientBirthDate"),
+        study_date=_text(header, "StudyDate"),
+        study_time=_text(header, "StudyTime"),
+        acquired=_read_moment(header),
+    )
 
-    return "Image Storage" in UID(uid).name
+
+def _read_moment(header: "Dataset") -> str:
+    """Return the moment of acquisition as digits, empty if it is not stated."""
+    moment = _text(header, "AcquisitionDateTime")
+    if not moment:
+        for kind in ("Acquisition", "Content", "Series"):
+            time = _text(header, f"{kind}Time")
+            if time:
+                moment = str(header.get(f"{kind}Date") or header.get("StudyDate") or "").strip() + time
+                break
+    return re.sub(r"[^0-9.]", "", moment)
 
 
-def _opens_with_element(data: bytes) -> bool:
-    """True if the bytes start with an element of group 2 or 8, in either byte order, with or without VR."""
-    for order in "<>":
-        if len(data) < 8:
-            return False
-        group, number, length = struct.unpack(f"{order}HHI", data[:8])
-        if group in (2, 8) and number <= 0x0100:
-            return data[4:6] in EXPLICIT_VR or order == "<" and length <= min(len(data), 1024)
-    return False
+def _read_traits(header: "Dataset") -> ImageTraits:
+    return ImageTraits(
+        is_quality_control=_code(header, "QualityControlImage") == "YES",
+        is_partial_view=_code(header, "PartialView") == "YES",
+        is_for_processing=_code(header, "PresentationIntentType") == "FOR PROCESSING",
+        is_radiography=str(header.get("Modality") or "").upper() in RADIOGRAPHY,
+        is_derived=_first_code(header, "ImageType") == "DERIVED",
+        has_burned_in_text=_code(header, "BurnedInAnnotation") == "YES",
+        is_compressed_with_loss=_code(header, "LossyImageCompression") == "01",
+        pixels=_count(header, "Rows") * _count(header, "Columns"),
+    )
+
+
+def _text(header: "Dataset", keyword: str) -> str:
+    return str(header.get(keyword) or "").strip()
+
+
+def _code(header: "Dataset", keyword: str) -> str:
+    return _text(header, keyword).upper()
+
+
+def _first_code(header: "Dataset", keyword: str) -> str:
+    value: Any = header.get(keyword) or ""
+    return str(value[0] if isinstance(value, MutableSequence) else value).strip().upper()
+
+
+def _count(header: "Dataset", keyword: str) -> int:
+    value: Any = header.get(keyword)
+    return value if isinstance(value, int) else 0

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
+from .stated import Stated
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -102,11 +103,52 @@ class DisplayPipeline:
         return np.where(is_padding, 0.0, grey)
 
 
-def read_display(header: "Dataset", *, is_monochrome1: bool, is_signed: bool, window: int | None) -> DisplayPipeline:
-    """Read the grey-scale pipeline of an image.
+@dataclass(frozen=True, eq=False)
+class Display:
+    """What a header says of how its image is shown; `choose` makes the pipeline of one window of it.
 
-    window: which of its windows (1 is the first); None takes the VOI LUT, else the first window.
-    Raises DicomError for a table, window, function or presentation LUT that the standard does not define.
+    voi_lut: its VOI LUT, None without one. windows: centre and width of each. function: of the windows. What only
+    some choices use is refused when they are made.
+    """
+
+    modality: Lut | None
+    slope: float
+    intercept: float
+    is_inverted: bool
+    voi_lut: Stated[Lut | None]
+    windows: Stated[tuple[tuple[float, float], ...]]
+    function: str
+    padding: Stated[tuple[int, int] | None]
+
+    def choose(self, window: int | None) -> DisplayPipeline:
+        """Return the grey-scale pipeline with one of the windows (1 is the first); None: the VOI LUT, else the first.
+
+        Raises DicomError for a window that is not there, or a table, window or function that is malformed.
+        """
+        return DisplayPipeline(
+            modality=self.modality,
+            slope=self.slope,
+            intercept=self.intercept,
+            voi=self._choose_voi(window),
+            is_inverted=self.is_inverted,
+            padding=self.padding.get(),
+        )
+
+    def _choose_voi(self, window: int | None) -> Lut | Window | None:
+        if window is None and (table := self.voi_lut.get()) is not None:
+            return table
+        windows = self.windows.get()
+        if window is not None and not 1 <= window <= len(windows):
+            raise DicomError(f"window {window} is not there: the image has {len(windows)} windows")
+        if not windows:
+            return None
+        return Window(*windows[(window or 1) - 1], self.function)
+
+
+def read_display(header: "Dataset", *, is_monochrome1: bool, is_signed: bool) -> Display:
+    """Read how an image is shown.
+
+    Raises DicomError for a table, function or presentation LUT that the standard does not define.
     """
     if header.get("PresentationLUTSequence"):
         raise DicomError("presentation LUT as a table is not supported: only its shapes IDENTITY and INVERSE are")
@@ -119,14 +161,17 @@ def read_display(header: "Dataset", *, is_monochrome1: bool, is_signed: bool, wi
     tables = _items(header, "ModalityLUTSequence")
     modality = read_lut(tables[0], is_signed) if tables else None
     lowest = 0 if modality else intercept if slope >= 0 else -1
-    return DisplayPipeline(
+    maps_signed = not modality and (is_signed or lowest < 0)
+    return Display(
         modality=modality,
         slope=slope,
         intercept=intercept,
-        voi=_read_voi(header, is_signed=not modality and (is_signed or lowest < 0), window=window),
         # PS3.3 C.8.11.3.1.2 pairs INVERSE with MONOCHROME1: both together are one inversion, not two.
         is_inverted=is_monochrome1 or shape == "INVERSE",
-        padding=_read_padding(header, is_signed),
+        voi_lut=Stated.read(lambda: _read_voi_lut(header, is_signed=maps_signed)),
+        windows=Stated.read(lambda: _read_windows(header)),
+        function=str(header.get("VOILUTFunction") or "LINEAR").strip().upper(),
+        padding=Stated.read(lambda: _read_padding(header, is_signed)),
     )
 
 
@@ -156,20 +201,16 @@ def read_lut(item: "Dataset", is_signed: bool) -> Lut:
     return Lut(first, bits, entries.astype(np.uint16))
 
 
-def _read_voi(header: "Dataset", *, is_signed: bool, window: int | None) -> Lut | Window | None:
+def _read_voi_lut(header: "Dataset", *, is_signed: bool) -> Lut | None:
     tables = _items(header, "VOILUTSequence")
-    if tables and window is None:
-        return read_lut(tables[0], is_signed)
+    return read_lut(tables[0], is_signed) if tables else None
+
+
+def _read_windows(header: "Dataset") -> tuple[tuple[float, float], ...]:
     centers, widths = _reals(header, "WindowCenter"), _reals(header, "WindowWidth")
     if len(centers) != len(widths):
         raise DicomError("window centres and widths differ in number: the file is damaged")
-    if window is not None and not 1 <= window <= len(centers):
-        raise DicomError(f"window {window} is not there: the image has {len(centers)} windows")
-    if not centers:
-        return None
-    chosen = (window or 1) - 1
-    function = str(header.get("VOILUTFunction") or "LINEAR").strip().upper()
-    return Window(centers[chosen], widths[chosen], function)
+    return tuple(zip(centers, widths, strict=True))
 
 
 def _read_padding(header: "Dataset", is_signed: bool) -> tuple[int, int] | None:

@@ -8,12 +8,11 @@ detector has done to the stored pixels already (C.8.11.4), so they ask for nothi
 """
 
 from collections.abc import MutableSequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ..errors import ViewError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,6 +29,24 @@ TURNS = {  # by (rows and columns exchanged, then mirrored left to right, then t
     (True, False, True): "turned by 90° counterclockwise",
     (True, True, True): "rows and columns exchanged and turned by 180°",
 }
+
+
+@dataclass(frozen=True)
+class Lie:
+    """How an image lies. directions: main directions of rows and columns, None if not stated or unusable.
+
+    plane: "coronal", "sagittal", or "" if the directions tell neither. refusal: why nobody can tell how the stored
+    pixels lie, or nothing.
+    """
+
+    directions: tuple[str, str] | None
+    plane: str
+    refusal: str
+
+
+def read_lie(header: "Dataset") -> Lie:
+    """Read how an image lies."""
+    return Lie(read_directions(header), read_plane(header), refuse_rotation(header))
 
 
 def read_directions(header: "Dataset") -> tuple[str, str] | None:
@@ -52,8 +69,8 @@ def read_plane(header: "Dataset") -> str:
     return PLANES.get(axes, "")
 
 
-def check_rotation(header: "Dataset") -> None:
-    """Raise ViewError if the header wants viewers to turn or mirror the stored pixels by other means.
+def refuse_rotation(header: "Dataset") -> str:
+    """Return why the header wants viewers to turn or mirror the stored pixels by other means, or nothing.
 
     ImageRotation and ImageHorizontalFlip belong to presentation states (PS3.3 C.10.6); in an image
     nobody knows whether they are done already.
@@ -61,7 +78,8 @@ def check_rotation(header: "Dataset") -> None:
     rotation = str(header.get("ImageRotation") or "0").strip()
     flip = str(header.get("ImageHorizontalFlip") or "N").strip().upper()
     if rotation not in ("0", "360") or flip != "N":
-        raise ViewError("its ImageRotation or ImageHorizontalFlip asks for a turned image: export it upright")
+        return "its ImageRotation or ImageHorizontalFlip asks for a turned image: export it upright"
+    return ""
 
 
 def turn_upright(

@@ -3,7 +3,7 @@
 Everything that decides how much memory decoding takes is bounded before a decoder sees a byte.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from ..errors import DicomError
 from .decoding import decode_compressed
+from .stated import Stated
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAX_FRAME_SAMPLES = 1 << 25  # 32 Mi: twice the largest detectors in use
 MAX_DECODED_BYTES = 1 << 30  # of all frames
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
 COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 # Decoded values are as wide as the codestream says, which has no word for the high bit.
@@ -42,6 +44,37 @@ class PixelLayout:
     def is_monochrome1(self) -> bool:
         """True if the lowest value is shown white."""
         return self.photometric == "MONOCHROME1"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPixels:
+    """The pixel data of one image as its file holds it.
+
+    syntax: the transfer syntax UID. vr, data: of PixelData; data is empty if there is none. layout: what describes it.
+    is_there: false if no element holds pixels, of whatever kind. is_told: no element that native pixels need was left
+    out or out of range; compressed ones tell it themselves.
+    """
+
+    syntax: str
+    vr: str
+    data: bytes = field(repr=False)
+    is_there: bool
+    is_told: bool
+    layout: Stated[PixelLayout]
+
+
+def read_pixels(header: "Dataset") -> StoredPixels:
+    """Take the pixel data of an image and read what describes it; nothing is decoded."""
+    element = header["PixelData"] if "PixelData" in header else None
+    data = element.value if element is not None else b""
+    return StoredPixels(
+        syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
+        vr=str(element.VR) if element is not None else "",
+        data=data if isinstance(data, bytes) else b"",
+        is_there=any(keyword in header for keyword in PIXEL_KEYWORDS),
+        is_told=_tells_native(header),
+        layout=Stated.read(lambda: read_layout(header)),
+    )
 
 
 def read_layout(header: "Dataset") -> PixelLayout:
@@ -73,22 +106,24 @@ def read_layout(header: "Dataset") -> PixelLayout:
     return layout
 
 
-def decode_first_frame(header: "Dataset", layout: PixelLayout) -> NDArray[np.generic]:
+def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
     """Decode the stored values of the first frame; bits that are not stored ones are masked.
 
     Returns (rows, columns) or (rows, columns, 3), of an 8- or 16-bit integer type, colour as RGB.
-    Raises DicomError if they cannot be decoded.
+    Raises DicomError if they cannot be decoded, or their layout is not a radiograph's.
     """
     from pydicom.uid import UID
 
-    syntax = UID(str(header.file_meta.get("TransferSyntaxUID") or ""))
+    layout, syntax = stored.layout.get(), UID(stored.syntax)
     if syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated:
-        pixels = _decode_native(header)
+        pixels = _decode_native(stored, layout)
+    elif stored.data:
+        pixels = decode_compressed(stored.data, stored.syntax, _decoding_options(layout))
     else:
-        pixels = decode_compressed(_encapsulated(header), str(syntax), _decoding_options(layout))
+        raise DicomError("pixel data is empty: the file is damaged or truncated")
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.kind not in "ui" or pixels.itemsize > 2:
         raise DicomError("pixel data is not what the header says: the file is damaged")
-    return pixels if str(syntax).startswith(WITHOUT_HIGH_BIT) else mask_unused_bits(pixels, layout)
+    return pixels if stored.syntax.startswith(WITHOUT_HIGH_BIT) else mask_unused_bits(pixels, layout)
 
 
 def mask_unused_bits(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
@@ -128,21 +163,24 @@ def _number(header: "Dataset", keyword: str, default: int | None = None, *, leas
     return number
 
 
-def _decode_native(header: "Dataset") -> NDArray[Any]:
-    from pydicom.pixels.utils import pixel_array
+def _tells_native(header: "Dataset") -> bool:
+    needed = ["SamplesPerPixel", *(["PlanarConfiguration"] if header.get("SamplesPerPixel") != 1 else [])]
+    return all(header.get(keyword) is not None for keyword in needed) and header.get("PixelRepresentation") in (0, 1)
 
+
+def _decode_native(stored: StoredPixels, layout: PixelLayout) -> NDArray[Any]:
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    damaged = "pixel data cannot be decoded: the file is damaged or truncated"
+    if not stored.is_told:
+        raise DicomError(damaged)
+    options = {**_decoding_options(layout), "pixel_vr": stored.vr}
     try:
-        pixels: NDArray[Any] = pixel_array(header, index=0, correct_unused_bits=False)
+        pixels: NDArray[Any] = get_decoder(UID(stored.syntax)).as_array(stored.data, index=0, **options)[0]
     except Exception as error:  # pydicom raises more kinds than it documents
-        raise DicomError("pixel data cannot be decoded: the file is damaged or truncated") from error
+        raise DicomError(damaged) from error
     return pixels
-
-
-def _encapsulated(header: "Dataset") -> bytes:
-    value = header["PixelData"].value
-    if not isinstance(value, bytes) or not value:
-        raise DicomError("pixel data is empty: the file is damaged or truncated")
-    return value
 
 
 def _decoding_options(layout: PixelLayout) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import DicomError, StudyError
 from ..locate.overlay import DISCLAIMER
 from .files import Source, read_files
-from .image import has_image, is_dicom, read_header
+from .parsing import parse_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -46,8 +46,9 @@ def read_identifiers(source: Source) -> dict[str, str]:
 
     Raises StudyError or DicomError if the files cannot be read or are of more than one study.
     """
-    read = [read_header(data) for data in read_files(source) if is_dicom(data)]
-    headers = [header for header in read if has_image(header)]
+    files = [file for file in read_files(source).files if file.is_dicom]
+    # Read anew, for names that no other part of the SDK looks at.
+    headers = [parse_dicom(file.data) for file in files if file.read_image().has_pixels]
     if not headers:
         raise StudyError("no DICOM file to take identifiers from: a JPEG or PNG radiograph has none")
     found = [{name: str(header.get(name) or "") for name in IDENTIFIERS} for header in headers]

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..dicom.files import Source
+from ..dicom.files import Source, StudyFiles
 from ..engine.fusion import Vector
 from ..errors import EngineError, StudyError
 from ..matching.matcher import Matcher
-from ..study.key import SiteKey, identify_study
+from ..study.key import SiteKey, identify_study, identify_unreadable
 from ..study.lists import StudyEntry, split_folder
 from ..study.study import Study
 from .journal import EmbeddingJournal, open_journal
@@ -62,37 +62,53 @@ def embed_folder(
     known = _read_known(out, origin)
     seen: dict[bytes, Vector | None] = {}
     journal_path = out.with_name(out.name + ".journal")
+
+    def embed(files: StudyFiles) -> Vector:
+        return matcher.embed(read(files)).vector
+
     with open_journal(journal_path, origin, engine.manifest.sizes["embedding"]) as journal:
         for entry in entries:
-            key = site_key.sign(identify_study(entry.source))
+            files, identity = _read_entry(entry)
+            key = site_key.sign(identity)
             if seen.get(key) is not None:  # after one that cannot be read, a whole copy is not a twin
                 yield EmbeddedStudy(key.hex(), entry.name, is_new=False, is_twin=True)
                 continue
-            yield _embed_entry(matcher, entry, key, known, journal, read)
+            known_vector = known.get(key, journal.done.get(key))
+            yield EmbeddedStudy(key.hex(), entry.name, *_embed_entry(files, key, known_vector, journal, embed))
             seen[key] = known[key] if key in known else journal.done[key]
         _write_index(out, seen, origin)
     journal_path.unlink(missing_ok=True)
 
 
+def _read_entry(entry: StudyEntry) -> tuple[StudyFiles | StudyError, bytes]:
+    """Read an entry's files, once; return them, or why they cannot be read, and what the study's key is made of."""
+    try:
+        files = entry.read()
+    except StudyError as error:
+        return error, identify_unreadable(entry.paths[0])
+    return files, identify_study(files)
+
+
 def _embed_entry(
-    matcher: Matcher,
-    entry: StudyEntry,
+    files: StudyFiles | StudyError,
     key: bytes,
-    known: dict[bytes, Vector],
+    known: Vector | None,
     journal: EmbeddingJournal,
-    read: Callable[[Source], Study],
-) -> EmbeddedStudy:
-    done: Vector | None = known.get(key, journal.done.get(key))
-    if done is not None:
-        return EmbeddedStudy(key.hex(), entry.name, is_new=False)
+    embed: Callable[[StudyFiles], Vector],
+) -> tuple[str, bool]:
+    """Embed a study unless that is done; return the class of what was wrong with it, if anything, and if it is new."""
+    if known is not None:
+        return "", False
     # An unreadable one is tried again: the file may have been mended since.
     try:
-        vector = matcher.embed(read(entry.source)).vector
+        if isinstance(files, StudyError):
+            raise files
+        vector = embed(files)
     except StudyError as error:
         journal.add(key, None)
-        return EmbeddedStudy(key.hex(), entry.name, error=type(error).__name__)
+        return type(error).__name__, True
     journal.add(key, vector)
-    return EmbeddedStudy(key.hex(), entry.name)
+    return "", True
 
 
 def _read_known(out: Path, origin: IndexOrigin) -> dict[bytes, Vector]:

@@ -5,19 +5,14 @@ What is set aside is told in counts, codes and words of our own, never in a head
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ..dicom.body_part import check_chest
+from ..dicom.file import StudyFile
 from ..dicom.files import Source, read_files
-from ..dicom.image import has_image, is_dicom, read_header
+from ..dicom.image import DicomImage, ImageKeys
 from ..dicom.intensity import GreyOptions
-from ..dicom.views import ViewFinding, read_view
 from ..errors import DicomError, StudyError, ViewError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 
 @dataclass(frozen=True)
@@ -42,43 +37,30 @@ class SetAside:
 
 
 @dataclass(frozen=True, eq=False)
-class ChestImage:
-    """The header of a chest radiograph, and what it says of the view."""
-
-    header: "Dataset"
-    finding: ViewFinding
-
-
-@dataclass(frozen=True, eq=False)
 class Examination:
     """The chest radiographs of one StudyInstanceUID (at least one), of one patient."""
 
-    images: tuple[ChestImage, ...]
+    images: tuple[DicomImage, ...]
 
     @property
     def patient_id(self) -> str:
         """The PatientID, empty if it is not stated."""
-        return _text(self.images[0].header, "PatientID")
+        return self.images[0].keys.patient_id
 
     @property
     def date(self) -> str:
         """The StudyDate as YYYYMMDD, empty if it is not stated as one date."""
-        digits = self._text_of_all("StudyDate").replace(".", "").replace("-", "")
+        digits = _stated_by_all([image.keys.study_date for image in self.images]).replace(".", "").replace("-", "")
         return digits if re.fullmatch(r"\d{8}", digits) else ""
 
     @property
     def time(self) -> str:
         """The StudyTime as HHMMSS.ffffff, padded with zeros; empty if it is not stated as one time."""
-        digits = self._text_of_all("StudyTime").replace(":", "")
+        digits = _stated_by_all([image.keys.study_time for image in self.images]).replace(":", "")
         if not re.fullmatch(r"\d{2,6}(\.\d{0,6})?", digits):
             return ""
         clock, _, fraction = digits.partition(".")
         return f"{clock:0<6}.{fraction:0<6}"
-
-    def _text_of_all(self, keyword: str) -> str:
-        """Return what every image states that states anything; empty if they differ."""
-        stated = {_text(image.header, keyword) for image in self.images} - {""}
-        return stated.pop() if len(stated) == 1 else ""
 
 
 def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examination], list[SetAside]]:
@@ -88,71 +70,73 @@ def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examin
     Raises DicomError for a file that is damaged, ViewError or StudyError if there is no chest radiograph,
     StudyError if one examination holds images of several patients.
     """
-    headers, aside = _read_headers(source)
-    grouped: dict[str, list[ChestImage]] = defaultdict(list)
-    refusal: ViewError | None = None
-    for header in headers:
-        try:
-            if not options.any_body_part:
-                check_chest(header)
-        except ViewError as error:
-            refusal = refusal or error
-            aside.append(SetAside("folder", "image", str(error).partition(";")[0]))
+    images, aside = _read_images(source)
+    grouped: dict[str, list[DicomImage]] = defaultdict(list)
+    refusal = ""
+    for image in images:
+        if image.body_part_refusal and not options.any_body_part:
+            refusal = refusal or image.body_part_refusal
+            aside.append(SetAside("folder", "image", image.body_part_refusal.partition(";")[0]))
         else:
-            grouped[_text(header, "StudyInstanceUID")].append(ChestImage(header, read_view(header)))
+            grouped[image.keys.study_uid].append(image)
+    if not grouped and refusal:
+        raise ViewError(refusal)
     if not grouped:
-        raise refusal or StudyError("no DICOM image in this study: the files are of other kinds")
-    examinations = [Examination(tuple(images)) for images in grouped.values()]
+        raise StudyError("no DICOM image in this study: the files are of other kinds")
+    examinations = [Examination(tuple(found)) for found in grouped.values()]
     for examination in examinations:
-        check_one_patient(image.header for image in examination.images)
+        check_one_patient([image.keys for image in examination.images])
     return examinations, aside
 
 
-def check_one_patient(
-    headers: Iterable["Dataset"], message: str = "images of one study are of several patients"
-) -> None:
-    """Raise StudyError unless the headers are of one patient.
+def check_one_patient(keys: Sequence[ImageKeys], message: str = "images of one study are of several patients") -> None:
+    """Raise StudyError unless images are of one patient.
 
     The PatientID elements must be equal; IssuerOfPatientID and PatientBirthDate must be equal where two
     headers state them, because two hospitals may have given one ID to two people.
     """
-    headers = list(headers)
-    for keyword in ("PatientID", "IssuerOfPatientID", "PatientBirthDate"):
-        values = {_text(header, keyword) for header in headers}
-        if len(values if keyword == "PatientID" else values - {""}) > 1:
+    stated = {
+        "PatientID": {one.patient_id for one in keys},
+        "IssuerOfPatientID": {one.issuer for one in keys} - {""},
+        "PatientBirthDate": {one.birth_date for one in keys} - {""},
+    }
+    for keyword, values in stated.items():
+        if len(values) > 1:
             raise StudyError(f"{message}: the {keyword} elements differ")
 
 
-def _read_headers(source: Source) -> tuple[list["Dataset"], list[SetAside]]:
-    """Return the headers of all images; a single file must be one, beside others lie notes and reports."""
-    files = read_files(source)
-    headers: list[Dataset] = []
+def _read_images(source: Source) -> tuple[list[DicomImage], list[SetAside]]:
+    """Return all images; a single file must be one, beside others lie notes and reports."""
+    files = read_files(source).files
+    images: list[DicomImage] = []
     aside: list[SetAside] = []
     seen: set[str] = set()
-    for number, data in enumerate(files, start=1):
-        if len(files) > 1 and not is_dicom(data):
+    for number, file in enumerate(files, start=1):
+        if len(files) > 1 and not file.is_dicom:
             aside.append(SetAside("folder", "file", "not DICOM"))
             continue
-        header = _read_numbered(data, number, len(files))
-        instance = _text(header, "SOPInstanceUID")
-        if len(files) > 1 and not has_image(header):  # reports and presentation states
+        image = _read_numbered(file, number, len(files))
+        instance = image.keys.instance_uid
+        if len(files) > 1 and not image.has_pixels:  # reports and presentation states
             aside.append(SetAside("folder", "file", "DICOM without an image"))
         elif instance and instance in seen:
             aside.append(SetAside("folder", "file", "a copy of an image that is here already"))
         else:
-            headers.append(header)
+            images.append(image)
             seen.add(instance)
-    return headers, aside
+    return images, aside
 
 
-def _read_numbered(data: bytes, number: int, count: int) -> "Dataset":
+def _read_numbered(file: StudyFile, number: int, count: int) -> DicomImage:
     try:
-        return read_header(data)
+        return file.read_image()
     except DicomError as error:
         if count == 1:
             raise
         raise DicomError(f"file {number} of {count}: {error}") from error
 
 
-def _text(header: "Dataset", keyword: str) -> str:
-    return str(header.get(keyword) or "").strip()
+def _stated_by_all(values: Sequence[str]) -> str:
+    """Return what every image states that states anything; empty if they differ."""
+    stated = set(values) - {""}
+    return stated.pop() if len(stated) == 1 else ""

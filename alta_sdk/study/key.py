@@ -12,9 +12,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..dicom.files import PathLike, Source, read_files
-from ..dicom.image import is_dicom, read_header
-from ..errors import AltaError, DicomError, EngineError
+from ..dicom.files import PathLike, Source, StudyFiles, read_files
+from ..errors import EngineError, StudyError
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
 SECRET_BYTES = 32
@@ -60,27 +59,25 @@ def identify_study(source: Source) -> bytes:
     Patient data: sign it, never show it. Files that cannot be read at all are identified by the name
     of the first path. Raises nothing of its own.
     """
+    if isinstance(source, StudyFiles):
+        return _identify_files(source)
     try:
-        files = read_files(source)
-    except AltaError:
-        first = source if isinstance(source, str | os.PathLike) else source[0]
-        return b"name:" + os.fsencode(Path(first).name)
-    for data in files:
-        uid = read_study_uid(data)
-        if uid:
+        return _identify_files(read_files(source))
+    except StudyError:
+        return identify_unreadable(source if isinstance(source, str | os.PathLike) else source[0])
+
+
+def identify_unreadable(path: PathLike) -> bytes:
+    """Return what the key of a study is made of whose files cannot be read: the name of its first path."""
+    return b"name:" + os.fsencode(Path(path).name)
+
+
+def _identify_files(study: StudyFiles) -> bytes:
+    for file in study.files:
+        if uid := file.read_study_uid():
             return b"uid:" + uid.encode()
-    digests = sorted(hashlib.sha256(data).digest() for data in files)
+    digests = sorted(hashlib.sha256(file.data).digest() for file in study.files)
     return b"content:" + b"".join(digests)
-
-
-def read_study_uid(data: bytes) -> str:
-    """Return the StudyInstanceUID of a DICOM file, patient data; empty if it has none or cannot be read."""
-    if not is_dicom(data):
-        return ""
-    try:
-        return str(read_header(data).get("StudyInstanceUID") or "").strip()
-    except DicomError:
-        return ""
 
 
 def _make_key(path: Path) -> bool:

@@ -15,7 +15,7 @@ def check_patients(examinations: Sequence[Examination], message: str) -> None:
     """Raise StudyError unless all examinations state one and the same patient."""
     if any(not examination.patient_id for examination in examinations):
         raise StudyError(f"{message}: the PatientID elements differ or are empty")
-    check_one_patient((examination.images[0].header for examination in examinations), message)
+    check_one_patient([examination.images[0].keys for examination in examinations], message)
 
 
 def is_earlier(one: Examination, other: Examination) -> bool:

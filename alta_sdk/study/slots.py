@@ -1,19 +1,14 @@
 """The slots of a study, and which image of an examination fills each: the rules, and which one decided."""
 
-import re
-from collections.abc import Callable, MutableSequence, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..dicom.body_part import RADIOGRAPHY
-from ..dicom.orientation import check_rotation
+from ..dicom.image import DicomImage
 from ..dicom.views import Confidence, View, ViewFinding
 from ..errors import ViewError
-from .examination import ChestImage, Examination, SetAside
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from .examination import Examination, SetAside
 
 KNOWN_POSITIONS = frozenset("PA AP LL RL LATERAL LLD RLD LLO RLO LAO RAO LPO RPO".split())
 
@@ -52,7 +47,7 @@ class SlotChoice:
 class Selection:
     """An image of an examination for each slot that can be filled, why, and what was set aside."""
 
-    images: dict[Slot, ChestImage]
+    images: dict[Slot, DicomImage]
     choices: dict[Slot, SlotChoice]
     set_aside: tuple[SetAside, ...]
 
@@ -67,14 +62,14 @@ def select_images(examination: Examination, slots: tuple[Slot, Slot], *, any_vie
     usable, aside = _split_usable(examination.images, part)
     by_view = {view: [image for image in usable if image.finding.view is view] for view in View}
     if any_view and not by_view[View.FRONTAL] and len(examination.images) == len(usable) == 1:
-        assumed = ChestImage(usable[0].header, ViewFinding(View.FRONTAL, "caller", Confidence.NONE))
+        assumed = replace(usable[0], finding=ViewFinding(View.FRONTAL, "caller", Confidence.NONE))
         by_view = {view: [] for view in View} | {View.FRONTAL: [assumed]}
     if not by_view[View.FRONTAL]:
         raise ViewError(
             f"no usable frontal radiograph in this study: found {_describe(usable, aside)}; "
             "give a single image with any_view=True (--any-view) to score it anyway"
         )
-    images: dict[Slot, ChestImage] = {}
+    images: dict[Slot, DicomImage] = {}
     choices: dict[Slot, SlotChoice] = {}
     for slot, view in zip(slots, (View.FRONTAL, View.LATERAL), strict=True):
         if by_view[view]:
@@ -91,11 +86,11 @@ def select_images(examination: Examination, slots: tuple[Slot, Slot], *, any_vie
     return Selection(images, choices, tuple(aside))
 
 
-def _split_usable(images: Sequence[ChestImage], part: str) -> tuple[list[ChestImage], list[SetAside]]:
-    usable: list[ChestImage] = []
+def _split_usable(images: Sequence[DicomImage], part: str) -> tuple[list[DicomImage], list[SetAside]]:
+    usable: list[DicomImage] = []
     aside: list[SetAside] = []
     for image in images:
-        why = _reason_against(image.header)
+        why = _reason_against(image)
         if why:
             aside.append(SetAside(part, str(image.finding.view), why))
         else:
@@ -103,34 +98,30 @@ def _split_usable(images: Sequence[ChestImage], part: str) -> tuple[list[ChestIm
     return usable, aside
 
 
-def _reason_against(header: "Dataset") -> str:
+def _reason_against(image: DicomImage) -> str:
     """Return why an image must not be scored, or nothing."""
-    if _is(header, "QualityControlImage", "YES"):
+    if image.traits.is_quality_control:
         return "a quality control image"
-    if _is(header, "PartialView", "YES"):
+    if image.traits.is_partial_view:
         return "a partial view"
-    try:
-        check_rotation(header)
-    except ViewError as error:
-        return str(error)
-    return ""
+    return image.lie.refusal
 
 
 # The first rule in which two candidates differ decides; larger is better.
-_RULES: tuple[tuple[str, Callable[["ChestImage"], Any]], ...] = (
+_RULES: tuple[tuple[str, Callable[[DicomImage], Any]], ...] = (
     ("the view is told with more confidence", lambda image: image.finding.confidence),
-    ("for presentation", lambda image: not _is(image.header, "PresentationIntentType", "FOR PROCESSING")),
-    ("a radiograph, not a capture", lambda image: str(image.header.get("Modality") or "").upper() in RADIOGRAPHY),
-    ("original, not derived", lambda image: _first(image.header, "ImageType") != "DERIVED"),
-    ("without burned-in text", lambda image: not _is(image.header, "BurnedInAnnotation", "YES")),
-    ("not compressed with loss", lambda image: not _is(image.header, "LossyImageCompression", "01")),
-    ("acquired last", lambda image: _acquired(image.header)),
-    ("more pixels", lambda image: _count(image.header, "Rows") * _count(image.header, "Columns")),
-    ("the later instance", lambda image: str(image.header.get("SOPInstanceUID") or "")),
+    ("for presentation", lambda image: not image.traits.is_for_processing),
+    ("a radiograph, not a capture", lambda image: image.traits.is_radiography),
+    ("original, not derived", lambda image: not image.traits.is_derived),
+    ("without burned-in text", lambda image: not image.traits.has_burned_in_text),
+    ("not compressed with loss", lambda image: not image.traits.is_compressed_with_loss),
+    ("acquired last", lambda image: image.keys.acquired),
+    ("more pixels", lambda image: image.traits.pixels),
+    ("the later instance", lambda image: image.keys.instance_uid),
 )
 
 
-def _choose(candidates: Sequence[ChestImage]) -> tuple[ChestImage, str]:
+def _choose(candidates: Sequence[DicomImage]) -> tuple[DicomImage, str]:
     """Return the best candidate and the rule that set it before the second, whatever the order of the files."""
     if len(candidates) == 1:
         return candidates[0], "the only one"
@@ -139,39 +130,13 @@ def _choose(candidates: Sequence[ChestImage]) -> tuple[ChestImage, str]:
     return best, f"{decided} (of {len(candidates)})"
 
 
-def _acquired(header: "Dataset") -> str:
-    """Return the moment of acquisition as digits, empty if it is not stated."""
-    moment = str(header.get("AcquisitionDateTime") or "").strip()
-    if not moment:
-        for kind in ("Acquisition", "Content", "Series"):
-            time = str(header.get(f"{kind}Time") or "").strip()
-            if time:
-                moment = str(header.get(f"{kind}Date") or header.get("StudyDate") or "").strip() + time
-                break
-    return re.sub(r"[^0-9.]", "", moment)
-
-
-def _describe(usable: Sequence[ChestImage], aside: Sequence[SetAside]) -> str:
+def _describe(usable: Sequence[DicomImage], aside: Sequence[SetAside]) -> str:
     """Say what was found in counts and codes."""
     parts = []
     for view in View:
         found = [image for image in usable if image.finding.view is view]
-        codes = {str(image.header.get("ViewPosition") or "").strip().upper() for image in found} & KNOWN_POSITIONS
+        codes = {image.view_position for image in found} & KNOWN_POSITIONS
         if found:
             parts.append(f"{len(found)} {view}" + (f" ({', '.join(sorted(codes))})" if codes else ""))
     parts += [f"1 {item.what} that is {item.why}" for item in aside]
     return ", ".join(parts)
-
-
-def _is(header: "Dataset", keyword: str, value: str) -> bool:
-    return str(header.get(keyword) or "").strip().upper() == value
-
-
-def _first(header: "Dataset", keyword: str) -> str:
-    value: Any = header.get(keyword) or ""
-    return str(value[0] if isinstance(value, MutableSequence) else value).strip().upper()
-
-
-def _count(header: "Dataset", keyword: str) -> int:
-    value: Any = header.get(keyword)
-    return value if isinstance(value, int) else 0

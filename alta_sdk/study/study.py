@@ -4,62 +4,23 @@ Radiographs are decoded when the study is made, so that a damaged file is refuse
 middle of a run.
 """
 
-import io
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from ..dicom.file import IMAGE_MARKS
 from ..dicom.files import PathLike, Source, read_files
-from ..dicom.image import decode_grey, is_dicom, read_notices
 from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions
-from ..dicom.orientation import read_directions, read_plane, turn_upright
-from ..dicom.views import Confidence, View
+from ..dicom.views import View
 from ..errors import StudyError, ViewError
 from .examination import Examination, ReadOptions, SetAside, read_examinations
-from .geometry import to_model_pixels
 from .priors import list_priors, split_current
-from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Selection, Slot, SlotChoice, select_images
+from .radiograph import GIVEN, ImageSource, Radiograph, decode_radiograph, read_picture
+from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Slot, SlotChoice, select_images
 
 __all__ = ["Radiograph", "Slot", "SlotChoice", "Study", "load_study"]
-
-ImageSource = PathLike | NDArray[np.uint8]
-GIVEN = SlotChoice(View.UNKNOWN, "caller", Confidence.NONE)
-
-
-@dataclass(frozen=True, eq=False)
-class Radiograph:
-    """One radiograph, read-only.
-
-    grey_u8: (height, width) or (height, width, 3) uint8 on its own pixel grid, bright is dense tissue.
-    pixels_u8: (224, 224) uint8, what the model sees.
-    intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
-    choice: why it stands in its slot.
-    notices: what a user must be told of how it was read, such as frames that were not.
-    """
-
-    grey_u8: NDArray[np.uint8]
-    intensity_profile: str
-    choice: SlotChoice = GIVEN
-    notices: tuple[str, ...] = ()
-    pixels_u8: NDArray[np.uint8] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make the model pixels; raise StudyError if the image cannot be used."""
-        object.__setattr__(self, "pixels_u8", to_model_pixels(self.grey_u8))
-        for array in (self.grey_u8, self.pixels_u8):
-            array.setflags(write=False)
-
-    @property
-    def view_source(self) -> str:
-        """The DICOM keyword that told the view, or "caller"."""
-        return self.choice.source
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +89,7 @@ class Study:
         views = (View.FRONTAL, View.LATERAL) * 2
         return cls(
             {
-                slot: Radiograph(_read_image(source), AS_STORED, replace(GIVEN, view=view))
+                slot: Radiograph(read_picture(source), AS_STORED, replace(GIVEN, view=view))
                 for slot, view, source in zip(Slot, views, given, strict=True)
                 if source is not None
             }
@@ -192,12 +153,13 @@ def load_study(
 
     The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
     """
-    if isinstance(source, str | os.PathLike) and is_image_file(source):
+    files = read_files(source)
+    if files.is_one_file and files.files[0].is_image:
         if prior is not None:
             raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
-        return Study.from_images(frontal=source)
+        return Study.from_images(frontal=files)
     return Study.from_dicom(
-        source,
+        files,
         prior,
         find_prior=find_prior,
         intensity_profile=intensity_profile,
@@ -212,26 +174,9 @@ def is_image_file(path: PathLike) -> bool:
     """True if a path is a JPEG or PNG file, by its first bytes."""
     try:
         with open(path, "rb") as file:
-            return file.read(8).startswith((b"\xff\xd8\xff", b"\x89PNG\r\n"))
+            return file.read(8).startswith(IMAGE_MARKS)
     except OSError:  # a folder, or nothing: reading it as DICOM says which
         return False
-
-
-def _read_image(source: ImageSource) -> NDArray[np.uint8]:
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,)):
-            raise StudyError("radiograph array must be uint8 of shape (height, width) or (height, width, 3)")
-        return source.copy()
-    data = read_files(source)[0]
-    if is_dicom(data):
-        raise StudyError("radiograph is a DICOM file: use Study.from_dicom, which reads its intensities")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode.startswith(("I", "F")):
-                raise StudyError("image has more than 8 bits a channel: give the DICOM file or an 8-bit image")
-            return np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudyError("image cannot be read: not a whole JPEG or PNG radiograph") from error
 
 
 def _read_selection(
@@ -239,18 +184,11 @@ def _read_selection(
 ) -> tuple[dict[Slot, Radiograph], tuple[SetAside, ...]]:
     """Choose the images of an examination, decode them and bring them upright."""
     selection = select_images(examination, slots, any_view=options.any_view)
-    return {slot: _decode(selection, slot, options) for slot in selection.images}, selection.set_aside
-
-
-def _decode(selection: Selection, slot: Slot, options: ReadOptions) -> Radiograph:
-    header, choice = selection.images[slot].header, selection.choices[slot]
-    grey = decode_grey(header, options.grey)
-    plane = read_plane(header) if choice.source == "caller" else _PLANE_OF[choice.view]
-    upright, turned = turn_upright(grey, read_directions(header), plane)
-    return Radiograph(upright, options.grey.profile, replace(choice, turned=turned), read_notices(header))
-
-
-_PLANE_OF = {View.FRONTAL: "coronal", View.LATERAL: "sagittal"}
+    radiographs = {
+        slot: decode_radiograph(image, selection.choices[slot], options.grey)
+        for slot, image in selection.images.items()
+    }
+    return radiographs, selection.set_aside
 
 
 def _read_prior(

@@ -10,8 +10,10 @@ from fuzz.seeds import chest_header, save
 from pydicom import Dataset, FileMetaDataset, uid
 
 from alta_sdk import DicomError, Slot, Study, StudyError
+from alta_sdk.dicom import file as study_file
 from alta_sdk.dicom import files as study_files
-from alta_sdk.dicom.files import HEAD_BYTES, read_files
+from alta_sdk.dicom.file import HEAD_BYTES
+from alta_sdk.dicom.files import read_files
 
 PIXELS = (np.arange(64 * 64).reshape(64, 64) % 4096).astype(np.uint16)
 TINY = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests" / "TINY_ALPHA"
@@ -49,11 +51,11 @@ def test_a_dicomdir_stands_for_the_images_that_it_lists(tmp_path):
 
 def test_a_medium_copied_in_lower_case_is_read(tmp_path):
     path = write_medium(tmp_path, [["IMAGES", "IM1"]], names=["images/im1"])
-    assert len(read_files(path)) == 1
+    assert len(read_files(path).files) == 1
 
 
 def test_a_dicomdir_that_pydicom_ships_lists_all_of_its_images():
-    assert len(read_files(TINY / "DICOMDIR")) == sum(1 for path in TINY.rglob("IM*") if path.is_file()) == 50
+    assert len(read_files(TINY / "DICOMDIR").files) == sum(1 for path in TINY.rglob("IM*") if path.is_file()) == 50
 
 
 @pytest.mark.parametrize("file_id", [["..", "IM1"], ["IMAGES", "..", "..", "IM1"], ["/etc", "passwd"], ["LINK", "IM1"]])
@@ -88,7 +90,7 @@ def test_a_dicomdir_without_images_or_with_missing_ones_is_named(tmp_path):
 def test_of_a_folders_other_files_only_the_head_is_read(tmp_path):
     (tmp_path / "film.mp4").write_bytes(bytes(100_000))
     (tmp_path / "image.dcm").write_bytes(save(chest_header(PIXELS)))
-    assert [len(data) for data in read_files(tmp_path)] == [HEAD_BYTES, (tmp_path / "image.dcm").stat().st_size]
+    assert [file.size for file in read_files(tmp_path).files] == [HEAD_BYTES, (tmp_path / "image.dcm").stat().st_size]
 
 
 def test_sizes_of_files_and_of_all_together_are_bounded(tmp_path, monkeypatch):
@@ -97,7 +99,8 @@ def test_sizes_of_files_and_of_all_together_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(study_files, "MAX_STUDY_BYTES", 10_000)
     with pytest.raises(StudyError, match="more than 1000 files or"):
         read_files(tmp_path)
-    monkeypatch.setattr(study_files, "MAX_FILE_BYTES", 1000)
+    for module in (study_files, study_file):
+        monkeypatch.setattr(module, "MAX_FILE_BYTES", 2000)
     with pytest.raises(StudyError, match="a file of the study is larger than"):
         read_files(tmp_path)
     with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,11 +14,10 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from alta_sdk import DicomError, Slot, Study
-from alta_sdk.dicom import decoding
-from alta_sdk.dicom import image as dicom
-from alta_sdk.dicom.image import decode_grey, read_header
+from alta_sdk.dicom import decoding, parsing
+from alta_sdk.dicom.image import decode_grey, read_image
 from alta_sdk.dicom.intensity import PROFILES, PUBLISHED, VOI, GreyOptions, scale_intensity
-from alta_sdk.dicom.pixels import decode_first_frame, read_layout
+from alta_sdk.dicom.pixels import decode_first_frame
 from alta_sdk.study.study import load_study
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -32,8 +31,7 @@ def grey12():
 
 
 def read_stored(header):
-    parsed = read_header(save(header))
-    return decode_first_frame(parsed, read_layout(parsed))
+    return decode_first_frame(read_image(save(header)).stored)
 
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless])
@@ -74,7 +72,7 @@ def test_codings_that_only_others_write_give_the_stored_values(name, syntax):
     ],
 )
 def test_every_coding_of_one_image_gives_the_same_pixels(name, same_as):
-    one, other = (decode_grey(read_header((SHIPPED / file).read_bytes()), CR) for file in (name, same_as))
+    one, other = (decode_grey(read_image((SHIPPED / file).read_bytes()), CR) for file in (name, same_as))
     np.testing.assert_array_equal(one, other)
 
 
@@ -86,13 +84,13 @@ def test_published_v1_is_what_pydicom_decodes_scaled_to_its_maximum(name):
     path = SHIPPED / name
     stored = pydicom.dcmread(path).pixel_array
     expected = scale_intensity(stored, is_monochrome1=False, profile=PUBLISHED)
-    np.testing.assert_array_equal(decode_grey(read_header(path.read_bytes()), CR), expected)
+    np.testing.assert_array_equal(decode_grey(read_image(path.read_bytes()), CR), expected)
 
 
 def test_files_without_preamble_or_meta_information_are_read(grey12):
     header = chest_header(grey12)
     whole = save(header)
-    expected = decode_grey(read_header(whole), CR)
+    expected = decode_grey(read_image(whole), CR)
     start = whole.index(b"\x08\x00\x16\x00")  # the first element of the data set
     forms = [whole[132:], whole[128:], whole[start:]]
     for syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian):
@@ -107,7 +105,7 @@ def test_files_without_preamble_or_meta_information_are_read(grey12):
         group = b"\x08\x00\x16\x00" if syntax.is_little_endian else b"\x00\x08\x00\x16"
         forms.append(data[data.index(group) :])
     for data in forms:
-        np.testing.assert_array_equal(decode_grey(read_header(data), CR), expected)
+        np.testing.assert_array_equal(decode_grey(read_image(data), CR), expected)
 
 
 def test_the_high_bit_and_the_bits_around_the_stored_ones_do_not_matter(grey12):
@@ -137,7 +135,7 @@ def test_the_first_of_several_frames_is_read_and_said(syntax, grey12, tmp_path):
         header.compress(syntax, generate_instance_uid=False)
     (tmp_path / "frames.dcm").write_bytes(save(header))
     radiograph = Study.from_dicom(tmp_path / "frames.dcm").radiographs[Slot.FRONTAL]
-    np.testing.assert_array_equal(radiograph.grey_u8, decode_grey(read_header(save(chest_header(grey12))), CR))
+    np.testing.assert_array_equal(radiograph.grey_u8, decode_grey(read_image(save(chest_header(grey12))), CR))
     assert radiograph.notices == ("image has 3 frames: the first was read",)
 
 
@@ -164,15 +162,15 @@ def test_raw_detector_data_is_refused_unless_allowed(grey12, tmp_path):
 def test_deflated_files_inflate_under_a_bound(grey12, monkeypatch):
     header = chest_header(grey12)
     np.testing.assert_array_equal(
-        decode_grey(read_header(deflate(header)), CR), decode_grey(read_header(save(header)), CR)
+        decode_grey(read_image(deflate(header)), CR), decode_grey(read_image(save(header)), CR)
     )
     bomb = deflate(header, padding=8 << 20)
     assert len(bomb) < 1 << 15
-    monkeypatch.setattr(dicom, "MAX_INFLATED_BYTES", 8 << 20)
+    monkeypatch.setattr(parsing, "MAX_INFLATED_BYTES", 8 << 20)
     with pytest.raises(DicomError, match="when inflated: refused"):
-        read_header(bomb)
+        read_image(bomb)
     with pytest.raises(DicomError, match="ends too early"):
-        read_header(deflate(header)[:-40])
+        read_image(deflate(header)[:-40])
 
 
 @pytest.mark.parametrize(
@@ -185,13 +183,15 @@ def test_deflated_files_inflate_under_a_bound(grey12, monkeypatch):
         ({"NumberOfFrames": 2_000_000}, "larger than"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "photometric"),
         ({"Rows": 65}, "damaged or truncated"),
+        ({"PixelRepresentation": 7}, "damaged or truncated"),
+        ({"SamplesPerPixel": None}, "damaged or truncated"),
     ],
 )
 def test_pixels_that_the_header_does_not_describe_are_named(elements, message, grey12):
-    header = read_header(save(chest_header(grey12, **elements)))
+    image = read_image(save(chest_header(grey12, **elements)))
     for profile in PROFILES:
         with pytest.raises(DicomError, match=message):
-            decode_grey(header, GreyOptions(profile))
+            decode_grey(image, GreyOptions(profile))
 
 
 def test_headers_beyond_the_bounds_are_refused(grey12):
@@ -201,7 +201,7 @@ def test_headers_beyond_the_bounds_are_refused(grey12):
         outer.ReferencedImageSequence = [deep]
         deep = outer
     with pytest.raises(DicomError, match="levels deep"):
-        read_header(save(chest_header(grey12, ReferencedImageSequence=[deep])))
+        read_image(save(chest_header(grey12, ReferencedImageSequence=[deep])))
     implicit = chest_header(grey12, RescaleIntercept="77")
     implicit.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
     numbers = b"1\\" * 200_000
@@ -209,54 +209,51 @@ def test_headers_beyond_the_bounds_are_refused(grey12):
         b"\x28\x00\x52\x10\x02\0\0\x0077", b"\x28\x00\x52\x10" + len(numbers).to_bytes(4, "little") + numbers
     )
     with pytest.raises(DicomError, match="longer than"):
-        read_header(long)
+        read_image(long)
 
 
 def test_lossy_coding_without_a_decoder_says_what_to_install():
-    header = read_header((SHIPPED / "JPGExtended.dcm").read_bytes())
+    image = read_image((SHIPPED / "JPGExtended.dcm").read_bytes())
     with pytest.raises(DicomError, match="gpl-jpeg.*whose decoder is GPL-3"):
-        decode_grey(header, CR)
+        decode_grey(image, CR)
 
 
 @pytest.fixture
-def jls_header(grey12):
+def jls(grey12):
     header = chest_header(grey12)
     header.compress(uid.JPEGLSLossless, generate_instance_uid=False)
-    return read_header(save(header))
+    return read_image(save(header)).stored
 
 
-def test_workers_are_reused_and_shared_between_threads(jls_header, grey12):
-    layout = read_layout(jls_header)
+def test_workers_are_reused_and_shared_between_threads(jls, grey12):
     with ThreadPoolExecutor(8) as pool:
-        decoded = list(pool.map(lambda _: decode_first_frame(jls_header, layout), range(40)))
+        decoded = list(pool.map(lambda _: decode_first_frame(jls), range(40)))
     for stored in decoded:
         np.testing.assert_array_equal(stored, grey12)
     assert 1 <= len(decoding._pool.idle) <= decoding.MAX_WORKERS
     before = {worker.process.pid for worker in decoding._pool.idle}
-    decode_first_frame(jls_header, layout)
+    decode_first_frame(jls)
     assert {worker.process.pid for worker in decoding._pool.idle} == before
 
 
-def test_a_worker_that_takes_too_long_is_replaced(jls_header, grey12, monkeypatch):
-    layout = read_layout(jls_header)
-    decode_first_frame(jls_header, layout)  # a worker is there
+def test_a_worker_that_takes_too_long_is_replaced(jls, grey12, monkeypatch):
+    decode_first_frame(jls)  # a worker is there
     before = decoding._pool.idle[-1].process
     monkeypatch.setattr(decoding, "BASE_TIMEOUT_S", 0.0)
     monkeypatch.setattr(decoding, "TIMEOUT_S_PER_MIB", 0.0)
     with pytest.raises(DicomError, match="took longer than"):
-        decode_first_frame(jls_header, layout)
+        decode_first_frame(jls)
     assert before.returncode is not None
     monkeypatch.undo()
-    np.testing.assert_array_equal(decode_first_frame(jls_header, layout), grey12)
+    np.testing.assert_array_equal(decode_first_frame(jls), grey12)
 
 
-def test_a_worker_that_was_killed_is_replaced(jls_header, grey12):
-    layout = read_layout(jls_header)
-    decode_first_frame(jls_header, layout)
+def test_a_worker_that_was_killed_is_replaced(jls, grey12):
+    decode_first_frame(jls)
     for worker in decoding._pool.idle:
         worker.process.kill()
         worker.process.wait()
-    np.testing.assert_array_equal(decode_first_frame(jls_header, layout), grey12)
+    np.testing.assert_array_equal(decode_first_frame(jls), grey12)
 
 
 def test_a_worker_that_needs_too_much_memory_is_told_and_replaced(monkeypatch):
@@ -264,11 +261,11 @@ def test_a_worker_that_needs_too_much_memory_is_told_and_replaced(monkeypatch):
     pixels[0, 0] = 1
     header = chest_header(pixels)
     header.compress(uid.JPEGLSLossless, generate_instance_uid=False)
-    header = read_header(save(header))
+    stored = read_image(save(header)).stored
     monkeypatch.setattr(decoding, "_pool", decoding._Pool())
     monkeypatch.setattr(decoding, "MEMORY_MIB", 24)
     with pytest.raises(DicomError, match="more memory than is allowed"):
-        decode_first_frame(header, read_layout(header))
+        decode_first_frame(stored)
     assert not decoding._pool.idle
 
 
@@ -283,16 +280,15 @@ def test_the_worker_imports_nothing_of_ours():
     assert not any(name in modules for name in ("libtorch", "onnxruntime", "tokenizers"))
 
 
-def test_a_forked_process_does_not_use_its_parents_workers(jls_header, grey12):
+def test_a_forked_process_does_not_use_its_parents_workers(jls, grey12):
     import multiprocessing
 
-    layout = read_layout(jls_header)
-    decode_first_frame(jls_header, layout)
+    decode_first_frame(jls)
     if "fork" not in multiprocessing.get_all_start_methods() or threading.active_count() > 1:
         decoding._forget_workers()  # what a fork would call
     else:
-        child = multiprocessing.get_context("fork").Process(target=decode_first_frame, args=(jls_header, layout))
+        child = multiprocessing.get_context("fork").Process(target=decode_first_frame, args=(jls,))
         child.start()
         child.join(60)
         assert child.exitcode == 0
-    np.testing.assert_array_equal(decode_first_frame(jls_header, layout), grey12)
+    np.testing.assert_array_equal(decode_first_frame(jls), grey12)

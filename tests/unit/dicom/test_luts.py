@@ -7,7 +7,7 @@ from pydicom import Dataset, config
 from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
 from alta_sdk import DicomError
-from alta_sdk.dicom.image import decode_grey, read_header
+from alta_sdk.dicom.image import decode_grey, read_image
 from alta_sdk.dicom.intensity import PUBLISHED, VOI, GreyOptions
 from alta_sdk.dicom.luts import Window, read_lut
 
@@ -16,8 +16,8 @@ RAMP = (ROWS * 64 + COLUMNS).astype(np.uint16)  # each 12-bit value once
 
 
 def grey_of(window=None, pixels=RAMP, **elements):
-    header = read_header(save(chest_header(pixels, **elements)))
-    return decode_grey(header, GreyOptions(VOI, window))
+    image = read_image(save(chest_header(pixels, **elements)))
+    return decode_grey(image, GreyOptions(VOI, window))
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -43,9 +43,9 @@ def test_the_first_window_is_taken_or_the_one_asked_for():
     np.testing.assert_array_equal(grey_of(2, **windows), grey_of(WindowCenter=3000, WindowWidth=800))
     with pytest.raises(DicomError, match="window 3 is not there: the image has 2 windows"):
         grey_of(3, **windows)
-    header = read_header(save(chest_header(RAMP, **windows)))
+    image = read_image(save(chest_header(RAMP, **windows)))
     with pytest.raises(DicomError, match="cannot be chosen with intensity profile published-v1"):
-        decode_grey(header, GreyOptions(PUBLISHED, window=1))
+        decode_grey(image, GreyOptions(PUBLISHED, window=1))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_the_first_window_is_taken_or_the_one_asked_for():
 def test_what_the_standard_does_not_define_is_named(elements, message):
     with pytest.raises(DicomError, match=message):
         grey_of(**elements)
-    header = read_header(save(chest_header(RAMP, **elements)))
-    assert decode_grey(header, GreyOptions(PUBLISHED)).max() == 255  # which reads none of it
+    image = read_image(save(chest_header(RAMP, **elements)))
+    assert decode_grey(image, GreyOptions(PUBLISHED)).max() == 255  # which reads none of it
 
 
 def test_a_window_of_width_1_is_a_threshold():
@@ -152,5 +152,5 @@ def test_padding_of_signed_pixels_may_be_written_unsigned():
     header = chest_header(pixels, **elements)
     with config.disable_value_validation():
         header.add_new("PixelPaddingValue", "US", 65536 - 2000)
-    grey = decode_grey(read_header(save(header)), GreyOptions(VOI))
+    grey = decode_grey(read_image(save(header)), GreyOptions(VOI))
     assert (grey[0] == 0).all() and grey[1:].max() == 255

@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, FileMetaDataset
 
 from alta_sdk import Slot, Study, ViewError
-from alta_sdk.dicom.body_part import check_chest
-from alta_sdk.dicom.orientation import read_directions
-from alta_sdk.dicom.views import View, read_view
-from alta_sdk.study.examination import ChestImage, Examination
+from alta_sdk.dicom.image import interpret_header
+from alta_sdk.dicom.views import View
+from alta_sdk.study.examination import Examination
 from alta_sdk.study.slots import CURRENT_SLOTS, select_images
 
 
@@ -124,10 +123,9 @@ def test_elements_of_a_wrong_kind_are_taken_as_absent(make_dicom, vr):
     header = Dataset()
     for keyword in keywords:
         header.add_new(keyword, vr, value)
-    assert read_view(header).view is View.UNKNOWN
-    header.ViewPosition = "PA"
-    images = [ChestImage(header, read_view(header))] * 2
-    assert set(select_images(Examination(tuple(images)), CURRENT_SLOTS, any_view=False).images) == {Slot.FRONTAL}
-    assert read_directions(header) is None
-    header.Modality = "CR"
-    check_chest(header)
+    header.file_meta = FileMetaDataset()
+    assert interpret_header(header).finding.view is View.UNKNOWN
+    header.ViewPosition, header.Modality = "PA", "CR"
+    image = interpret_header(header)
+    assert set(select_images(Examination((image, image)), CURRENT_SLOTS, any_view=False).images) == {Slot.FRONTAL}
+    assert image.lie.directions is None and image.body_part_refusal == ""

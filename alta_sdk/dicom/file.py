@@ -1,0 +1,133 @@
+"""One file of a study: opened once, and its header parsed once, whoever asks.
+
+Looking through a folder has to read files to tell which study each belongs to. What was read then is kept for
+the study's own reading, up to a bound of bytes, so that no file is opened twice; beyond the bound it is read again.
+"""
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import StudyError
+from .image import DicomImage, read_image
+from .parsing import is_dicom
+from .stated import Stated
+
+MAX_FILE_BYTES = 1 << 30
+HEAD_BYTES = 1024  # enough to tell what a file is, a DICOM file without preamble, too
+IMAGE_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # JPEG, PNG
+ARCHIVE_MARK = b"PK\x03\x04"  # zip
+SUFFIXES = (".dcm", ".dicom")  # damaged ones, too: reading them says what is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFile:
+    """A file's bytes, and what it says if it is DICOM. path: None for a member of an archive.
+
+    data: all of it, or the first bytes of a file that no study can be made of (is_whole is false then).
+    """
+
+    data: bytes = field(repr=False)
+    path: Path | None = field(default=None, repr=False)
+    is_whole: bool = True
+
+    @property
+    def size(self) -> int:
+        """The number of bytes that were read."""
+        return len(self.data)
+
+    @cached_property
+    def is_dicom(self) -> bool:
+        """True if the bytes open as DICOM."""
+        return is_dicom(self.data)
+
+    @property
+    def is_image(self) -> bool:
+        """True if it is a JPEG or PNG file, by its first bytes."""
+        return self.data.startswith(IMAGE_MARKS)
+
+    @property
+    def may_be_study(self) -> bool:
+        """True if a study can be made of it, or it claims to be one by its name."""
+        suffix = "" if self.path is None else self.path.suffix.lower()
+        return self.is_dicom or self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK)) or suffix in SUFFIXES
+
+    @cached_property
+    def _image(self) -> Stated[DicomImage]:
+        return Stated.read(lambda: read_image(self.data))
+
+    def read_image(self) -> DicomImage:
+        """Return what the file says; parsed when first asked for. Raises DicomError as `image.read_image` does."""
+        return self._image.get()
+
+    def read_study_uid(self) -> str:
+        """Return the StudyInstanceUID, patient data; empty if there is none, or the file cannot be read as DICOM."""
+        try:
+            return self.read_image().keys.study_uid if self.is_dicom else ""
+        except StudyError:
+            return ""
+
+    def cut(self, count: int) -> "StudyFile":
+        """Return the file as if no more than its first bytes had been read."""
+        return StudyFile(self.data[:count], self.path, is_whole=False)
+
+
+class FileReader:
+    """Reads files, each once: what was looked at is kept until its study is read, as long as there is room."""
+
+    def __init__(self, room: int = 0) -> None:
+        """Keep at most `room` bytes of files that were looked at."""
+        self._room = room
+        self._kept: dict[Path, StudyFile] = {}
+
+    def look(self, path: Path) -> StudyFile:
+        """Return a file for what it is: whole if it is DICOM, or may be a study and fits, else its first bytes.
+
+        Raises OSError, or StudyError if it is larger than the bound.
+        """
+        if path in self._kept:
+            return self._kept[path]
+        found = _read_what_matters(path, self._room)
+        if found.size <= self._room:
+            self._kept[path] = found
+            self._room -= found.size
+        return found
+
+    def take(self, path: Path) -> StudyFile:
+        """Return a file that lies beside others, and forget it: whole if it is DICOM, else at least its first bytes.
+
+        Raises OSError, or StudyError if it is larger than the bound.
+        """
+        return self._forget(path) or _read_what_matters(path, 0)
+
+    def take_kept(self, path: Path) -> StudyFile | None:
+        """Return a whole file that was kept, and forget it; None if it has to be read."""
+        found = self._forget(path)
+        return found if found is not None and found.is_whole else None
+
+    def _forget(self, path: Path) -> StudyFile | None:
+        found = self._kept.pop(path, None)
+        if found is not None:
+            self._room += found.size
+        return found
+
+
+def _read_what_matters(path: Path, room: int) -> StudyFile:
+    """Read a file's first bytes, and the rest if it is DICOM, or may be a study and is no larger than `room`."""
+    with open(path, "rb") as opened:
+        head = StudyFile(opened.read(HEAD_BYTES), path, is_whole=False)
+        fits = os.fstat(opened.fileno()).st_size <= room
+        return read_file(opened, path, head.data) if head.is_dicom or head.may_be_study and fits else head
+
+
+def read_file(opened: BinaryIO, path: Path, begun: bytes = b"") -> StudyFile:
+    """Read an open file to its end, behind the bytes that were read already.
+
+    Raises StudyError if it is larger than the bound.
+    """
+    data = begun + opened.read(MAX_FILE_BYTES + 1 - len(begun))
+    if len(data) > MAX_FILE_BYTES:
+        raise StudyError(f"a file of the study is larger than {MAX_FILE_BYTES >> 30} GiB: refused")
+    return StudyFile(data, path)

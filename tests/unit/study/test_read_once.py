@@ -1,0 +1,97 @@
+"""A file of a study is opened once and its header parsed once, whoever looks at it: counted, not timed."""
+
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from alta_sdk.cli import main
+from alta_sdk.study import lists
+from alta_sdk.study.lists import list_studies
+
+_watched: list[tuple[Path, Counter]] = []  # an audit hook cannot be taken away: it looks here
+
+
+def _count_opened(event, arguments):
+    if event == "open" and _watched and isinstance(arguments[0], str | bytes | Path):
+        folder, counts = _watched[-1]
+        path = Path(arguments[0] if not isinstance(arguments[0], bytes) else arguments[0].decode())
+        if path.is_relative_to(folder):
+            counts[path.relative_to(folder).as_posix()] += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hook():
+    sys.addaudithook(_count_opened)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Count opened files below a folder and parsed headers: `watch(folder)` gives both counts."""
+    parsed = []
+    read = pydicom.dcmread
+    monkeypatch.setattr(pydicom, "dcmread", lambda *given, **options: parsed.append(1) or read(*given, **options))
+
+    def watch(folder):
+        counts = Counter()
+        _watched.append((folder, counts))
+        parsed.clear()
+        return counts, parsed
+
+    yield watch
+    _watched.clear()
+
+
+@pytest.fixture
+def folder(make_dicom, tmp_path):
+    """Nine files of seven studies: loose files of two studies, a folder, a folder in a folder, a zip, a PNG; a note."""
+    root = tmp_path / "studies"
+    make_dicom("studies/1.dcm", StudyInstanceUID="1.2.1")
+    make_dicom("studies/1-lateral.dcm", StudyInstanceUID="1.2.1", ViewPosition="LL")
+    make_dicom("studies/2.dcm", StudyInstanceUID="1.2.2")
+    make_dicom("studies/3/frontal.dcm", StudyInstanceUID="1.2.3")
+    make_dicom("studies/3/lateral.dcm", StudyInstanceUID="1.2.3", ViewPosition="LL")
+    make_dicom("studies/4/series/frontal.dcm", StudyInstanceUID="1.2.4")
+    member = make_dicom("elsewhere.dcm", StudyInstanceUID="1.2.5")
+    with zipfile.ZipFile(root / "5.zip", "w") as archive:
+        archive.write(member, "frontal.dcm")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (250, 250), dtype=np.uint8)).save(root / "6.png")
+    (root / "notes.txt").write_text("not a study", encoding="utf-8")
+    return root
+
+
+FILES = ["1-lateral.dcm", "1.dcm", "2.dcm", "3/frontal.dcm", "3/lateral.dcm", "4/series/frontal.dcm", "5.zip", "6.png"]
+
+
+@pytest.mark.parametrize("command", ["score", "embed"])
+def test_a_command_over_a_folder_opens_each_file_once_and_parses_each_header_once(
+    command, folder, reads, bundle, tmp_path
+):
+    more = ["--labels", "rsna"] if command == "score" else ["--out", str(tmp_path / "out.index")]
+    counts, parsed = reads(folder)
+    result = CliRunner().invoke(main, [command, str(folder), "--engine", str(bundle), *more])
+    assert result.exit_code == 0, result.output
+    assert counts == Counter([*FILES, "notes.txt"])
+    assert len(parsed) == 7  # the member of the archive is one
+
+
+def test_a_folder_that_is_one_study_is_read_once(folder, reads, bundle):
+    counts, parsed = reads(folder / "3")
+    result = CliRunner().invoke(main, ["score", str(folder / "3"), "--engine", str(bundle), "--labels", "rsna"])
+    assert result.exit_code == 0, result.output
+    assert (counts, len(parsed)) == (Counter(["frontal.dcm", "lateral.dcm"]), 2)
+
+
+def test_without_room_to_keep_what_was_looked_at_files_are_read_again_and_the_studies_are_the_same(folder, monkeypatch):
+    kept = [entry.paths for entry in list_studies(folder)]
+    pixels = [file.read_image().stored.data for file in list_studies(folder)[0].read().files]
+    monkeypatch.setattr(lists, "KEPT_BYTES", 0)
+    entries = list_studies(folder)
+    assert [entry.paths for entry in entries] == kept
+    assert [file.read_image().stored.data for file in entries[0].read().files] == pixels
