@@ -1,14 +1,12 @@
-"""Geometry and intensity: the way from stored values to the model's pixels."""
+"""Intensity: the way from stored values to grey levels."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from alta_sdk import DicomError, EngineError, StudyError
+from alta_sdk import DicomError, EngineError
 from alta_sdk.dicom.intensity import MIMIC_JPG, PROFILES, PUBLISHED, VOI, equalise_histogram, scale_intensity
-from alta_sdk.study.geometry import crop_offset, resized_shape, to_model_pixels
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "intensity.npz"
 
@@ -62,27 +60,3 @@ def test_an_empty_image_and_an_unknown_profile_are_refused():
         scale_intensity(np.zeros((4, 4), np.uint16), is_monochrome1=False, profile=PUBLISHED)
     with pytest.raises(EngineError, match="published-v1"):
         scale_intensity(np.ones((4, 4), np.uint16), is_monochrome1=False, profile="other-v1")
-
-
-def test_the_longer_side_is_rounded_down_and_the_crop_half_to_even():
-    assert resized_shape(1955, 1841) == (271, 256)
-    assert resized_shape(320, 391) == (256, 312)
-    assert crop_offset(271, 256) == (24, 16)
-    assert crop_offset(256, 257) == (16, 16)
-
-
-def test_equal_colour_channels_give_the_grey_result():
-    grey = np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8)
-    np.testing.assert_array_equal(to_model_pixels(np.stack([grey] * 3, axis=2)), to_model_pixels(grey))
-
-
-def test_resize_is_pillows_bicubic():
-    grey = np.random.default_rng(1).integers(0, 256, (512, 512), dtype=np.uint8)
-    expected = Image.fromarray(grey).resize((256, 256), Image.Resampling.BICUBIC).crop((16, 16, 240, 240))
-    np.testing.assert_array_equal(to_model_pixels(grey), np.asarray(expected))
-
-
-@pytest.mark.parametrize("shape", [(31, 400), (100, 900)])
-def test_unusable_shapes_are_refused(shape):
-    with pytest.raises(StudyError, match="not a usable image"):
-        to_model_pixels(np.zeros(shape, np.uint8))
