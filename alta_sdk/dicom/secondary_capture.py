@@ -7,14 +7,13 @@ object. pydicom is imported on use, and its exceptions, which quote values, do n
 import io
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
+from .._version import __version__
 from ..errors import DicomError, StudyError
-from ..locate.overlay import DISCLAIMER
 from .files import Source, read_files
 from .parsing import parse_dicom
 
@@ -60,23 +59,23 @@ def read_identifiers(source: Source) -> dict[str, str]:
 
 
 def encode_secondary_capture(
-    picture: NDArray[np.uint8], provenance: Mapping[str, Any], caption: str, identifiers: Mapping[str, str]
+    picture: NDArray[np.uint8], description: str, comment: str, identifiers: Mapping[str, str]
 ) -> bytes:
     """Return the DICOM file of a picture (rows, columns, 3) uint8, whose disclaimer is burned in.
 
-    caption: kept under ImageComments. identifiers: patient and study elements by keyword, written as they are;
-    none if empty. Raises DicomError if one cannot be written.
+    description: how it was derived. comment: kept under ImageComments. identifiers: patient and study elements by
+    keyword, written as they are; none if empty. Raises DicomError if one cannot be written.
     """
     file = io.BytesIO()
     try:
-        _make_capture(picture, provenance, caption, identifiers).save_as(file, enforce_file_format=True)
+        _make_capture(picture, description, comment, identifiers).save_as(file, enforce_file_format=True)
     except Exception as error:  # its message quotes the value
         raise DicomError("secondary capture cannot be written: an identifier of the study is not valid") from error
     return file.getvalue()
 
 
 def _make_capture(
-    picture: NDArray[np.uint8], provenance: Mapping[str, Any], caption: str, identifiers: Mapping[str, str]
+    picture: NDArray[np.uint8], description: str, comment: str, identifiers: Mapping[str, str]
 ) -> "Dataset":
     from pydicom import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -101,11 +100,8 @@ def _make_capture(
     capture.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     capture.PatientOrientation = ""
     capture.BurnedInAnnotation = "YES"
-    capture.DerivationDescription = (
-        f"{DISCLAIMER}. Similarity of a phrase with image patches, computed by engine "
-        f"{str(provenance['engine_sha256'])[:16]}, {provenance['precision']}, {provenance['runtime']}"
-    )
-    capture.ImageComments = f"{DISCLAIMER}. {caption}".strip()
+    capture.DerivationDescription = description
+    capture.ImageComments = comment
     capture.SamplesPerPixel, capture.PhotometricInterpretation, capture.PlanarConfiguration = 3, "RGB", 0
     capture.Rows, capture.Columns = picture.shape[:2]
     capture.BitsAllocated, capture.BitsStored, capture.HighBit, capture.PixelRepresentation = 8, 8, 7, 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..dicom.files import PathLike, Source
 from ..files.targets import write_target
-from .overlay import OPACITY, Limits, add_legend, blend, encode_png
+from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,13 @@ class Heatmap:
         from ..dicom.secondary_capture import encode_secondary_capture, read_identifiers
 
         identifiers = {} if identifiers_from is None else read_identifiers(identifiers_from)
-        data = encode_secondary_capture(self.picture(limits, caption), self.provenance, caption, identifiers)
+        origin = self.provenance
+        description = (
+            f"{DISCLAIMER}. Similarity of a phrase with image patches, computed by engine "
+            f"{str(origin['engine_sha256'])[:16]}, {origin['precision']}, {origin['runtime']}"
+        )
+        comment = f"{DISCLAIMER}. {caption}".strip()
+        data = encode_secondary_capture(self.picture(limits, caption), description, comment, identifiers)
         write_target(Path(path), data, "heat map", overwrite=overwrite)
 
     def as_dict(self) -> dict[str, Any]:

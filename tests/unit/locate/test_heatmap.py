@@ -173,7 +173,7 @@ def test_what_pydicom_cannot_write_is_an_error_without_its_value(heatmap, monkey
 
     monkeypatch.setattr(pydicom.Dataset, "save_as", fail)
     with pytest.raises(DicomError, match="identifier of the study is not valid") as caught:
-        encode_secondary_capture(heatmap.picture(), PROVENANCE, "", {"PatientName": "DOE^JANE"})
+        encode_secondary_capture(heatmap.picture(), "derived", "", {"PatientName": "DOE^JANE"})
     assert "DOE" not in str(caught.value)
 
 
