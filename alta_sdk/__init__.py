@@ -5,6 +5,7 @@ Not for clinical use. Start with `Matcher("chest.alta").zero_shot(study, labels)
 
 from ._version import __version__
 from .engine.engine import Engine
+from .engine.label_sets import Label
 from .errors import (
     AltaError,
     CalibrationError,
@@ -21,12 +22,12 @@ from .errors import (
 )
 from .index.search import IndexOrigin, Match, ReportIndex
 from .locate.heatmap import Heatmap
+from .matching.embeddings import StudyEmbedding
 from .matching.few_shot import FewShotClassifier
 from .matching.matcher import Matcher
 from .matching.operating_point import OperatingPoint
-from .matching.prompts import Label
 from .matching.ranking import RankedReport, Ranking
-from .matching.results import Comparison, StudyEmbedding, ZeroShotResult
+from .matching.results import Comparison, ZeroShotResult
 from .matching.thresholds import Decision, Threshold
 from .study.study import Radiograph, Slot, Study
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alta_sdk import Matcher
-from alta_sdk.engine.fusion import Vector
+from alta_sdk.engine.vectors import Vector
 from alta_sdk.matching.few_shot import fit_vectors
 from alta_sdk.matching.operating_point import measure_separation
 from alta_sdk.matching.prompts import make_pair

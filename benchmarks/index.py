@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alta_sdk import IndexOrigin, ReportIndex
-from alta_sdk.engine.fusion import Vector, to_unit_length
+from alta_sdk.engine.vectors import Vector, to_unit_length
 
 WIDTH, QUERIES, NEIGHBOURS = 128, 200, 10
 FALL = {"steep": 1.0, "flat": 0.5, "uniform": 0.0}

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from ..dicom.files import PathLike
-from ..engine.engine import TEXT_ROWS, Engine
-from ..engine.fusion import to_unit_length
-from ..engine.self_test import run_self_test
+from ..engine.engine import Engine
+from ..engine.text_encoder import TEXT_ROWS
+from ..engine.vectors import to_unit_length
 from ..errors import EngineError
+from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
-from ..matching.results import StudyEmbedding
 from ..study.geometry import CROP_PX
 from ..study.study import Slot, Study, load_study
 from .cold_start import measure_cold_start
@@ -115,7 +115,7 @@ def measure_latencies(subjects: Sequence[Subject], rounds: int) -> list[Latency]
             p95_ms=1e3 * float(np.percentile(own, 95)),
             prompts_p50_ms=1e3 * statistics.median(text_s[str(number)]),
             times_first=statistics.median(a / b for a, b in zip(image_s["0"], own, strict=True)),
-            worst_cosine=min(d.worst_cosine for d in run_self_test(subject.engine) if d.output == "image"),
+            worst_cosine=min(d.worst_cosine for d in subject.engine.run_self_test() if d.output == "image"),
         )
         for number, subject in enumerate(subjects)
     ]

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from ..errors import AltaError, CalibrationError
+from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..matching.operating_point import Proportion, Target, check_truth
-from ..matching.results import StudyEmbedding
 from ..matching.thresholds import Threshold
 from ..study.labelled import LabelledStudies, read_labelled_studies
 from .reading import Reading, reading_options, say_notices

@@ -8,7 +8,6 @@ import click
 
 from ..engine.engine import Engine
 from ..engine.environment import describe_environment
-from ..engine.self_test import run_self_test
 from .terminal import fail_in_one_line, print_facts, print_table, say
 
 
@@ -51,7 +50,7 @@ def report_machine(as_json: bool) -> None:
 def report_engine(path: str, threads: int | None, as_json: bool) -> None:
     """Run an engine's whole self-test and print how far this machine is from the reference."""
     engine = Engine.open(path, threads=threads)
-    drifts = run_self_test(engine)
+    drifts = engine.run_self_test()
     passed = all(drift.is_within_limits for drift in drifts)
     if as_json:
         tests = [{**asdict(drift), "passed": drift.is_within_limits} for drift in drifts]

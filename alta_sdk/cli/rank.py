@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from ..files.targets import check_target
+from ..index.reports import index_reports
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
-from ..matching.ranking import index_reports, rank_reports, read_reports
+from ..matching.ranking import rank_reports, read_reports
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
 from .terminal import fail_in_one_line, print_table, say

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from ..errors import PromptError, StudyError
-from ..matching.matcher import Matcher, Temperature
+from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
+from ..matching.questions import Temperature
 from ..report.run import ReportRow
 from ..study.lists import StudyEntry, list_studies
 from ..study.read_ahead import ReadAhead

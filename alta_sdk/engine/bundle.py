@@ -34,6 +34,13 @@ class Bundle:
         """Return the path of one of the bundle's files."""
         return self.folder / name
 
+    def read_text(self, name: str) -> str:
+        """Read one of the bundle's files in UTF-8; raise EngineError if that cannot be done."""
+        try:
+            return self.path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise EngineError(f"{name} cannot be read: export the bundle again") from error
+
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Read the manifest of a bundle and check the size and SHA-256 of every file.

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from ..study.study import Slot
 from .manifest import FUSION_MODES
-
-Vector = NDArray[np.float32]
+from .vectors import Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +82,6 @@ def check_mode(mode: str) -> None:
     """Raise EngineError for a fusion mode that does not exist."""
     if mode not in FUSION_MODES:
         raise EngineError(f"fusion mode is not supported; choose one of: {', '.join(FUSION_MODES)}")
-
-
-def to_unit_length(vectors: NDArray[np.floating[Any]]) -> Vector:
-    """Scale the last axis to length 1, in float32; a zero vector stays zero."""
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
-    unit: Vector = (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return unit
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none, and scipy is 100 MB

@@ -18,11 +18,11 @@ from alta_runtimes import Session
 
 from ..errors import EngineError
 from ..study.slots import Slot
+from .vectors import Vector
 
 MAX_CACHED_CLS = 4096  # 12 MiB at width 768
 Key = tuple[bytes, int]
 Pixels = NDArray[np.uint8]
-Vector = NDArray[np.float32]
 
 
 class ClsCache:

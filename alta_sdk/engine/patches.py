@@ -6,7 +6,6 @@ score. It is loaded, and its self-test is run, when the first heat map is asked 
 """
 
 import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,10 @@ from numpy.typing import NDArray
 from alta_runtimes import Session, load
 
 from ..errors import EngineError
-from .bundle import PATCH_GRAPH, check_file
-from .fusion import Vector
+from .bundle import PATCH_GRAPH, Bundle, check_file
 from .manifest import LOCAL_HEADS
-from .self_test import require, run_patch_test
-
-if TYPE_CHECKING:
-    from .engine import Engine
+from .self_test import Drift, require, run_patch_test
+from .vectors import Vector
 
 ONNX_RUNTIMES = ("onnxruntime", "openvino")
 
@@ -28,9 +24,9 @@ ONNX_RUNTIMES = ("onnxruntime", "openvino")
 class PatchGraph:
     """The patches of an engine's radiographs; safe to use from several threads."""
 
-    def __init__(self, engine: "Engine", image: Session) -> None:
-        """Take an engine and its image graph; nothing is loaded yet."""
-        self._engine = engine
+    def __init__(self, bundle: Bundle, image: Session) -> None:
+        """Take a verified bundle and its image graph, loaded; the patch graph is not loaded yet."""
+        self._bundle = bundle
         self._image = image
         self._session: Session | None = None
         self._is_tested = False
@@ -50,21 +46,25 @@ class PatchGraph:
         """Do the same after the self-test passed on this machine; raises EngineError if it does not."""
         if not self._is_tested:
             self._open()
-            require(run_patch_test(self._engine))
+            require(run_patch_test(self._bundle, self.encode))
             self._is_tested = True
         return self.encode(pixels, slot)
+
+    def run_self_test(self) -> list[Drift]:
+        """Run the self-test of the patches: one drift, or none for an engine without the patch graph."""
+        return [run_patch_test(self._bundle, self.encode)] if self._bundle.manifest.engine.get(LOCAL_HEADS) else []
 
     def _open(self) -> Session:
         with self._lock:
             if self._session is None:
-                manifest, bundle = self._engine.manifest, self._engine.bundle
+                manifest = self._bundle.manifest
                 file = next((file for file in manifest.files if file.name == PATCH_GRAPH), None)
                 if file is None or LOCAL_HEADS not in manifest.engine:
                     raise EngineError("engine has no patch graph, which heat maps need: export it again")
-                check_file(bundle, file)  # again: it may have changed since the engine was opened
+                check_file(self._bundle, file)  # again: it may have changed since the engine was opened
                 info = self._image.info
                 runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]
                 # On the CPU also beside a GPU engine, whose session may count no threads.
                 threads = info.threads or None
-                self._session = load(bundle.path(PATCH_GRAPH), device="cpu", threads=threads, runtime=runtime)
+                self._session = load(self._bundle.path(PATCH_GRAPH), device="cpu", threads=threads, runtime=runtime)
             return self._session

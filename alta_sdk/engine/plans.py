@@ -22,7 +22,12 @@ from ..errors import EngineError, IntegrityError, RuntimeUnavailable
 from ..files.atomic import new_file
 from . import bundle as files
 from .bundle import Bundle, hash_file, open_bundle
+from .fusion import Head
+from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
+from .patches import PatchGraph
+from .self_test import run_self_test
+from .text_encoder import TextEncoder
 
 RUNTIME = "tensorrt"
 GRAPHS = {"image": files.IMAGE_GRAPH, "text": files.TEXT_GRAPH}
@@ -184,11 +189,10 @@ def _list_file(bundle: Bundle, name: str) -> BundleFile:
 
 def prove(bundle: Bundle) -> None:
     """Run the whole self-test of a built engine before it is called built; raise EngineError if it fails."""
-    from .engine import Engine
-    from .self_test import run_self_test
-
-    engine = Engine(bundle, *open_plans(bundle, device="auto", runtime=None), "just built")
-    for drift in run_self_test(engine):
+    image, text = open_plans(bundle, device="auto", runtime=None)
+    head = Head.load(bundle.path(files.HEAD))
+    drifts = run_self_test(bundle, ImageEncoder(image), TextEncoder(bundle, text), head)
+    for drift in (*drifts, *PatchGraph(bundle, image).run_self_test()):
         if not drift.is_within_limits:
             raise EngineError(
                 f"the built engine's {drift.output} embeddings have cosine {drift.worst_cosine:.6f} with the reference "

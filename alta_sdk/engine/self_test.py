@@ -5,19 +5,20 @@ towers with their adapters in; the tolerances are in the manifest.
 """
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, IntegrityError
-from .bundle import SELF_TEST
-from .fusion import to_unit_length
+from .bundle import SELF_TEST, Bundle
+from .fusion import Head
+from .image_encoder import ImageEncoder
 from .manifest import LOCAL_HEADS
-
-if TYPE_CHECKING:
-    from .engine import Engine
+from .text_encoder import TextEncoder
+from .vectors import Vector, to_unit_length
 
 INPUTS = ("pixels", "slot", "input_ids", "attention_mask")
 ANSWERS = ("image", "text")
@@ -60,40 +61,30 @@ def measure_patch_drift(computed: NDArray[Any], reference: NDArray[Any], limits:
     return measure_drift(PATCHES, ours, theirs, limits)
 
 
-def run_self_test(engine: "Engine", rows: int | None = None) -> list[Drift]:
-    """Run the bundle's synthetic inputs through the engine; `rows` limits how many of each kind.
-
-    The patches are tested only with no such limit: their graph is not loaded for scores.
-    """
-    stored = _load(engine, ANSWERS)
+def run_self_test(
+    bundle: Bundle, images: ImageEncoder, texts: TextEncoder, head: Head, rows: int | None = None
+) -> list[Drift]:
+    """Run the bundle's synthetic inputs through its encoders and its head; `rows` limits how many of each kind."""
+    stored = _load(bundle, ANSWERS)
     take = slice(rows)
     cls = [
-        engine.encode_pixels(stored["pixels"][i : i + 1], stored["slot"][i : i + 1])[0]
+        images.run(stored["pixels"][i : i + 1], stored["slot"][i : i + 1])[0]
         for i in range(*take.indices(len(stored["pixels"])))
     ]
     computed = {
-        "image": to_unit_length(engine.head.project(np.stack(cls))),
-        "text": to_unit_length(engine.encode_tokens(stored["input_ids"][take], stored["attention_mask"][take])),
+        "image": to_unit_length(head.project(np.stack(cls))),
+        "text": to_unit_length(texts.run(stored["input_ids"][take], stored["attention_mask"][take])),
     }
-    limits = engine.manifest.verification["limits"]
-    drifts = [measure_drift(name, computed[name], stored[name][take], limits) for name in ANSWERS]
-    if rows is None and engine.manifest.engine.get(LOCAL_HEADS):
-        drifts.append(run_patch_test(engine))
-    return drifts
+    limits = bundle.manifest.verification["limits"]
+    return [measure_drift(name, computed[name], stored[name][take], limits) for name in ANSWERS]
 
 
-def run_patch_test(engine: "Engine") -> Drift:
-    """Run the first synthetic radiograph through the image graph and the patch graph."""
-    stored = _load(engine, (PATCHES,))
+def run_patch_test(bundle: Bundle, encode: Callable[[NDArray[np.uint8], NDArray[np.int64]], Vector]) -> Drift:
+    """Run the first synthetic radiograph through `encode`: the image graph and the patch graph."""
+    stored = _load(bundle, (PATCHES,))
     rows = slice(len(stored[PATCHES]))
-    computed = engine.patches.encode(stored["pixels"][rows], stored["slot"][rows])
-    return measure_patch_drift(computed, stored[PATCHES], engine.manifest.engine[LOCAL_HEADS]["limits"])
-
-
-def check_quickly(engine: "Engine") -> None:
-    """Run one row of each kind; raise EngineError if this machine's numbers are not the export's."""
-    for drift in run_self_test(engine, rows=1):
-        require(drift)
+    computed = encode(stored["pixels"][rows], stored["slot"][rows])
+    return measure_patch_drift(computed, stored[PATCHES], bundle.manifest.engine[LOCAL_HEADS]["limits"])
 
 
 def require(drift: Drift) -> None:
@@ -105,9 +96,9 @@ def require(drift: Drift) -> None:
         )
 
 
-def _load(engine: "Engine", answers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+def _load(bundle: Bundle, answers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(engine.bundle.path(SELF_TEST), allow_pickle=False) as arrays:
+        with np.load(bundle.path(SELF_TEST), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in (*INPUTS, *answers)}
     except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"{SELF_TEST} cannot be read: export the bundle again") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import Vector, to_unit_length
+from ..engine.vectors import Vector, to_unit_length
 
 MIN_ENTRIES = 100_000  # below, exact search takes under 10 ms
 TARGET_RECALL = 0.995  # of the sample queries, so that others keep 0.99

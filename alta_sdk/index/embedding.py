@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..dicom.files import Source, StudyFiles
-from ..engine.fusion import Vector
+from ..engine.vectors import Vector
 from ..errors import EngineError, StudyError
 from ..matching.matcher import Matcher
 from ..study.key import SiteKey, identify_study, identify_unreadable

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import Vector
+from ..engine.vectors import Vector
 from ..errors import EngineError
 from ..files.file_lock import hold_file
 from ..study.key import KEY_BYTES

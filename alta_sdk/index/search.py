@@ -8,21 +8,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import check_mode, to_unit_length
+from ..engine.fusion import check_mode
+from ..engine.vectors import to_unit_length
 from ..errors import EngineError, IntegrityError
-from ..matching.results import StudyEmbedding
+from ..matching.embeddings import StudyEmbedding
+from ..matching.matcher import Matcher
 from ..study.key import KEY_BYTES
 from . import cells as inverted
 from .cells import Cells, build_cells
 from .file import read_arrays, write_arrays
-
-if TYPE_CHECKING:
-    from ..matching.matcher import Matcher
 
 Kind = Literal["reports", "studies"]
 _BLOCK = 65_536
@@ -147,7 +146,7 @@ class ReportIndex:
         self._check(query.engine, query.mode)
         return self.search_vector(query.vector, count, exact=exact)
 
-    def search_text(self, text: str, matcher: "Matcher", count: int = 10, *, exact: bool = False) -> list[Match]:
+    def search_text(self, text: str, matcher: Matcher, count: int = 10, *, exact: bool = False) -> list[Match]:
         """Return the entries nearest to a phrase or report (one that is too long raises PromptError)."""
         self._check(matcher.engine.manifest.sha256, matcher.fusion_mode)
         return self.search_vector(matcher.embed_text([text])[0], count, exact=exact)

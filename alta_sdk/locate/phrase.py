@@ -5,23 +5,21 @@ what it collected. Here each patch is compared with each word by the same cosine
 count alike: weighted as in the loss, the words that match everywhere ("there", "is") would drown the finding.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import choose_slots, to_unit_length
+from ..engine.engine import Engine
+from ..engine.fusion import choose_slots
 from ..engine.manifest import LOCAL_HEADS
-from ..errors import PromptError, StudyError, ViewError
-from ..matching.results import StudyEmbedding
-from ..matching.scoring import softmax
+from ..engine.vectors import softmax, to_unit_length
+from ..errors import ViewError
 from ..study.geometry import locate_patch, map_to_radiograph
-from ..study.study import Slot, Study, load_study
+from ..study.study import Slot, Study
 from .heatmap import Heatmap
-
-if TYPE_CHECKING:
-    from ..matching.matcher import Matcher, OneStudy
 
 Local = NDArray[np.float32]
 
@@ -59,22 +57,22 @@ def match_words(patches: Local, words: Local, patch_scale: float) -> WordMatch:
     return WordMatch(similarity, (directions * to_unit_length(collected)).sum(axis=1))
 
 
-def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot) -> Heatmap:
-    """Make the heat map of a phrase on the radiograph in one slot; see `Matcher.locate`."""
-    engine = matcher.engine
-    if isinstance(study, StudyEmbedding):
-        raise StudyError("a heat map is drawn on the radiograph: give the study, not its embedding")
-    if not isinstance(phrase, str):
-        raise PromptError("phrase must be one string")
-    if not isinstance(study, Study):
-        study = load_study(study, intensity_profile=engine.manifest.intensity_profile)
-    looked_at = choose_slots(study.slots, matcher.fusion_mode)
+def choose_drawn_slots(study: Study, slot: Slot, mode: str) -> Sequence[Slot]:
+    """Return the slots that a fusion mode looks at; raise ViewError if the one to draw on is not among them."""
+    looked_at = choose_slots(study.slots, mode)
     if slot not in looked_at:
         names = ", ".join(one.name.lower() for one in looked_at)
-        raise ViewError(
-            f"no {slot.name.lower()} radiograph to draw on: fusion mode {matcher.fusion_mode} reads {names}"
-        )
-    score = float(matcher.score(study, [phrase])[0])
+        raise ViewError(f"no {slot.name.lower()} radiograph to draw on: fusion mode {mode} reads {names}")
+    return looked_at
+
+
+def locate_phrase(
+    engine: Engine, study: Study, phrase: str, slot: Slot, score: float, provenance: Mapping[str, Any]
+) -> Heatmap:
+    """Make the heat map of a phrase on the radiograph in one slot; see `Matcher.locate`.
+
+    score: the cosine of the study with the phrase. provenance: what made the score.
+    """
     radiograph = study.radiographs[slot]
     patches = engine.patches.encode_tested(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
     heads = engine.manifest.engine[LOCAL_HEADS]
@@ -91,8 +89,7 @@ def locate_phrase(matcher: "Matcher", study: "OneStudy", phrase: str, slot: Slot
         peak=locate_patch(row, column, side, *shape),
         grey_u8=radiograph.grey_u8,
         provenance={
-            **matcher.provenance,
-            "slots": [one.name.lower() for one in looked_at],
+            **provenance,
             "drawn_on": slot.name.lower(),
             "intensity_profile": radiograph.intensity_profile,
             "reading": study.read_notes((slot,)),

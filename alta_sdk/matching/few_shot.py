@@ -14,26 +14,26 @@ Sources: class means in an embedding, Snell et al., NeurIPS 2017; mixing them wi
 Zhang et al. (Tip-Adapter), ECCV 2022. What it gained where it was measured: `docs/thresholds.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import Vector, to_unit_length
+from ..engine.engine import Engine
+from ..engine.label_sets import Label
+from ..engine.vectors import Vector, to_unit_length
 from ..errors import CalibrationError, PromptError
+from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding
 from .operating_point import measure_separation
-from .prompts import Label, make_pair
-from .results import StudyEmbedding
+from .prompts import make_pair
 from .scoring import average_prompts
-
-if TYPE_CHECKING:
-    from .matcher import Matcher, OneStudy
 
 MIN_PER_KIND = 4
 WEIGHT = 0.5
 Rows = NDArray[np.float64]
+Embed = Callable[[Sequence[OneStudy]], list[StudyEmbedding]]
 
 
 @dataclass(frozen=True)
@@ -59,49 +59,52 @@ class FewShotFit:
 
 @dataclass(frozen=True)
 class FewShotClassifier:
-    """A finding learned from a few studies; scores more studies with the Matcher that made it."""
+    """A finding learned from a few studies; scores more studies, embedded by the Matcher that made it."""
 
     fit: FewShotFit
     provenance: dict[str, Any]
-    _matcher: "Matcher" = field(repr=False)
+    _embed: Embed = field(repr=False)
 
     @overload
-    def score(self, study: "OneStudy") -> float: ...  # type: ignore[overload-overlap]  # a str is a path
+    def score(self, study: OneStudy) -> float: ...  # type: ignore[overload-overlap]  # a str is a path
     @overload
-    def score(self, study: Sequence["OneStudy"]) -> list[float]: ...
-    def score(self, study: "OneStudy | Sequence[OneStudy]") -> float | list[float]:
+    def score(self, study: Sequence[OneStudy]) -> list[float]: ...
+    def score(self, study: OneStudy | Sequence[OneStudy]) -> float | list[float]:
         """Return a score between 0 and 1 for a study, or for each of a list; raises what `embed` raises."""
-        embedded = self._matcher.embed(study)
-        if isinstance(embedded, StudyEmbedding):
-            return float(self.fit.score_vectors(embedded.vector[None])[0])
-        return [float(self.fit.score_vectors(one.vector[None])[0]) for one in embedded]
+        studies = [study] if isinstance(study, ONE_STUDY) else study
+        scores = [float(self.fit.score_vectors(one.vector[None])[0]) for one in self._embed(studies)]
+        return scores[0] if isinstance(study, ONE_STUDY) else scores
 
 
 def fit_few_shot(
-    matcher: "Matcher", label: str | Label, positives: Sequence["OneStudy"], negatives: Sequence["OneStudy"]
+    engine: Engine,
+    embed: Embed,
+    mode: str,
+    label: str | Label,
+    positives: Sequence[OneStudy],
+    negatives: Sequence[OneStudy],
 ) -> FewShotClassifier:
-    """Fit a classifier in the Matcher's fusion mode; `Matcher.fit_few_shot` says what it raises."""
+    """Fit a classifier; `Matcher.fit_few_shot` says what it raises. embed: embeds studies in the fusion mode `mode`."""
     check_examples(len(positives), len(negatives))
     pair = make_pair(label) if isinstance(label, str) else label
     if not pair.positive or not pair.negative:
         raise PromptError("a few-shot label needs positive and negative prompts: give both, or a name")
-    project = matcher.engine.project_prompts
     fit = fit_vectors(
-        average_prompts(project(pair.positive)),
-        average_prompts(project(pair.negative)),
-        np.stack([one.vector for one in matcher.embed(list(positives))]),
-        np.stack([one.vector for one in matcher.embed(list(negatives))]),
+        average_prompts(engine.project_prompts(pair.positive)),
+        average_prompts(engine.project_prompts(pair.negative)),
+        np.stack([one.vector for one in embed(positives)]),
+        np.stack([one.vector for one in embed(negatives)]),
     )
     if fit.separation <= 0.5:
         raise CalibrationError("the given studies do not separate: positives score no higher than negatives")
     told = {
-        "fusion_mode": matcher.fusion_mode,
+        "fusion_mode": mode,
         "positives": len(positives),
         "negatives": len(negatives),
         "weight": fit.weight,
         "left_out_auc": fit.separation,
     }
-    return FewShotClassifier(fit, {**matcher.engine.provenance, **told}, matcher)
+    return FewShotClassifier(fit, {**engine.provenance, **told}, embed)
 
 
 def check_examples(positives: int, negatives: int) -> None:

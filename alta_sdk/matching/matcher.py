@@ -1,45 +1,30 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..dicom.files import PathLike
-from ..dicom.intensity import AS_STORED
 from ..engine.engine import Engine
-from ..engine.fusion import Vector, check_mode, choose_slots, fuse_slots, to_unit_length
-from ..errors import EngineError, PromptError
+from ..engine.fusion import check_mode
+from ..engine.label_sets import Label
+from ..engine.vectors import to_unit_length
+from ..errors import EngineError, PromptError, StudyError
 from ..locate.heatmap import Heatmap
-from ..locate.phrase import locate_phrase
+from ..locate.phrase import choose_drawn_slots, locate_phrase
 from ..study.comparison import OneSide, load_pair
 from ..study.read_ahead import ReadAhead
 from ..study.study import Slot, Study, load_study
+from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study
 from .few_shot import FewShotClassifier, fit_few_shot
-from .operating_point import Target, check_truth, choose_operating_point
-from .prompts import Label, Labels, LabelSet, resolve_labels
+from .operating_point import Target
+from .prompts import Labels, check_label
+from .questions import Question, Temperature, ask_question
 from .ranking import Ranking, rank_reports
-from .results import Comparison, StudyEmbedding, ZeroShotResult
-from .scoring import average_prompts, score_labels
-from .thresholds import Threshold, bind_score, decide, load_thresholds, read_truth, save_thresholds
-
-OneStudy = Study | StudyEmbedding | PathLike
-Temperature = float | Literal["engine"] | None
-_ONE = (Study, StudyEmbedding, str, os.PathLike)
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """What is asked of every study of a call: labels, their embeddings, the scale, what computes, thresholds."""
-
-    labels: LabelSet
-    text: Mapping[str, tuple[Vector, Vector | None]]
-    logit_scale: float
-    provenance: Mapping[str, object]
-    limits: Mapping[str, float]
+from .results import Comparison, ZeroShotResult
+from .thresholds import Threshold, bind_score, choose_threshold, keep_threshold, load_thresholds, read_truth
 
 
 class Matcher:
@@ -85,10 +70,9 @@ class Matcher:
         Raises StudyError (also DicomError, ViewError) for one that cannot be read, EngineError for one
         that was read with another intensity profile than the engine's.
         """
-        if isinstance(study, _ONE):
+        if isinstance(study, ONE_STUDY):
             return self._embed_one(study)[0]
-        with ReadAhead(study, self._read) as read:
-            return [self._embed_one(one)[0] for one in read]
+        return self._embed_all(study)
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed prompts: (n, embedding) float32, unit length; raises PromptError."""
@@ -110,7 +94,15 @@ class Matcher:
         empty or that this fusion mode does not read, PromptError for a phrase that is empty or too long, and what
         `embed` raises.
         """
-        return locate_phrase(self, study, phrase, slot)
+        if isinstance(study, StudyEmbedding):
+            raise StudyError("a heat map is drawn on the radiograph: give the study, not its embedding")
+        if not isinstance(phrase, str):
+            raise PromptError("phrase must be one string")
+        shown = study if isinstance(study, Study) else self._load(study)
+        slots = choose_drawn_slots(shown, slot, self.fusion_mode)
+        score = float(self.score(shown, [phrase])[0])
+        origin = {**self.provenance, "slots": [one.name.lower() for one in slots]}
+        return locate_phrase(self.engine, shown, phrase, slot, score, origin)
 
     def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
         """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
@@ -138,7 +130,7 @@ class Matcher:
         None none (the published protocol).
         Raises PromptError for labels that cannot be scored, and what `embed` raises.
         """
-        if isinstance(study, _ONE):
+        if isinstance(study, ONE_STUDY):
             return self._answer(study, self._ask(labels, temperature))
         return list(self.iter_zero_shot(study, labels, temperature=temperature))
 
@@ -149,14 +141,7 @@ class Matcher:
 
         A study that cannot be read raises at its turn. Closing the iterator ends the thread.
         """
-        question = self._ask(labels, temperature)
-
-        def answer_all() -> Iterator[ZeroShotResult]:
-            with ReadAhead(studies, self._read) as read:
-                for study in read:
-                    yield self._answer(study, question)
-
-        return answer_all()
+        return self._answer_all(studies, self._ask(labels, temperature))
 
     def compare(
         self, current: OneSide, prior: OneSide, labels: Labels, *, temperature: Temperature = "engine"
@@ -170,25 +155,7 @@ class Matcher:
         """
         pair = load_pair(current, prior, self.engine.manifest.intensity_profile)
         now, before = self.zero_shot(pair, labels, temperature=temperature)
-        profiles = sorted({*now.provenance["intensity_profile"], *before.provenance["intensity_profile"]})
-        both = {"intensity_profile": profiles, "prior_reading": before.provenance["reading"]}
-        return Comparison(now.scores, before.scores, {**now.provenance, **both})
-
-    def _read(self, study: OneStudy) -> Study | StudyEmbedding:
-        if isinstance(study, Study | StudyEmbedding):
-            return study
-        return load_study(study, intensity_profile=self.engine.manifest.intensity_profile)
-
-    def _ask(self, labels: Labels, temperature: Temperature) -> _Question:
-        resolved = resolve_labels(labels, self.engine.label_sets)
-        logit_scale = self._logit_scale(temperature)
-        provenance = {
-            **self.provenance,
-            "logit_scale": logit_scale,
-            "label_set": labels if isinstance(labels, str) else None,
-        }
-        limits = self.thresholds.select(resolved, self.fusion_mode, logit_scale)
-        return _Question(resolved, self._embed_labels(resolved), logit_scale, provenance, limits)
+        return Comparison.of(now, before)
 
     def calibrate(
         self,
@@ -208,19 +175,14 @@ class Matcher:
         of `at_least`. From then on `zero_shot` tells decisions for scores made in the same way.
         Raises CalibrationError for fewer than 20 studies of a class, or scores that do not separate them.
         """
-        known = read_truth(truth, len(studies))
-        check_truth(known, target, at_least)
+        known = read_truth(truth, len(studies), target, at_least)
         wanted = [label] if labels is None else labels
-        resolved = resolve_labels(wanted, self.engine.label_sets)
-        if label not in resolved:
-            raise PromptError("the label to calibrate is not one of the labels: name one of them")
-        scored = self.iter_zero_shot(studies, wanted, temperature=temperature)
-        scores = np.array([result.scores[label] for result in scored], dtype=np.float64)
-        point = choose_operating_point(scores, known, target, at_least)
-        binding = bind_score(label, resolved, self.fusion_mode, self._logit_scale(temperature))
-        threshold = Threshold(binding, target, at_least, point)
-        self.thresholds = load_thresholds(self.engine.bundle).adding(threshold)
-        save_thresholds(self.thresholds, self.engine.bundle)
+        check_label(label, wanted, self.engine.label_sets)
+        question = self._ask(wanted, temperature)
+        scores = [one.scores[label] for one in self._answer_all(studies, question)]
+        binding = bind_score(label, question.labels, self.fusion_mode, question.logit_scale)
+        threshold = choose_threshold(binding, scores, known, target, at_least)
+        self.thresholds = keep_threshold(threshold, self.engine.bundle)
         return threshold
 
     def fit_few_shot(
@@ -231,7 +193,7 @@ class Matcher:
         label: a name, or a `Label` with negative prompts. Raises CalibrationError for fewer than 4 studies
         of a kind, or examples that do not separate; PromptError; and what `embed` raises.
         """
-        return fit_few_shot(self, label, positives, negatives)
+        return fit_few_shot(self.engine, self._embed_all, self.fusion_mode, label, positives, negatives)
 
     @property
     def provenance(self) -> dict[str, object]:
@@ -239,49 +201,27 @@ class Matcher:
         notices = list(self.engine.manifest.notices)
         return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
 
-    def _answer(self, study: OneStudy, question: _Question) -> ZeroShotResult:
-        embedding, origin = self._embed_one(study)
-        scores = score_labels(embedding.vector, question.labels, question.text, question.logit_scale)
-        return ZeroShotResult(scores, {**question.provenance, **origin}, decide(scores, question.limits))
+    def _load(self, path: PathLike) -> Study:
+        return load_study(path, intensity_profile=self.engine.manifest.intensity_profile)
+
+    def _read(self, study: OneStudy) -> Study | StudyEmbedding:
+        return study if isinstance(study, Study | StudyEmbedding) else self._load(study)
 
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
-        study = self._read(study)
-        if isinstance(study, StudyEmbedding):
-            if (study.mode, study.engine) != (self.fusion_mode, self.engine.manifest.sha256):
-                raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
-            return study, {}
-        profile = self.engine.manifest.intensity_profile
-        slots = choose_slots(study.slots, self.fusion_mode)
-        profiles = {study.radiographs[slot].intensity_profile for slot in slots}
-        if not profiles <= {profile, AS_STORED}:
-            raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"')
-        cls_by_slot = self.engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
-        fused = fuse_slots(cls_by_slot, self.fusion_mode, self.engine.head.missing_cls)
-        vector = to_unit_length(self.engine.head.project(fused[None]))[0]
-        origin = {
-            "slots": [slot.name.lower() for slot in slots],
-            "intensity_profile": sorted(profiles),
-            "reading": study.read_notes(slots),
-        }
-        return StudyEmbedding(vector, self.fusion_mode, self.engine.manifest.sha256), origin
+        return embed_study(self.engine, self._read(study), self.fusion_mode)
 
-    def _embed_labels(self, labels: LabelSet) -> dict[str, tuple[Vector, Vector | None]]:
-        prompts = [prompt for label in labels.values() for prompt in (*label.positive, *label.negative)]
-        self.engine.project_prompts(prompts)  # all at once: full batches, then the cache answers
+    def _embed_all(self, studies: Sequence[OneStudy]) -> list[StudyEmbedding]:
+        with ReadAhead(studies, self._read) as read:
+            return [self._embed_one(one)[0] for one in read]
 
-        def embed(group: Sequence[str]) -> Vector:
-            return average_prompts(self.engine.project_prompts(group))
+    def _ask(self, labels: Labels, temperature: Temperature) -> Question:
+        return ask_question(self.engine, labels, temperature, self.fusion_mode, self.thresholds, self.provenance)
 
-        return {
-            name: (embed(label.positive), embed(label.negative) if label.negative else None)
-            for name, label in labels.items()
-        }
+    def _answer(self, study: OneStudy, question: Question) -> ZeroShotResult:
+        embedding, origin = self._embed_one(study)
+        return question.answer(embedding.vector, origin)
 
-    def _logit_scale(self, temperature: Temperature) -> float:
-        if temperature is None:
-            return 1.0
-        if temperature == "engine":
-            return self.engine.manifest.logit_scale
-        if isinstance(temperature, str) or not temperature > 0:
-            raise PromptError('temperature must be a positive number, "engine" or None')
-        return 1.0 / temperature
+    def _answer_all(self, studies: Iterable[OneStudy], question: Question) -> Iterator[ZeroShotResult]:
+        with ReadAhead(studies, self._read) as read:
+            for study in read:
+                yield self._answer(study, question)

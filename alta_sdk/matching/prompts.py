@@ -4,26 +4,13 @@ The sets are written out by rule here, put into each bundle at export, and read 
 engine, so that an engine's scores do not change with the SDK's version.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 
-from ..errors import EngineError, PromptError
+from ..engine.label_sets import Label, LabelSet
+from ..errors import PromptError
 
-PROMPT_SET_VERSION = "prompts-v1"
-
-
-@dataclass(frozen=True)
-class Label:
-    """The prompts for a finding and, if given, those for its absence."""
-
-    positive: Sequence[str]
-    negative: Sequence[str] = ()
-
-
-LabelSet = dict[str, Label]
 Labels = str | Sequence[str] | Mapping[str, Sequence[str] | Label]
 
 # The factors of the GLoRIA protocol (Huang et al., ICCV 2021) as ALTA's CheXpert 5×200 evaluation uses
@@ -127,34 +114,6 @@ def clean_report_text(text: str) -> str:
     return " ".join(word for word in kept if word)
 
 
-def render_label_sets(sets: Mapping[str, LabelSet]) -> str:
-    """Return the text of prompts.json."""
-    content = {
-        "version": PROMPT_SET_VERSION,
-        "sets": {
-            name: {
-                key: {"positive": list(label.positive), "negative": list(label.negative)} for key, label in s.items()
-            }
-            for name, s in sets.items()
-        },
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
-def parse_label_sets(text: str) -> dict[str, LabelSet]:
-    """Read prompts.json; raise EngineError if it is of another version."""
-    try:
-        content = json.loads(text)
-        if content["version"] != PROMPT_SET_VERSION:
-            raise EngineError("prompts.json is of another version than this SDK reads: upgrade alta-sdk")
-        return {
-            name: {key: Label(tuple(p["positive"]), tuple(p["negative"])) for key, p in labels.items()}
-            for name, labels in content["sets"].items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError("prompts.json cannot be read: export the bundle again") from error
-
-
 def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
     """Turn what a caller may pass into labels with prompts.
 
@@ -179,6 +138,12 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
         resolved = {name: make_pair(name) for name in names}
     _check_comparable(resolved)
     return resolved
+
+
+def check_label(label: str, labels: Labels, sets: Mapping[str, LabelSet]) -> None:
+    """Raise PromptError unless a label is one of those that a caller passes."""
+    if label not in resolve_labels(labels, sets):
+        raise PromptError("the label to calibrate is not one of the labels: name one of them")
 
 
 def _as_label(value: Sequence[str] | Label) -> Label:

@@ -8,20 +8,15 @@ in scoring, is still never cut: its end may turn its meaning round, and a label 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..dicom.files import PathLike
+from ..engine.engine import Engine
 from ..errors import PromptError
 from ..files.tables import read_rows
-from ..index.search import IndexOrigin, ReportIndex
-from ..study.key import SiteKey
-from .results import StudyEmbedding
-
-if TYPE_CHECKING:
-    from ..engine.engine import Engine
-    from .matcher import Matcher
+from .embeddings import StudyEmbedding
 
 
 @dataclass(frozen=True)
@@ -45,9 +40,7 @@ class Ranking:
         return {"reports": [asdict(report) for report in self.reports], "provenance": self.provenance}
 
 
-def rank_reports(
-    engine: "Engine", embedding: StudyEmbedding, reports: Sequence[str], origin: dict[str, Any]
-) -> Ranking:
+def rank_reports(engine: Engine, embedding: StudyEmbedding, reports: Sequence[str], origin: dict[str, Any]) -> Ranking:
     """Return every report by its cosine with a study; the first of equal ones first.
 
     Raises PromptError if there is no report or one is empty.
@@ -65,20 +58,12 @@ def rank_reports(
     return Ranking(ranked, {**origin, "max_tokens": engine.max_tokens, "reports_cut": sum(is_cut)})
 
 
-def cut_reports(engine: "Engine", reports: Sequence[str]) -> list[str]:
+def cut_reports(engine: Engine, reports: Sequence[str]) -> list[str]:
     """Return each report as far as the text tower reads it; raises PromptError for an empty one."""
     for number, report in enumerate(reports, start=1):
         if not report.strip():
             raise PromptError(f"report {number} of {len(reports)} is empty: leave it out, or give its text")
     return [engine.cut_prompt(report) for report in reports]
-
-
-def index_reports(path: PathLike, matcher: "Matcher", reports: Sequence[str], site_key: SiteKey) -> ReportIndex:
-    """Write an index of reports: row r is reports[r], its key a keyed hash of the text, which is not kept."""
-    vectors = matcher.embed_text(cut_reports(matcher.engine, reports))
-    keys = [site_key.sign(b"report:" + report.encode()) for report in reports]
-    origin = IndexOrigin("reports", matcher.engine.manifest.sha256, site_key=site_key.fingerprint)
-    return ReportIndex.write(path, vectors, keys, origin)
 
 
 def read_reports(path: PathLike, column: str = "report") -> list[str]:

@@ -4,28 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..engine.fusion import Vector
-from ..errors import EngineError
 from .thresholds import Decision
-
-
-@dataclass(frozen=True, eq=False)
-class StudyEmbedding:
-    """A study in the shared space.
-
-    vector: (embedding,) float32 of unit length. mode: the fusion mode, a space of its own.
-    engine: the SHA-256 that names the engine.
-    """
-
-    vector: Vector
-    mode: str
-    engine: str
-
-    def similarity(self, other: "StudyEmbedding") -> float:
-        """Return the cosine with another study; raise EngineError if the two spaces differ."""
-        if (self.mode, self.engine) != (other.mode, other.engine):
-            raise EngineError("embeddings are of different fusion modes or engines: embed both with one Matcher")
-        return float(self.vector @ other.vector)
 
 
 @dataclass(frozen=True)
@@ -58,6 +37,13 @@ class Comparison:
     current: Mapping[str, float]
     prior: Mapping[str, float]
     provenance: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, now: ZeroShotResult, before: ZeroShotResult) -> "Comparison":
+        """Put two results together; the provenance is the current study's, with what was read of the prior."""
+        profiles = sorted({*now.provenance["intensity_profile"], *before.provenance["intensity_profile"]})
+        both = {"intensity_profile": profiles, "prior_reading": before.provenance["reading"]}
+        return cls(now.scores, before.scores, {**now.provenance, **both})
 
     @property
     def change(self) -> dict[str, float]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import Vector, to_unit_length
-from .prompts import LabelSet
+from ..engine.label_sets import LabelSet
+from ..engine.vectors import Vector, softmax, to_unit_length
 
 
 def average_prompts(projections: NDArray[np.float32]) -> Vector:
@@ -31,9 +31,3 @@ def score_labels(
         return {name: float(softmax(np.array([positive[name], negative[name]]) * logit_scale)[0]) for name in labels}
     shares = softmax(np.array(list(positive.values())) * logit_scale)
     return dict(zip(positive, map(float, shares), strict=True))
-
-
-def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    """Return the shares of logits along an axis, which sum to 1."""
-    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype=np.float64)

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..engine.bundle import Bundle
+from ..engine.label_sets import LabelSet
 from ..errors import CalibrationError
 from ..files.atomic import new_file
-from .operating_point import OperatingPoint, Proportion
-from .prompts import LabelSet
+from .operating_point import OperatingPoint, Proportion, Target, Truth, check_truth, choose_operating_point
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 1 << 20
@@ -86,6 +85,27 @@ def bind_score(label: str, labels: LabelSet, mode: str, logit_scale: float) -> S
     return ScoreBinding(label, mode, hashlib.sha256(text.encode("ascii")).hexdigest(), float(logit_scale))
 
 
+def read_truth(truth: Sequence[Any], count: int, target: Target, at_least: float | None) -> Truth:
+    """Return truth (n,) bool of what a caller gave: one True, False, 1 or 0 for each of `count` studies.
+
+    Raises CalibrationError if it is not so, or no threshold can be chosen with it.
+    """
+    values = list(truth)
+    if len(values) != count or not all(value in (0, 1) for value in values):
+        raise CalibrationError("truth must be one True or False (1 or 0) for each study")
+    known = np.array(values, dtype=bool)
+    check_truth(known, target, at_least)
+    return known
+
+
+def choose_threshold(
+    binding: ScoreBinding, scores: Sequence[float], truth: Truth, target: Target, at_least: float | None
+) -> Threshold:
+    """Choose the threshold of scores (n,) for truth (n,) bool; raises what `choose_operating_point` raises."""
+    point = choose_operating_point(np.array(scores, dtype=np.float64), truth, target, at_least)
+    return Threshold(binding, target, at_least, point)
+
+
 def locate_sidecar(bundle: Bundle) -> Path:
     """Return the path of an engine's thresholds: beside it, never in it."""
     folder = bundle.folder.resolve()
@@ -130,6 +150,13 @@ def save_thresholds(thresholds: Thresholds, bundle: Bundle) -> Path:
     return path
 
 
+def keep_threshold(threshold: Threshold, bundle: Bundle) -> Thresholds:
+    """Write one more threshold to those beside an engine, as they are there now; return them all."""
+    thresholds = load_thresholds(bundle).adding(threshold)
+    save_thresholds(thresholds, bundle)
+    return thresholds
+
+
 def _render(thresholds: Thresholds) -> bytes:
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -149,11 +176,3 @@ def _parse(entry: dict[str, Any]) -> Threshold:
     for name in ("sensitivity", "specificity"):
         point[name] = Proportion(**point[name])
     return Threshold(**{**entry, "binding": ScoreBinding(**entry["binding"]), "point": OperatingPoint(**point)})
-
-
-def read_truth(truth: Sequence[Any], count: int) -> NDArray[np.bool_]:
-    """Return truth (n,) bool of what a caller gave: one True, False, 1 or 0 for each of `count` studies."""
-    values = list(truth)
-    if len(values) != count or not all(value in (0, 1) for value in values):
-        raise CalibrationError("truth must be one True or False (1 or 0) for each study")
-    return np.array(values, dtype=bool)

@@ -11,9 +11,9 @@ import torch
 
 from alta_sdk import __version__
 from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import LOCAL_HEADS, BundleFile, Manifest
 from alta_sdk.engine.self_test import Drift
-from alta_sdk.matching.prompts import PROMPT_SET_VERSION
 from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
 from alta_training.families.checkpoint import Checkpoint
 from alta_training.model import AltaModel

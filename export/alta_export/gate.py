@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from alta_runtimes import Session
-from alta_sdk.engine.fusion import Head, Vector, to_unit_length
+from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.matching.prompts import make_pair
 from alta_sdk.matching.scoring import average_prompts, score_labels
 

@@ -11,11 +11,12 @@ import onnx
 from alta_runtimes import Session, load
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.dicom.intensity import PUBLISHED
-from alta_sdk.engine.engine import TEXT_ROWS, compute_type
 from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.label_sets import LabelSet
+from alta_sdk.engine.sessions import compute_type
+from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import PromptTokenizer, pad_tokens
 from alta_sdk.errors import CalibrationError, ExportError
-from alta_sdk.matching.prompts import LabelSet
 from alta_sdk.study.geometry import CROP_PX
 
 from .calibration import Calibration, calibrate, read_calibration

@@ -14,12 +14,13 @@ from alta_sdk.dicom.intensity import check_profile
 from alta_sdk.engine import bundle as names
 from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.label_sets import render_label_sets
 from alta_sdk.engine.manifest import Manifest
 from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece
 from alta_sdk.errors import ExportError
-from alta_sdk.matching.prompts import build_label_sets, render_label_sets
+from alta_sdk.matching.prompts import build_label_sets
 from alta_sdk.study.geometry import CROP_PX
 from alta_training.families.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
 from alta_training.model import AltaModel

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from alta_runtimes import load
-from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.engine.vectors import to_unit_length
 
 from .graph import find_products
 from .precision import PrecisionPlan, Ranges, apply_precision

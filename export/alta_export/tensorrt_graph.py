@@ -14,9 +14,10 @@ from onnx import TensorProto, numpy_helper
 
 from alta_runtimes import load
 from alta_sdk.engine.bundle import open_bundle
-from alta_sdk.engine.engine import TEXT_ROWS, Engine, compute_type
+from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.plans import GRAPHS
-from alta_sdk.engine.self_test import check_quickly
+from alta_sdk.engine.sessions import compute_type
+from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import LENGTH_STEP
 from alta_sdk.errors import ExportError
 from alta_sdk.study.geometry import CROP_PX
@@ -64,7 +65,7 @@ def open_deferred(folder: Path) -> None:
     compute = compute_type(bundle.manifest.engine["precision"])
     runtime = "openvino" if compute == "bf16" else "onnxruntime"
     image, text = (load(bundle.path(name), device="cpu", runtime=runtime, compute=compute) for name in GRAPHS.values())
-    check_quickly(Engine(bundle, image, text, "not built yet"))
+    Engine(bundle, image, text, "not built yet").check_quickly()
 
 
 def check_for_tensorrt(name: str, graph: onnx.ModelProto) -> None:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alta_runtimes import Session, load
-from alta_sdk.engine.fusion import Head, to_unit_length
+from alta_sdk.engine.fusion import Head
 from alta_sdk.engine.self_test import PATCHES, Drift, measure_drift, measure_patch_drift
 from alta_sdk.engine.tokenizer import PromptTokenizer, pad_tokens
+from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.errors import ExportError
 from alta_training.model import AltaModel
 from alta_training.model.alta import to_model_input

@@ -29,8 +29,8 @@ from PIL import Image
 
 from alta_sdk import EngineError, Matcher, ReportIndex, StudyEmbedding
 from alta_sdk.engine.bundle import open_bundle
-from alta_sdk.engine.fusion import to_unit_length
 from alta_sdk.engine.manifest import Manifest
+from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.index.embedding import embed_folder, list_entries
 from alta_sdk.index.search import IndexOrigin
 from alta_sdk.matching.thresholds import load_thresholds

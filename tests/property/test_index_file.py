@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alta_sdk import EngineError, ReportIndex
-from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.index.search import IndexOrigin
 
 VECTORS = to_unit_length(np.random.default_rng(0).standard_normal((40, 16)))

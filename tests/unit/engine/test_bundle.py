@@ -22,7 +22,6 @@ from alta_sdk import (
 )
 from alta_sdk.engine.bundle import REQUIRED, open_bundle
 from alta_sdk.engine.manifest import SCHEMA_VERSION, parse_manifest
-from alta_sdk.engine.self_test import run_self_test
 from alta_sdk.files.atomic import new_file, new_folder
 
 
@@ -97,10 +96,10 @@ def test_manifest_states_what_a_reader_must_know(bundle):
 
 def test_self_test_passes_here_and_fails_where_numbers_differ(bundle):
     engine = Engine.open(bundle)
-    assert all(drift.is_within_limits for drift in run_self_test(engine))
+    assert all(drift.is_within_limits for drift in engine.run_self_test())
     engine.head.output_weight[:] *= -1  # what a broken processor would do
     engine.head.output_weight[0] *= 3
-    image = run_self_test(engine)[0]
+    image = engine.run_self_test()[0]
     assert image.output == "image"
     assert not image.is_within_limits
 

@@ -18,6 +18,7 @@ from alta_sdk.engine import plans
 from alta_sdk.engine.bundle import open_bundle, read_manifest
 from alta_sdk.engine.manifest import parse_manifest
 from alta_sdk.engine.plans import build_bundle, is_built, strip_build
+from alta_sdk.engine.self_test import Drift
 from alta_sdk.files.atomic import new_file
 
 BOTH_WAYS = "not been built yet: .*alta-export build NAME.alta, or open it once with allow_build=True"
@@ -175,15 +176,13 @@ def test_a_build_that_fails_half_way_leaves_the_bundle_deferred(gpu, deferred, m
 
 
 def test_an_engine_that_computes_something_else_is_left_unbuilt(gpu, deferred, monkeypatch):
-    monkeypatch.setattr("alta_sdk.engine.self_test.run_self_test", spoil_drift)
+    monkeypatch.setattr(plans, "run_self_test", spoil_drift)
     with pytest.raises(EngineError, match="cosine 0.500000 with the reference .* left unbuilt"):
         build_bundle(deferred)
     assert not is_built(open_bundle(deferred).manifest)
 
 
-def spoil_drift(engine, rows=None):
-    from alta_sdk.engine.self_test import Drift
-
+def spoil_drift(*_):
     return [Drift("image", 1, 0.5, 1.0, 0.99, 0.1)]
 
 

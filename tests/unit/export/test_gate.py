@@ -21,7 +21,7 @@ from alta_export.ranges import measure_ranges
 from alta_export.towers import MergedImageTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import load
-from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.engine.vectors import to_unit_length
 
 COUNT = 8
 

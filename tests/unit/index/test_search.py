@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alta_sdk import EngineError, IntegrityError, Matcher, ReportIndex, StudyEmbedding
-from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.index import cells
 from alta_sdk.index.file import read_arrays
 from alta_sdk.index.search import IndexOrigin

@@ -153,7 +153,7 @@ def test_patches_are_those_of_the_training_model(matcher, model):
 
 
 def test_words_are_the_same_alone_and_padded(matcher, model):
-    ids = torch.tensor(matcher.engine._tokenizer.encode(["small effusion"]))
+    ids = torch.tensor(matcher.engine._texts.tokenizer.encode(["small effusion"]))
     with torch.no_grad():
         expected = model.text.project(model.text(ids, torch.ones_like(ids)))[1][0].numpy()
     np.testing.assert_allclose(matcher.engine.project_words("small effusion"), expected, **FLOAT32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alta_sdk import CalibrationError, Label, PromptError, Study
-from alta_sdk.engine.fusion import to_unit_length
+from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.matching.few_shot import fit_vectors
 from alta_sdk.matching.operating_point import measure_separation
 

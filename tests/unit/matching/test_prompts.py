@@ -4,13 +4,12 @@ import pytest
 from transformers import BertTokenizer
 
 from alta_sdk import Label, PromptError
+from alta_sdk.engine.label_sets import parse_label_sets, render_label_sets
 from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece, pad_tokens
 from alta_sdk.matching.prompts import (
     build_label_sets,
     clean_report_text,
     make_pair,
-    parse_label_sets,
-    render_label_sets,
     resolve_labels,
 )
 from alta_training.families.checkpoint import read_text_model

@@ -14,8 +14,8 @@ import torch
 
 from alta_sdk import Matcher, Radiograph, Slot
 from alta_sdk.dicom.intensity import PUBLISHED
-from alta_sdk.engine.fusion import Vector, to_unit_length
 from alta_sdk.engine.tokenizer import build_wordpiece, pad_tokens
+from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.errors import TrainingError
 from alta_sdk.matching.scoring import average_prompts
 from alta_sdk.study.study import load_study

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from alta_sdk import Slot
-from alta_sdk.engine.fusion import Vector
+from alta_sdk.engine.vectors import Vector
 from alta_sdk.errors import TrainingError
 from alta_sdk.matching.prompts import build_label_sets, clean_report_text, make_pair
 from alta_sdk.study.study import load_study

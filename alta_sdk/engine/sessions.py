@@ -1,0 +1,45 @@
+"""From a verified bundle to its two graphs, loaded: in which back end, and why in that one."""
+
+from alta_runtimes import Session, choose_runtime, load
+
+from ..errors import RuntimeUnavailable
+from .bundle import IMAGE_GRAPH, TEXT_GRAPH, Bundle
+from .manifest import Manifest
+from .plans import RUNTIME as TENSORRT
+from .plans import is_for_tensorrt, open_plans
+
+PORTABLE = "onnx"  # the runtime of an engine that any back end may run
+
+
+def open_sessions(
+    bundle: Bundle, device: str, runtime: str | None, threads: int | None
+) -> tuple[Session, Session, str]:
+    """Return the loaded image graph, the loaded text graph, and why this back end was taken.
+
+    Raises RuntimeUnavailable for a device or back end that does not work here, or cannot run this engine.
+    """
+    if is_for_tensorrt(bundle.manifest):
+        return (*open_plans(bundle, device=device, runtime=runtime), "the engine was exported for it")
+    if runtime == TENSORRT:
+        raise RuntimeUnavailable(f"this bundle holds no {TENSORRT} engine: export --engine trt")
+    compute = compute_type(bundle.manifest.engine["precision"])
+    chosen, reason = _choose(bundle.manifest, runtime, compute, device)
+    image, text = (
+        load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
+        for name in (IMAGE_GRAPH, TEXT_GRAPH)
+    )
+    return image, text, reason
+
+
+def compute_type(precision: str) -> str:
+    """Return what a back end has to compute an engine's floating-point products in: "f32" or "bf16"."""
+    return "bf16" if precision == "bf16" else "f32"
+
+
+def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str]:
+    """Return the back end for an engine and why: the caller's word, the engine's, or the fastest here."""
+    if runtime is not None:
+        return runtime, "asked for"
+    if manifest.engine["runtime"] != PORTABLE:
+        return manifest.engine["runtime"], "the engine was exported for it"
+    return choose_runtime(compute, device)

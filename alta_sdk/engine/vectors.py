@@ -1,0 +1,22 @@
+"""Arithmetic of the shared space: vectors, their unit length, and shares of logits."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+def to_unit_length(vectors: NDArray[np.floating[Any]]) -> Vector:
+    """Scale the last axis to length 1, in float32; a zero vector stays zero."""
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+    unit: Vector = (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit
+
+
+def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Return the shares of logits along an axis, which sum to 1."""
+    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype=np.float64)

@@ -1,0 +1,65 @@
+"""A study in the shared space: fused over its slots, projected, with where the vector comes from."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..dicom.files import PathLike
+from ..dicom.intensity import AS_STORED
+from ..engine.engine import Engine
+from ..engine.fusion import choose_slots, fuse_slots
+from ..engine.vectors import Vector, to_unit_length
+from ..errors import EngineError
+from ..study.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class StudyEmbedding:
+    """A study in the shared space.
+
+    vector: (embedding,) float32 of unit length. mode: the fusion mode, a space of its own.
+    engine: the SHA-256 that names the engine.
+    """
+
+    vector: Vector
+    mode: str
+    engine: str
+
+    def similarity(self, other: "StudyEmbedding") -> float:
+        """Return the cosine with another study; raise EngineError if the two spaces differ."""
+        if (self.mode, self.engine) != (other.mode, other.engine):
+            raise EngineError("embeddings are of different fusion modes or engines: embed both with one Matcher")
+        return float(self.vector @ other.vector)
+
+
+OneStudy = Study | StudyEmbedding | PathLike
+ONE_STUDY = (Study, StudyEmbedding, str, os.PathLike)  # for isinstance: what is not a list of studies
+
+
+def embed_study(
+    engine: Engine, study: Study | StudyEmbedding, mode: str
+) -> tuple[StudyEmbedding, Mapping[str, object]]:
+    """Embed a study in a fusion mode; an embedding is checked and returned as it is.
+
+    Also returns what the provenance of a result says of the study: slots, intensity profiles and notes of how it was
+    read; nothing of an embedding. Raises EngineError for a study that was read with another intensity profile than
+    the engine's, or an embedding of another engine or fusion mode.
+    """
+    if isinstance(study, StudyEmbedding):
+        if (study.mode, study.engine) != (mode, engine.manifest.sha256):
+            raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
+        return study, {}
+    profile = engine.manifest.intensity_profile
+    slots = choose_slots(study.slots, mode)
+    profiles = {study.radiographs[slot].intensity_profile for slot in slots}
+    if not profiles <= {profile, AS_STORED}:
+        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"')
+    cls_by_slot = engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
+    fused = fuse_slots(cls_by_slot, mode, engine.head.missing_cls)
+    vector = to_unit_length(engine.head.project(fused[None]))[0]
+    origin = {
+        "slots": [slot.name.lower() for slot in slots],
+        "intensity_profile": sorted(profiles),
+        "reading": study.read_notes(slots),
+    }
+    return StudyEmbedding(vector, mode, engine.manifest.sha256), origin

@@ -1,0 +1,73 @@
+"""What is asked of every study of a call, made ready once: labels, their embeddings, the scale, the thresholds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..engine.engine import Engine
+from ..engine.label_sets import LabelSet
+from ..engine.vectors import Vector
+from ..errors import PromptError
+from .prompts import Labels, resolve_labels
+from .results import ZeroShotResult
+from .scoring import average_prompts, score_labels
+from .thresholds import Thresholds, decide
+
+Temperature = float | Literal["engine"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Labels with the unit vectors of their positive and negative prompts; what computes; thresholds by label."""
+
+    labels: LabelSet
+    text: Mapping[str, tuple[Vector, Vector | None]]
+    logit_scale: float
+    provenance: Mapping[str, object]
+    limits: Mapping[str, float]
+
+    def answer(self, vector: Vector, origin: Mapping[str, object]) -> ZeroShotResult:
+        """Score one study's unit vector (embedding,); origin: what the provenance says of the study."""
+        scores = score_labels(vector, self.labels, self.text, self.logit_scale)
+        return ZeroShotResult(scores, {**self.provenance, **origin}, decide(scores, self.limits))
+
+
+def ask_question(
+    engine: Engine,
+    labels: Labels,
+    temperature: Temperature,
+    mode: str,
+    thresholds: Thresholds,
+    provenance: Mapping[str, object],
+) -> Question:
+    """Resolve labels and embed their prompts; raises PromptError for labels or a temperature that cannot be used."""
+    resolved = resolve_labels(labels, engine.label_sets)
+    logit_scale = choose_logit_scale(temperature, engine.manifest.logit_scale)
+    limits = thresholds.select(resolved, mode, logit_scale)
+    asked = {"logit_scale": logit_scale, "label_set": labels if isinstance(labels, str) else None}
+    return Question(resolved, embed_labels(engine, resolved), logit_scale, {**provenance, **asked}, limits)
+
+
+def choose_logit_scale(temperature: Temperature, learned: float) -> float:
+    """Return what cosines are multiplied by before the softmax; learned: the engine's own."""
+    if temperature is None:
+        return 1.0
+    if temperature == "engine":
+        return learned
+    if isinstance(temperature, str) or not temperature > 0:
+        raise PromptError('temperature must be a positive number, "engine" or None')
+    return 1.0 / temperature
+
+
+def embed_labels(engine: Engine, labels: LabelSet) -> dict[str, tuple[Vector, Vector | None]]:
+    """Return the unit vectors of each label's positive and negative prompts; None where it has no negative ones."""
+    prompts = [prompt for label in labels.values() for prompt in (*label.positive, *label.negative)]
+    engine.project_prompts(prompts)  # all at once: full batches, then the cache answers
+
+    def embed(group: Sequence[str]) -> Vector:
+        return average_prompts(engine.project_prompts(group))
+
+    return {
+        name: (embed(label.positive), embed(label.negative) if label.negative else None)
+        for name, label in labels.items()
+    }
