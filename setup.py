@@ -20,7 +20,7 @@ def read_version() -> str:
 FOLDERS = {"alta_sdk": ".", "alta_runtimes": "runtimes", "alta_training": "training", "alta_export": "export"}
 
 TORCH = ["torch>=2.9,<3", "safetensors>=0.4.5", "timm>=1.0.20,<2", "transformers>=5,<6"]
-EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5", "scikit-learn>=1.6"]
+EXPORT = [*TORCH, "onnx>=1.19", "onnxscript>=0.5"]
 TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.18"]
 # What NVIDIA's Python bindings accept is asked of the bindings themselves; nothing of TensorRT runs on them.
 ON_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"

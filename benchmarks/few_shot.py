@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from alta_sdk import Matcher
 from alta_sdk.engine.vectors import Vector
 from alta_sdk.matching.few_shot import fit_vectors
-from alta_sdk.matching.operating_point import measure_separation
 from alta_sdk.matching.prompts import make_pair
 from alta_sdk.matching.scoring import average_prompts
+from alta_sdk.statistics.auc import compute_auc
 from alta_training.data.labelled import read_labelled
 
 
@@ -76,14 +76,14 @@ def measure(shots: int, text: list[Vector], taught: Split, tested: Split, draws:
         fits = [fit_vectors(text[0], text[1], given[0], given[1], weight) for weight in WEIGHTS]
         scores.append([tested.vectors @ fit.direction for fit in fits])
         chosen.append(int(np.argmax([fit.separation for fit in fits])))
-    aucs = np.array([[measure_separation(row, tested.truth) for row in draw] for draw in scores])
+    aucs = np.array([[compute_auc(row, tested.truth) for row in draw] for draw in scores])
     groups = [np.flatnonzero(tested.patients == patient) for patient in np.unique(tested.patients)]
     gains: list[float] = []
     while len(gains) < resamples:
         rows = np.concatenate([groups[g] for g in generator.integers(0, len(groups), len(groups))])
         if 0 < tested.truth[rows].sum() < len(rows):
             draw = scores[generator.integers(0, draws)]
-            mixed, plain = (measure_separation(draw[at][rows], tested.truth[rows]) for at in (WEIGHTS.index(0.5), 0))
+            mixed, plain = (compute_auc(draw[at][rows], tested.truth[rows]) for at in (WEIGHTS.index(0.5), 0))
             gains.append(mixed - plain)
     low, high = np.quantile(gains, [0.025, 0.975])
     counts = f"{int(tested.truth.sum())}/{len(tested.truth)}"

@@ -9,8 +9,9 @@ import click
 from ..errors import AltaError, CalibrationError
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
-from ..matching.operating_point import Proportion, Target, check_truth
+from ..matching.operating_point import Target, check_truth
 from ..matching.thresholds import Threshold
+from ..statistics.intervals import Proportion
 from ..study.labelled import LabelledStudies, read_labelled_studies
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_table, say, show_progress

@@ -25,8 +25,8 @@ from ..engine.engine import Engine
 from ..engine.label_sets import Label
 from ..engine.vectors import Vector, to_unit_length
 from ..errors import CalibrationError, PromptError
+from ..statistics.auc import compute_auc
 from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding
-from .operating_point import measure_separation
 from .prompts import make_pair
 from .scoring import average_prompts
 
@@ -128,7 +128,7 @@ def fit_vectors(
     study_scores = _score_left_out(rows, truth)
     parts = (1 - weight) / _spread(text_scores, truth), weight / _spread(study_scores, truth)
     scores = parts[0] * text_scores + parts[1] * study_scores
-    separation = measure_separation(scores, truth)
+    separation = compute_auc(scores, truth)
     means = scores[truth].mean(), scores[~truth].mean()
     slope = (means[0] - means[1]) / _spread(scores, truth) ** 2
     return FewShotFit(parts[0] * by_text + parts[1] * by_study, float(sum(means) / 2), float(slope), weight, separation)

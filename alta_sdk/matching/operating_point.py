@@ -12,22 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError
+from ..statistics.auc import compute_auc
+from ..statistics.intervals import RESAMPLES, Proportion, find_middle, measure_proportion
 
 Target = Literal["youden", "sensitivity", "specificity"]
 MIN_PER_CLASS = 20
-RESAMPLES = 2000
-Z_95 = 1.959963984540054  # of the normal distribution, two-sided
 Scores = NDArray[np.float64]
 Truth = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """A share of studies with its 95 % Wilson interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -56,41 +47,32 @@ def choose_operating_point(
     reaches `at_least`; "specificity" the lowest.
     Raises CalibrationError for under 20 studies of a class, fewer than `at_least` can be told with,
     scores that are not finite or do not separate the classes, or a target that makes no sense.
-    Source: Youden, Cancer 1950; Wilson, JASA 1927 (chosen after Brown, Cai, DasGupta, Stat. Sci. 2001).
+    Source: Youden, Cancer 1950.
     """
     check_truth(truth, target, at_least)
     if not np.isfinite(scores).all():
         raise CalibrationError("scores are not finite: the engine does not compute on these studies")
-    if measure_separation(scores, truth) <= 0.5:
+    if compute_auc(scores, truth) <= 0.5:
         raise CalibrationError("scores do not separate the classes: positives score no higher than negatives")
     threshold = _choose(scores, truth, target, at_least)
     said = scores >= threshold
-    generator = np.random.default_rng(seed)
     positive, negative = scores[truth], scores[~truth]
     drawn_truth = np.repeat([True, False], [len(positive), len(negative)])
-    drawn = [
-        _choose(np.concatenate([generator.choice(part, len(part)) for part in (positive, negative)]), drawn_truth,
-                target, at_least)
-        for _ in range(RESAMPLES)
-    ]  # fmt: skip
-    low, high = np.quantile(drawn, [0.025, 0.975])
+
+    def draw(generator: np.random.Generator) -> float:
+        drawn = np.concatenate([generator.choice(part, len(part)) for part in (positive, negative)])
+        return _choose(drawn, drawn_truth, target, at_least)
+
+    low, high = find_middle(draw, RESAMPLES, seed)
     return OperatingPoint(
         float(threshold),
-        float(low),
-        float(high),
+        low,
+        high,
         measure_proportion(int(said[truth].sum()), len(positive)),
         measure_proportion(int((~said[~truth]).sum()), len(negative)),
         len(positive),
         len(negative),
     )
-
-
-def measure_proportion(hits: int, count: int) -> Proportion:
-    """Return hits / count with the 95 % Wilson score interval."""
-    share, weight = hits / count, Z_95**2 / count
-    centre = (share + weight / 2) / (1 + weight)
-    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-    return Proportion(share, max(0.0, centre - half), min(1.0, centre + half))
 
 
 def check_truth(truth: Truth, target: str, at_least: float | None) -> None:
@@ -112,13 +94,6 @@ def check_truth(truth: Truth, target: str, at_least: float | None) -> None:
             # With fewer, one single miss breaks the target: the threshold would be the worst score alone.
             kind = "positive" if target == "sensitivity" else "negative"
             raise CalibrationError(f"a {target} of {at_least:g} needs {needed} {kind} studies: there are {count}")
-
-
-def measure_separation(scores: Scores, truth: Truth) -> float:
-    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half."""
-    ordered, positive = np.sort(scores[~truth]), scores[truth]
-    below = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
-    return float(below.sum() / (2 * len(positive) * len(ordered)))
 
 
 def _choose(scores: Scores, truth: Truth, target: Target, at_least: float | None) -> float:

@@ -18,7 +18,8 @@ from ..engine.bundle import Bundle
 from ..engine.label_sets import LabelSet
 from ..errors import CalibrationError
 from ..files.atomic import new_file
-from .operating_point import OperatingPoint, Proportion, Target, Truth, check_truth, choose_operating_point
+from ..statistics.intervals import Proportion
+from .operating_point import OperatingPoint, Target, Truth, check_truth, choose_operating_point
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 1 << 20

@@ -22,7 +22,7 @@ from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOption
 if TYPE_CHECKING:
     from .pipeline import ExportReport
 
-NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors", "sklearn")
+NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 
 SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
 PATH = click.Path(path_type=Path)

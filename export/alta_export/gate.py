@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from alta_runtimes import Session
 from alta_sdk.engine.fusion import Head
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.matching.prompts import make_pair
 from alta_sdk.matching.scoring import average_prompts, score_labels
+from alta_sdk.statistics.auc import compute_auc
 
 from .graph import find_products
 from .precision import PrecisionPlan, Ranges, apply_precision, read_precision
@@ -118,7 +118,7 @@ def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> Gat
     truth = inputs.radiographs.truth
     if truth is not None:
         column = list(inputs.labels).index(inputs.finding)
-        aucs = [float(roc_auc_score(truth, scores[:, column])) for scores in (before, after)]
+        aucs = [compute_auc(scores[:, column], truth) for scores in (before, after)]
     return GateDrift(
         radiographs=len(image),
         prompts=len(text),

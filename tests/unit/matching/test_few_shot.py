@@ -6,7 +6,7 @@ import pytest
 from alta_sdk import CalibrationError, Label, PromptError, Study
 from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.matching.few_shot import fit_vectors
-from alta_sdk.matching.operating_point import measure_separation
+from alta_sdk.statistics.auc import compute_auc
 
 DIRECTION = np.eye(32)[0]
 
@@ -25,7 +25,7 @@ def make_text(angle):
 def measure(weight, angle, seed=0):
     fit = fit_vectors(*make_text(angle), make_vectors(8, 1, seed + 10), make_vectors(8, -1, seed + 100), weight)
     test = np.concatenate([make_vectors(500, 1, 7), make_vectors(500, -1, 8)])
-    return measure_separation(test @ fit.direction, np.repeat([True, False], 500)), fit, test
+    return compute_auc(test @ fit.direction, np.repeat([True, False], 500)), fit, test
 
 
 def test_examples_help_a_text_that_says_little_and_a_good_text_helps_few_examples():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alta_sdk import CalibrationError
-from alta_sdk.matching.operating_point import choose_operating_point, measure_proportion, measure_separation
+from alta_sdk.matching.operating_point import choose_operating_point
 
 
 def make_scores(positives=60, negatives=100, seed=0, apart=1.5):
@@ -54,20 +54,6 @@ def test_classes_that_are_apart_get_a_threshold_between_them():
         assert point.threshold == pytest.approx(0.5)
         assert (point.sensitivity.value, point.specificity.value) == (1, 1)
         assert point.sensitivity.low < 0.9, "twenty studies cannot promise more"
-
-
-def test_wilson_interval_has_the_published_values():
-    # Newcombe, Stat. Med. 1998, table I, method 3: 81/263, 15/148, 0/20, 1/29
-    for hits, count, low, high in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611),
-                                   (1, 29, 0.0061, 0.1718)]:  # fmt: skip
-        proportion = measure_proportion(hits, count)
-        assert (proportion.low, proportion.high) == pytest.approx((low, high), abs=5e-5)
-        assert proportion.value == hits / count
-
-
-def test_separation_counts_ties_half():
-    truth = np.array([True, True, False, False])
-    assert measure_separation(np.array([2.0, 1.0, 1.0, 0.0]), truth) == 0.875
 
 
 @pytest.mark.parametrize(
