@@ -1,1 +1,1 @@
-"""Reading tables, writing files whole or not at all, holding them against other processes."""
+"""Reading tables, and writing files whole or not at all."""

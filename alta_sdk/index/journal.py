@@ -12,7 +12,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from ..engine.vectors import Vector
 from ..errors import EngineError
-from ..files.file_lock import hold_file
 from ..study.key import KEY_BYTES
 from .search import IndexOrigin
 
@@ -69,18 +68,13 @@ class EmbeddingJournal:
 
 @contextmanager
 def open_journal(path: Path, origin: IndexOrigin, width: int) -> Iterator[EmbeddingJournal]:
-    """Open or begin the journal of one run, held against other processes.
+    """Open or begin the journal of one run, held against other processes by a lock file beside it.
 
     Raises EngineError if another process holds it, or if it belongs to another engine, fusion mode or
     site key.
     """
     header = MARK + hashlib.sha256(repr((origin, width)).encode()).digest()
-    try:
-        # Neither "x" nor "w": a file made by a run that was killed at once is taken over, not emptied.
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
-    except OSError as error:
-        raise EngineError(f"index cannot be written: {error.strerror}; check --out and its folder") from error
-    with file, hold_file(file, "another process is writing this index: wait for it, or give another --out"):
+    with _hold(path), _open(path) as file:
         found = file.read(_HEADER_BYTES)
         if len(found) < _HEADER_BYTES and header.startswith(found[: len(MARK)]):
             file.seek(0)
@@ -95,3 +89,38 @@ def open_journal(path: Path, origin: IndexOrigin, width: int) -> Iterator[Embedd
         journal = EmbeddingJournal(file, width)
         journal.read()
         yield journal
+
+
+@contextmanager
+def _hold(path: Path) -> Iterator[None]:
+    """Hold a file for this process until the block ends; the system gives it back when the process is killed."""
+    from filelock import FileLock, Timeout
+
+    lock_path = path.with_name(path.name + ".lock")
+    lock = FileLock(lock_path, timeout=0)
+    try:
+        path.parent.stat()  # a lock would make a folder that is not there
+        lock.acquire()
+    except Timeout as error:
+        raise EngineError("another process is writing this index: wait for it, or give another --out") from error
+    except OSError as error:
+        raise _refuse(error) from error
+    try:
+        yield
+    finally:
+        # While it is held: who opened it before sees that it is gone, and makes a new one. Windows removes it itself.
+        with suppress(OSError):
+            lock_path.unlink()
+        lock.release()
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        # Neither "x" nor "w": a file made by a run that was killed at once is taken over, not emptied.
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+    except OSError as error:
+        raise _refuse(error) from error
+
+
+def _refuse(error: OSError) -> EngineError:
+    return EngineError(f"index cannot be written: {error.strerror}; check --out and its folder")

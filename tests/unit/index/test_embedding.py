@@ -109,6 +109,24 @@ def test_two_processes_cannot_write_one_index(matcher, folder, tmp_path):
     first.close()
 
 
+def test_a_lock_file_goes_with_its_run_and_one_left_by_a_kill_does_no_harm(matcher, folder, tmp_path):
+    lock = tmp_path / "i.index.journal.lock"
+    steps = embed_folder(matcher, list_entries(folder), tmp_path / "i.index", SITE, load_study)
+    next(steps)
+    assert lock.exists()
+    steps.close()
+    assert not lock.exists()
+    lock.touch()
+    run(matcher, folder, tmp_path / "i.index")
+    assert not lock.exists() and len(ReportIndex.open(tmp_path / "i.index")) == 3
+
+
+def test_a_folder_that_is_not_there_is_told_and_not_made(matcher, folder, tmp_path):
+    with pytest.raises(EngineError, match="cannot be written: No such file or directory; check --out"):
+        run(matcher, folder, tmp_path / "absent" / "j.index")
+    assert not (tmp_path / "absent").exists()
+
+
 def test_a_journal_of_another_run_is_refused(matcher, folder, tmp_path):
     (tmp_path / "f.index.journal").write_bytes(b"ALTAJNL\x01" + b"x" * 60)
     with pytest.raises(EngineError, match="unfinished run"):
