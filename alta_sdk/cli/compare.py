@@ -1,11 +1,12 @@
 """`alta compare`: a study and an earlier one of the same patient, and the change of each score."""
 
 import json
+from functools import partial
 
 import click
 
 from ..matching.results import Comparison
-from ..study.study import is_image_file
+from ..study.comparison import load_pair
 from .reading import Reading, reading_options, say_notices
 from .score import parse_labels
 from .terminal import fail_in_one_line, print_table
@@ -26,11 +27,8 @@ def compare(study: str, prior: str | None, labels: str, as_json: bool, reading: 
     """
     wanted = parse_labels(labels)
     matcher = reading.open_matcher()
-    if prior is not None and (is_image_file(study) or is_image_file(prior)):
-        comparison = matcher.compare(reading.read(study, matcher), reading.read(prior, matcher), wanted)
-    else:
-        both = reading.read(study, matcher, prior=prior, find_prior=prior is None)
-        comparison = matcher.compare(both, both.take_prior(), wanted)
+    pair = load_pair(study, prior, partial(reading.read, matcher=matcher))
+    comparison = matcher.compare(*pair, wanted)
     before = (f"prior, {note}" for note in comparison.provenance["prior_reading"])
     say_notices(matcher, (*comparison.provenance["reading"], *before))
     if as_json:

@@ -1,6 +1,7 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import overload
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..engine.vectors import to_unit_length
 from ..errors import EngineError, PromptError, StudyError
 from ..locate.heatmap import Heatmap
 from ..locate.phrase import choose_drawn_slots, locate_phrase
-from ..study.comparison import OneSide, load_pair
+from ..study.comparison import OneSide, ReadStudy, load_pair
 from ..study.read_ahead import ReadAhead
 from ..study.study import Slot, Study, load_study
 from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study
@@ -24,7 +25,7 @@ from .prompts import Labels, check_label
 from .questions import Question, Temperature, ask_question
 from .ranking import Ranking, rank_reports
 from .results import Comparison, ZeroShotResult
-from .thresholds import Threshold, bind_score, choose_threshold, keep_threshold, load_thresholds, read_truth
+from .thresholds import Threshold, choose_threshold, keep_threshold, load_thresholds, read_truth
 
 
 class Matcher:
@@ -131,7 +132,7 @@ class Matcher:
         Raises PromptError for labels that cannot be scored, and what `embed` raises.
         """
         if isinstance(study, ONE_STUDY):
-            return self._answer(study, self._ask(labels, temperature))
+            return self._ask(labels, temperature).answer(*self._embed_one(study))
         return list(self.iter_zero_shot(study, labels, temperature=temperature))
 
     def iter_zero_shot(
@@ -153,7 +154,7 @@ class Matcher:
         time; of studies and images that were read before, the caller has to know.
         Raises what `zero_shot` raises, and StudyError for a prior of another patient or that is not earlier.
         """
-        pair = load_pair(current, prior, self.engine.manifest.intensity_profile)
+        pair = load_pair(current, prior, self._load)
         now, before = self.zero_shot(pair, labels, temperature=temperature)
         return Comparison.of(now, before)
 
@@ -180,8 +181,7 @@ class Matcher:
         check_label(label, wanted, self.engine.label_sets)
         question = self._ask(wanted, temperature)
         scores = [one.scores[label] for one in self._answer_all(studies, question)]
-        binding = bind_score(label, question.labels, self.fusion_mode, question.logit_scale)
-        threshold = choose_threshold(binding, scores, known, target, at_least)
+        threshold = choose_threshold(question.bind(label), scores, known, target, at_least)
         self.thresholds = keep_threshold(threshold, self.engine.bundle)
         return threshold
 
@@ -201,8 +201,9 @@ class Matcher:
         notices = list(self.engine.manifest.notices)
         return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
 
-    def _load(self, path: PathLike) -> Study:
-        return load_study(path, intensity_profile=self.engine.manifest.intensity_profile)
+    @property
+    def _load(self) -> ReadStudy:
+        return partial(load_study, intensity_profile=self.engine.manifest.intensity_profile)
 
     def _read(self, study: OneStudy) -> Study | StudyEmbedding:
         return study if isinstance(study, Study | StudyEmbedding) else self._load(study)
@@ -217,11 +218,7 @@ class Matcher:
     def _ask(self, labels: Labels, temperature: Temperature) -> Question:
         return ask_question(self.engine, labels, temperature, self.fusion_mode, self.thresholds, self.provenance)
 
-    def _answer(self, study: OneStudy, question: Question) -> ZeroShotResult:
-        embedding, origin = self._embed_one(study)
-        return question.answer(embedding.vector, origin)
-
     def _answer_all(self, studies: Iterable[OneStudy], question: Question) -> Iterator[ZeroShotResult]:
         with ReadAhead(studies, self._read) as read:
             for study in read:
-                yield self._answer(study, question)
+                yield question.answer(*self._embed_one(study))

@@ -8,28 +8,37 @@ from ..engine.engine import Engine
 from ..engine.label_sets import LabelSet
 from ..engine.vectors import Vector
 from ..errors import PromptError
+from .embeddings import StudyEmbedding
 from .prompts import Labels, resolve_labels
 from .results import ZeroShotResult
 from .scoring import average_prompts, score_labels
-from .thresholds import Thresholds, decide
+from .thresholds import ScoreBinding, Thresholds, bind_score, decide
 
 Temperature = float | Literal["engine"] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Labels with the unit vectors of their positive and negative prompts; what computes; thresholds by label."""
+    """Labels with the unit vectors of their positive and negative prompts; what computes; thresholds by label.
+
+    mode: the fusion mode of the studies.
+    """
 
     labels: LabelSet
     text: Mapping[str, tuple[Vector, Vector | None]]
     logit_scale: float
+    mode: str
     provenance: Mapping[str, object]
     limits: Mapping[str, float]
 
-    def answer(self, vector: Vector, origin: Mapping[str, object]) -> ZeroShotResult:
-        """Score one study's unit vector (embedding,); origin: what the provenance says of the study."""
-        scores = score_labels(vector, self.labels, self.text, self.logit_scale)
+    def answer(self, study: StudyEmbedding, origin: Mapping[str, object]) -> ZeroShotResult:
+        """Score one study; origin: what the provenance says of it."""
+        scores = score_labels(study.vector, self.labels, self.text, self.logit_scale)
         return ZeroShotResult(scores, {**self.provenance, **origin}, decide(scores, self.limits))
+
+    def bind(self, label: str) -> ScoreBinding:
+        """Say what the scores of a label depend on."""
+        return bind_score(label, self.labels, self.mode, self.logit_scale)
 
 
 def ask_question(
@@ -45,7 +54,7 @@ def ask_question(
     logit_scale = choose_logit_scale(temperature, engine.manifest.logit_scale)
     limits = thresholds.select(resolved, mode, logit_scale)
     asked = {"logit_scale": logit_scale, "label_set": labels if isinstance(labels, str) else None}
-    return Question(resolved, embed_labels(engine, resolved), logit_scale, {**provenance, **asked}, limits)
+    return Question(resolved, embed_labels(engine, resolved), logit_scale, mode, {**provenance, **asked}, limits)
 
 
 def choose_logit_scale(temperature: Temperature, learned: float) -> float:

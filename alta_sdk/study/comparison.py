@@ -1,30 +1,41 @@
 """Two studies of one patient made comparable: the same current views of each, nothing from before."""
 
-from typing import TypeGuard
+from collections.abc import Sequence
+from typing import Protocol, TypeGuard
 
-from ..dicom.files import PathLike
-from .slots import CURRENT_SLOTS
-from .study import Study, is_image_file, load_study
+from ..dicom.files import PathLike, Source
+from .slots import CURRENT_SLOTS, Slot
+from .study import Study, is_image_file
 
 OneSide = Study | PathLike
 
 
-def load_pair(current: OneSide, prior: OneSide, intensity_profile: str) -> list[Study]:
+class ReadStudy(Protocol):
+    """What makes a study of a path, such as `load_study` with its options filled in."""
+
+    def __call__(self, source: Source, *, prior: Source | None = None, find_prior: bool = False) -> Study:
+        """Read a study with its prior, given or found."""
+
+
+def load_pair(current: OneSide, prior: OneSide | None, read: ReadStudy) -> tuple[Study, Study]:
     """Return the current study and the earlier one, each with the current views that both have.
 
-    Two DICOM paths are read as a study with its prior: of one patient, and in order of time.
+    Two DICOM paths are read as a study with its prior: of one patient, and in order of time. Without a prior, it
+    is found among the several studies at the current path, or is that which the current study holds.
+    read: makes a study of a path, with its prior.
     Raises StudyError, DicomError or ViewError.
     """
-    if _is_dicom_path(current) and _is_dicom_path(prior):
-        both = Study.from_dicom(current, prior, intensity_profile=intensity_profile)
-        pair = [both, both.take_prior()]
+    if prior is None or (_is_dicom_path(current) and _is_dicom_path(prior)):
+        now = current if isinstance(current, Study) else read(current, prior=prior, find_prior=prior is None)
+        before = now.take_prior()
     else:
-        pair = [
-            side if isinstance(side, Study) else load_study(side, intensity_profile=intensity_profile)
-            for side in (current, prior)
-        ]
-    shared = [slot for slot in CURRENT_SLOTS if all(slot in study.slots for study in pair)]
-    return [Study({slot: study.radiographs[slot] for slot in shared}, study.set_aside) for study in pair]
+        now, before = (side if isinstance(side, Study) else read(side) for side in (current, prior))
+    shared = [slot for slot in CURRENT_SLOTS if slot in now.slots and slot in before.slots]
+    return _keep(now, shared), _keep(before, shared)
+
+
+def _keep(study: Study, slots: Sequence[Slot]) -> Study:
+    return Study({slot: study.radiographs[slot] for slot in slots}, study.set_aside)
 
 
 def _is_dicom_path(side: OneSide) -> TypeGuard[PathLike]:
