@@ -2,7 +2,7 @@
 
 import click
 
-from .. import __version__
+from .._version import __version__
 from .bench import bench
 from .calibrate import calibrate
 from .compare import compare
@@ -10,14 +10,15 @@ from .doctor import doctor
 from .embed import embed
 from .inspect import inspect
 from .locate import locate
+from .option_groups import CONTEXT, debug_option
 from .rank import rank
 from .score import score
 from .terminal import show_debug_log
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="alta")
-@click.option("--debug", is_flag=True, help="Log what is read, with paths, and show where an error comes from.")
+@debug_option("Log what is read, with paths, and show where an error comes from.")
 def main(debug: bool) -> None:
     """Score chest radiograph studies against report prompts, offline.
 

@@ -21,6 +21,7 @@ from ..bench.measure import (
 )
 from ..bench.plot import check_plot, draw_speed
 from ..engine.environment import describe_environment
+from .option_groups import PATH, json_option, overwrite_option, threads_option
 from .terminal import fail_in_one_line, print_facts, print_table
 
 KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
@@ -32,7 +33,7 @@ KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
     "--compare", multiple=True, metavar="OTHER.alta", type=click.Path(), help="Measure this one, too, in turn."
 )
 @click.option("--runtime", multiple=True, help="Run in this runtime; may be given again. [default: the fastest here]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
+@threads_option
 @click.option("--rounds", type=click.IntRange(min=3), default=30, show_default=True, help="Timed runs of each engine.")
 @click.option(
     "--max-batch",
@@ -42,9 +43,9 @@ KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
     help="Largest batch of the throughput table.",
 )
 @click.option("--study", type=click.Path(), help="A study to read and score. [default: a synthetic radiograph]")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw speed against drift.")
-@click.option("--overwrite", is_flag=True, help="Replace a picture that is already there.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@click.option("--plot", type=PATH, metavar="FILE.png", help="Draw speed against drift.")
+@overwrite_option("a picture that is")
+@json_option("Print one JSON object instead of tables.")
 @fail_in_one_line
 def bench(
     engine: str,

@@ -13,6 +13,7 @@ from ..matching.operating_point import Target, check_truth
 from ..matching.thresholds import Threshold
 from ..statistics.intervals import Proportion
 from ..study.labelled import LabelledStudies, read_labelled_studies
+from .option_groups import json_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_table, say, show_progress
 
@@ -30,7 +31,7 @@ from .terminal import fail_in_one_line, print_table, say, show_progress
     help="What the threshold is chosen for.",
 )
 @click.option("--at-least", type=float, help="The sensitivity or specificity to reach.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option()
 @reading_options
 @fail_in_one_line
 def calibrate(

@@ -7,6 +7,7 @@ import click
 
 from ..matching.results import Comparison
 from ..study.comparison import load_pair
+from .option_groups import json_option
 from .reading import Reading, reading_options, say_notices
 from .score import parse_labels
 from .terminal import fail_in_one_line, print_table
@@ -16,7 +17,7 @@ from .terminal import fail_in_one_line, print_table
 @click.argument("study", metavar="STUDY", type=click.Path())
 @click.argument("prior", metavar="[PRIOR]", required=False, type=click.Path())
 @click.option("--labels", required=True, help="Findings separated by commas, or the name of a label set.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option()
 @reading_options
 @fail_in_one_line
 def compare(study: str, prior: str | None, labels: str, as_json: bool, reading: Reading) -> None:

@@ -8,13 +8,14 @@ import click
 
 from ..engine.engine import Engine
 from ..engine.environment import describe_environment
+from .option_groups import json_option, threads_option
 from .terminal import fail_in_one_line, print_facts, print_table, say
 
 
 @click.command()
 @click.argument("engine", metavar="[NAME.alta]", required=False, type=click.Path())
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@threads_option
+@json_option("Print one JSON object instead of tables.")
 @fail_in_one_line
 def doctor(engine: str | None, threads: int | None, as_json: bool) -> None:
     """List the runtimes and decoders that work here; with an engine, run its self-test.

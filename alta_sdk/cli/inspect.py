@@ -7,12 +7,13 @@ import click
 
 from ..engine.bundle import open_bundle
 from ..engine.manifest import Manifest
+from .option_groups import json_option
 from .terminal import fail_in_one_line, print_facts, print_table
 
 
 @click.command()
 @click.argument("engine", metavar="NAME.alta", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest as one JSON object.")
+@json_option("Print the manifest as one JSON object.")
 @fail_in_one_line
 def inspect(engine: str, as_json: bool) -> None:
     """Show what an engine is and verify the hash of every file.

@@ -8,10 +8,9 @@ import click
 from ..files.targets import check_target
 from ..locate.heatmap import Heatmap
 from ..study.study import Slot
+from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_facts
-
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -32,8 +31,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Which radiograph of the study to draw on.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@overwrite_option("files that are")
+@json_option()
 @reading_options
 @fail_in_one_line
 def locate(

@@ -13,9 +13,7 @@ from ..matching.results import ZeroShotResult
 from ..report.page import render_page
 from ..report.run import ReportRow, RunReport, SmallMap, render_csv
 from ..study.study import Study
-from .option_groups import group_options
-
-FILE = click.Path(path_type=Path, dir_okay=False)
+from .option_groups import FILE, group_options, overwrite_option
 
 
 @dataclass(frozen=True)
@@ -83,5 +81,5 @@ output_options = group_options(
         help="Draw a heat map of PHRASE in the page; may repeat.",
     ),
     click.option("--with-identifiers", is_flag=True, help="Name the studies' paths in the files: patient data."),
-    click.option("--overwrite", is_flag=True, help="Replace files that are already there."),
+    overwrite_option("files that are"),
 )

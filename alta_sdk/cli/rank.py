@@ -11,6 +11,7 @@ from ..index.reports import index_reports
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
+from .option_groups import COUNT, FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
 from .terminal import fail_in_one_line, print_table, say
@@ -21,15 +22,13 @@ from .terminal import fail_in_one_line, print_table, say
 @click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
 @click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
 @click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
-@click.option(
-    "--write-index", type=click.Path(path_type=Path, dir_okay=False), help="Also keep the --reports as an index."
-)
-@click.option("--overwrite", is_flag=True, help="Replace an index that is already there.")
+@click.option("--write-index", type=FILE, help="Also keep the --reports as an index.")
+@overwrite_option("an index that is")
 @click.option("--key-file", type=click.Path(), help="The site key for --write-index, as for alta embed.")
-@click.option("--top", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")
+@click.option("--top", "count", type=COUNT, default=10, show_default=True, help="How many to show.")
 @click.option("--exact", is_flag=True, help="Search every entry, also in an index of more than 100,000.")
 @click.option("--show-text", is_flag=True, help="Show the reports themselves: patient data.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option()
 @reading_options
 @fail_in_one_line
 def rank(

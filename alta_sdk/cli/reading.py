@@ -8,7 +8,7 @@ import click
 from ..dicom.files import Source
 from ..matching.matcher import Matcher
 from ..study.study import Study, load_study
-from .option_groups import group_options
+from .option_groups import fusion_mode_option, group_options, threads_option
 from .terminal import say
 
 
@@ -52,12 +52,8 @@ reading_options = group_options(
     "reading",
     Reading,
     click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta."),
-    click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]"),
-    click.option(
-        "--fusion-mode",
-        type=click.Choice(["frontal", "present", "published"]),
-        help="How the radiographs of a study become one vector. [default: the engine's]",
-    ),
+    threads_option,
+    fusion_mode_option("How the radiographs of a study become one vector. [default: the engine's]"),
     click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest."),
     click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal."),
     click.option(

@@ -1,0 +1,90 @@
+"""What an export tells a person: sizes, parity, drift, time per radiograph, and where the engine is."""
+
+from alta_sdk.cli.terminal import print_facts, print_table, say
+
+from .pipeline import ExportReport
+
+SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
+
+
+def show_report(report: ExportReport) -> None:
+    """Print sizes, parity, time per radiograph and where the bundle is."""
+    manifest = report.manifest
+    merging = manifest.merging
+    print_table(
+        "Merging (one radiograph, one prompt of 32 tokens)",
+        ["tower", "parameters before", "after", "multiply-adds before", "after"],
+        [
+            (
+                tower,
+                *(
+                    f"{merging[f'{tower}_{when}'][what]:,}"
+                    for what in ("parameters", "multiply_adds")
+                    for when in ("before", "after")
+                ),
+            )
+            for tower in ("image", "text")
+        ],
+    )
+    print_table(
+        "Parity with PyTorch float32",
+        ["output", "rows", "worst cosine", "max abs difference", "limit"],
+        [
+            (d.output, d.rows, f"{d.worst_cosine:.8f}", f"{d.max_abs:.1e}", f"{d.max_abs_limit:.0e}")
+            for d in report.drifts
+        ],
+    )
+    show_gate(report)
+    print_table("Files", ["file", "bytes"], [(file.name, f"{file.size:,}") for file in manifest.files])
+    for notice in manifest.notices:
+        say(notice)
+    print_facts(
+        f"Engine {manifest.name}",
+        [
+            ("precision", manifest.engine["precision"]),
+            ("fusion mode", manifest.fusion_mode),
+            ("intensity profile", manifest.intensity_profile),
+            ("image heads", manifest.sizes["image_heads"]),
+            *show_time(report),
+            *((SLOWER,) if is_slower(report) else ()),
+            ("bundle", report.path),
+        ],
+    )
+
+
+def show_time(report: ExportReport) -> list[tuple[str, str]]:
+    """Say how long a radiograph takes, or how the engine gets built."""
+    if report.radiograph_s is None:
+        return [("not built yet", "on the GPU that will run it: alta-export build NAME.alta")]
+    return [("time per radiograph", f"{1000 * report.radiograph_s:.1f} ms on this machine")]
+
+
+def show_gate(report: ExportReport) -> None:
+    """Print what the lower precision costs on the held-out radiographs, and what it brings."""
+    lowered = report.lowered
+    drift, limits = lowered.drift, lowered.gate["limits"]
+    rows = [
+        (f"{graph} cosine, {kind}", f"{getattr(drift, f'{graph}_{kind}_cosine'):.6f}", limits[f"{kind}_cosine"])
+        for graph in ("image", "text")
+        for kind in ("mean", "worst")
+    ]
+    rows += [("largest shift of a score", f"{drift.max_score_shift:.4f}", "-")]
+    rows += [("flipped decisions", f"{100 * drift.flipped_share:.2f} %", "-")]
+    if drift.auc_reference is not None and drift.auc_engine is not None:
+        rows += [
+            ("AUC, FP32 and this engine", f"{drift.auc_reference:.4f}, {drift.auc_engine:.4f}", limits["auc_loss"])
+        ]
+    print_table(
+        f"Drift from FP32 on {drift.radiographs} radiographs ({lowered.gate['held_out']}), {drift.prompts} prompts",
+        ["figure", "measured", "limit"],
+        rows,
+    )
+    for graph, found in (("image", lowered.image), ("text", lowered.text)):
+        if found.plan.kept:
+            say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.plan.kept))}")
+
+
+def is_slower(report: ExportReport) -> bool:
+    """Tell whether an engine of lower precision is not faster than FP32 on this machine."""
+    times, precision = report.lowered.milliseconds, report.manifest.engine["precision"]
+    return bool(precision != "fp32" and times and times[precision] >= times["fp32"])
