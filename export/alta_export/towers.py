@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alta_sdk.study.geometry import GREY_MEAN, GREY_STD
-from alta_training.model.adapter import ADAPTER_SCALE
+from alta_training.adapters import ADAPTER_SCALE
 from alta_training.model.text import AdapterBertLayer, TextTower
 from alta_training.model.vision import AdapterBlock, ImageTower
 
@@ -82,15 +82,15 @@ class MergedBlock(nn.Module):
         self.norm1, self.norm2 = block.norm1, block.norm2
         maps = split_attention(thirds(Affine.of(block.attn.qkv)), Affine.of(block.attn.proj), heads)
         self.attention = LastAttention(maps, heads) if is_last else MergedAttention(maps, heads)
-        adapter = block.attn_adapter
-        merged, side = merge_attention_adapter(maps.projection, Affine.of(adapter.D_fc1), Affine.of(adapter.D_fc2))
+        terms = block.attn_adapter.merged()
+        merged, side = merge_attention_adapter(maps.projection, Affine.of(terms.down), Affine.of(terms.up))
         self.projection, self.side = merged.to_linear(), without_bias(side)
-        adapter = block.mlp_adapter
+        terms = block.mlp_adapter.merged()
         fc1, fc2 = widen_mlp(
             Affine.of(block.mlp.fc1),
             Affine.of(block.mlp.fc2),
-            Affine.of(adapter.D_fc1),
-            Affine.of(adapter.D_fc2),
+            Affine.of(terms.down),
+            Affine.of(terms.up),
             ADAPTER_SCALE,
         )
         self.fc1, self.fc2 = fc1.to_linear(), fc2.to_linear()
@@ -188,12 +188,13 @@ class MergedTextLayer(nn.Module):
         maps = split_attention(products, Affine.of(attention.output.dense), heads)
         self.attention = MergedAttention(maps, heads)
         self.projection, self.norm1 = maps.projection.to_linear(), attention.output.LayerNorm
-        self.down, self.up = layer.attn_adapter.D_fc1, layer.attn_adapter.D_fc2
-        adapter = layer.mlp_adapter
+        terms = layer.attn_adapter.merged()
+        self.down, self.up = terms.down, terms.up
+        terms = layer.mlp_adapter.merged()
         dense = Affine.of(layer.intermediate.dense)
-        self.shared = merge_shared_input(dense, Affine.of(adapter.D_fc1)).to_linear()
+        self.shared = merge_shared_input(dense, Affine.of(terms.down)).to_linear()
         self.fc2, self.norm2 = layer.output.dense, layer.output.LayerNorm
-        self.side = Affine.of(adapter.D_fc2).scaled(ADAPTER_SCALE).to_linear()
+        self.side = Affine.of(terms.up).scaled(ADAPTER_SCALE).to_linear()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Transform tokens (n, t, w); mask (n, 1, 1, t) is added to the attention logits."""

@@ -16,6 +16,7 @@ from transformers import BertConfig
 
 from alta_sdk.errors import CheckpointError
 
+from ..adapters import ADAPTERS, PUBLISHED_ADAPTER
 from ..model import AltaModel
 from ..model.names import published_name
 from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
@@ -23,15 +24,15 @@ from .checkpoint import (
     PUBLISHED_DECODER_HEADS,
     Checkpoint,
     count_layers,
+    read_adapter_kind,
     read_checkpoint,
     shape_of,
 )
 
 PUBLISHED_HEAD_SIZE = 64
 TEXT_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-# What no backbone has and alignment learns, or what a checkpoint without it starts anew.
+# What, with adapters, no backbone has and alignment learns, or what a checkpoint without it starts anew.
 OPTIONAL = (
-    "adapter",
     "projection_head",
     "logit_scale",
     "view_embedding",
@@ -54,22 +55,31 @@ class Backbone:
     unused: list[str] = field(default_factory=list)
 
 
-def load_backbone(path: Path, text_folder: Path, config: BertConfig, adapter_share: float = 0.25) -> Backbone:
+def load_backbone(
+    path: Path,
+    text_folder: Path,
+    config: BertConfig,
+    adapter_share: float = 0.25,
+    adapter: str = PUBLISHED_ADAPTER,
+) -> Backbone:
     """Build a model around the towers of a checkpoint and of a BERT folder.
 
     adapter_share: hidden units of an adapter per unit of its tower's width (published: 192 of 768).
+    adapter: the kind to make; those that the checkpoint has are taken if they are of this kind.
     Text weights in the folder (CXR-BERT) come before those in the checkpoint.
     Raises CheckpointError if a tensor of a tower is missing or of another shape, or if neither the
     checkpoint nor the folder has the text tower's weights.
     """
     checkpoint = read_checkpoint(path)
-    model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share))
+    read_adapter_kind(checkpoint)
+    model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share, adapter))
     start_fresh(model)
     text = _read_text_weights(text_folder, needed=not _has_text(checkpoint.weights))
     given = {**checkpoint.weights, **text}
     own = {published_name(name): tensor for name, tensor in model.state_dict().items()}
     usable = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
-    lacking = sorted(name for name in own if name not in usable and not any(part in name for part in OPTIONAL))
+    optional = (*ADAPTERS[adapter].trained_parts, *OPTIONAL)
+    lacking = sorted(name for name in own if name not in usable and not any(part in name for part in optional))
     clashing = sorted(name for name in given if name in own and name not in usable)
     if lacking or clashing:
         names = ", ".join((lacking or clashing)[:6])
@@ -83,15 +93,26 @@ def load_backbone(path: Path, text_folder: Path, config: BertConfig, adapter_sha
     return Backbone(model, checkpoint, len(usable), sorted(set(given) - set(usable)))
 
 
-def infer_backbone_sizes(checkpoint: Checkpoint, config: BertConfig, adapter_share: float) -> ModelSizes:
+def infer_backbone_sizes(
+    checkpoint: Checkpoint, config: BertConfig, adapter_share: float, adapter: str = PUBLISHED_ADAPTER
+) -> ModelSizes:
     """Read a backbone's sizes from its tensors; heads from its metadata, else 64 units each."""
     shape = partial(shape_of, checkpoint.weights)
     width, patch_px = shape("patch_embed.proj.weight", 0), shape("patch_embed.proj.weight", 2)
     side = round((shape("pos_embed", 1) - 1) ** 0.5)
     heads = int(checkpoint.metadata.get("image_heads", 0)) or max(1, width // PUBLISHED_HEAD_SIZE)
-    adapter = _adapter_widths(checkpoint.weights, "blocks.0", width, adapter_share)
+    adapter_widths = partial(_adapter_widths, checkpoint.weights, ADAPTERS[adapter].hidden_in, share=adapter_share)
     depth = count_layers(checkpoint.weights, "blocks")
-    image = ImageSizes(width, depth, heads, shape("blocks.0.mlp.fc1.weight", 0), *adapter, side * patch_px, patch_px)
+    image = ImageSizes(
+        width,
+        depth,
+        heads,
+        shape("blocks.0.mlp.fc1.weight", 0),
+        *adapter_widths("blocks.0", width),
+        side * patch_px,
+        patch_px,
+        adapter=adapter,
+    )
     decoder = DecoderSizes(width=width, heads=PUBLISHED_DECODER_HEADS.get(width, heads), mlp_width=4 * width)
     if "decoder_embed.weight" in checkpoint.weights:
         decoder_width = shape("decoder_embed.weight", 0)
@@ -103,8 +124,8 @@ def infer_backbone_sizes(checkpoint: Checkpoint, config: BertConfig, adapter_sha
             mlp_width=shape("decoder_blocks.0.mlp.fc1.weight", 0),
         )
     layer = "bert_encoder.bert.encoder.layer.0"
-    text_adapter = _adapter_widths(checkpoint.weights, layer, config.hidden_size, adapter_share)
-    return ModelSizes(image, decoder, TextSizes(config, *text_adapter))
+    text = TextSizes(config, *adapter_widths(layer, config.hidden_size), adapter=adapter)
+    return ModelSizes(image, decoder, text)
 
 
 def start_fresh(model: AltaModel) -> None:
@@ -126,9 +147,11 @@ def start_fresh(model: AltaModel) -> None:
             nn.init.normal_(parameter, std=0.02)
 
 
-def _adapter_widths(weights: Mapping[str, Tensor], block: str, width: int, share: float) -> tuple[int, int]:
+def _adapter_widths(
+    weights: Mapping[str, Tensor], hidden_in: str, block: str, width: int, share: float
+) -> tuple[int, int]:
     """Return the hidden units of a block's two adapters: the checkpoint's, if it has any already."""
-    names = (f"{block}.attn_adapter.D_fc1.weight", f"{block}.mlp_adapter.D_fc1.weight")
+    names = (f"{block}.attn_adapter.{hidden_in}", f"{block}.mlp_adapter.{hidden_in}")
     attention, mlp = (shape_of(weights, name, 0) if name in weights else max(1, round(width * share)) for name in names)
     return attention, mlp
 

@@ -23,6 +23,7 @@ from alta_sdk.engine.bundle import hash_file
 from alta_sdk.errors import CheckpointError
 from alta_sdk.files.atomic import new_file
 
+from ..adapters import ADAPTERS, PUBLISHED_ADAPTER
 from ..model import AltaModel
 from ..model.names import published_name
 from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
@@ -131,7 +132,7 @@ def load_weights(model: AltaModel, weights: Mapping[str, Tensor]) -> None:
 def save_checkpoint(
     model: AltaModel, path: Path, metadata: Mapping[str, str], storage: torch.dtype = torch.float32
 ) -> None:
-    """Write a model as safetensors, atomically, with the heads and the given statements in its metadata.
+    """Write a model as safetensors, atomically, with the heads, the adapters' kind and the given statements.
 
     storage: the number format of the file; float16 halves it, and reading gives float32 again.
     Raises CheckpointError if a value does not fit the format.
@@ -148,6 +149,7 @@ def save_checkpoint(
     own = {
         "image_heads": str(model.sizes.image.heads),
         "decoder_heads": str(model.sizes.decoder.heads),
+        "adapter": model.sizes.image.adapter,
     }
     with new_file(path) as temporary:
         temporary.write_bytes(save(weights, metadata={**metadata, **own}))  # save_file's are private to the user
@@ -159,7 +161,8 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
     Raises CheckpointError if a tensor that tells a size is missing, or if sizes contradict each other.
     """
     shape = partial(shape_of, checkpoint.weights)
-    text = _text_sizes(checkpoint.weights, text_model.config)
+    kind = read_adapter_kind(checkpoint)
+    text = _text_sizes(checkpoint.weights, text_model.config, kind)
     width = shape("patch_embed.proj.weight", 0)
     patches = shape("pos_embed", 1) - 1
     patch_px = shape("patch_embed.proj.weight", 2)
@@ -172,11 +175,12 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
         depth=count_layers(checkpoint.weights, "blocks"),
         heads=heads,
         mlp_width=shape("blocks.0.mlp.fc1.weight", 0),
-        attention_adapter_width=shape("blocks.0.attn_adapter.D_fc1.weight", 0),
-        mlp_adapter_width=shape("blocks.0.mlp_adapter.D_fc1.weight", 0),
+        attention_adapter_width=shape(f"blocks.0.attn_adapter.{ADAPTERS[kind].hidden_in}", 0),
+        mlp_adapter_width=shape(f"blocks.0.mlp_adapter.{ADAPTERS[kind].hidden_in}", 0),
         image_px=round(patches**0.5) * patch_px,
         patch_px=patch_px,
         embedding=shape("projection_head.dense_to_output.weight", 0),
+        adapter=kind,
     )
     decoder_width = shape("decoder_embed.weight", 0)
     decoder = DecoderSizes(
@@ -188,7 +192,18 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
     return ModelSizes(image, decoder, text)
 
 
-def _text_sizes(weights: Mapping[str, Tensor], config: BertConfig) -> TextSizes:
+def read_adapter_kind(checkpoint: Checkpoint) -> str:
+    """Return the kind of a checkpoint's adapters, the published one if it does not say.
+
+    Raises CheckpointError for a kind that is not known.
+    """
+    kind = checkpoint.metadata.get("adapter", PUBLISHED_ADAPTER)
+    if kind not in ADAPTERS:
+        raise CheckpointError(f"checkpoint has adapters of a kind that is not known; known: {', '.join(ADAPTERS)}")
+    return kind
+
+
+def _text_sizes(weights: Mapping[str, Tensor], config: BertConfig, kind: str) -> TextSizes:
     prefix = "bert_encoder.bert"
     shape = partial(shape_of, weights)
     told = {
@@ -208,9 +223,10 @@ def _text_sizes(weights: Mapping[str, Tensor], config: BertConfig) -> TextSizes:
     layer = f"{prefix}.encoder.layer.0"
     return TextSizes(
         config=config,
-        attention_adapter_width=shape(f"{layer}.attn_adapter.D_fc1.weight", 0),
-        mlp_adapter_width=shape(f"{layer}.mlp_adapter.D_fc1.weight", 0),
+        attention_adapter_width=shape(f"{layer}.attn_adapter.{ADAPTERS[kind].hidden_in}", 0),
+        mlp_adapter_width=shape(f"{layer}.mlp_adapter.{ADAPTERS[kind].hidden_in}", 0),
         embedding=shape("bert_encoder.cls_projection_head.dense_to_output.weight", 0),
+        adapter=kind,
     )
 
 

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from transformers import BertConfig
 
+from ..adapters import PUBLISHED_ADAPTER
+
 
 @dataclass(frozen=True)
 class ImageSizes:
     """Sizes of the image tower.
 
     image_px and patch_px: sides in pixels; a study's slot has (image_px / patch_px)² patches.
-    mlp_width, attention_adapter_width, mlp_adapter_width: hidden units.
+    mlp_width, attention_adapter_width, mlp_adapter_width: hidden units. adapter: the kind, by name.
     """
 
     width: int = 768
@@ -22,6 +24,7 @@ class ImageSizes:
     image_px: int = 224
     patch_px: int = 16
     embedding: int = 128
+    adapter: str = PUBLISHED_ADAPTER
 
     @property
     def patches(self) -> int:
@@ -47,6 +50,7 @@ class TextSizes:
     attention_adapter_width: int = 192
     mlp_adapter_width: int = 192
     embedding: int = 128
+    adapter: str = PUBLISHED_ADAPTER
 
 
 @dataclass(frozen=True)

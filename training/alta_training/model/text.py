@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.bert.modeling_bert import BertLayer, BertModel, BertOnlyMLMHead
 
-from .adapter import ADAPTER_SCALE, Adapter
+from ..adapters import ADAPTER_SCALE, ADAPTERS
 from .heads import ProjectionHead
 from .sizes import TextSizes
 
@@ -19,8 +19,9 @@ class AdapterBertLayer(BertLayer):
     def __init__(self, sizes: TextSizes, index: int) -> None:
         """Make layer `index` of the tower."""
         super().__init__(sizes.config, index)
-        self.attn_adapter = Adapter(sizes.config.hidden_size, sizes.attention_adapter_width)
-        self.mlp_adapter = Adapter(sizes.config.hidden_size, sizes.mlp_adapter_width)
+        make_adapter = ADAPTERS[sizes.adapter]
+        self.attn_adapter = make_adapter(sizes.config.hidden_size, sizes.attention_adapter_width)
+        self.mlp_adapter = make_adapter(sizes.config.hidden_size, sizes.mlp_adapter_width)
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
         """Transform tokens (n, length, width); the mask is added to the attention logits."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ..adapters import ADAPTERS
 from . import AltaModel
 from .names import published_name
 
 TRAINED_PARTS = (
-    "adapter",
     "norm",
     "projection_head",
     "decoder_embed",
@@ -43,15 +43,12 @@ class ParameterCount:
         return f"{self.trained:,} of {self.total:,} ({100 * self.trained / self.total:.1f} %)"
 
 
-def is_trained(name: str) -> bool:
-    """True if the parameter of this published name trains."""
-    return name in TRAINED_NAMES or any(part in name.lower() for part in TRAINED_PARTS)
-
-
 def freeze_backbones(model: AltaModel) -> ParameterCount:
     """Let the published set of parameters train and freeze the rest; return the counts."""
+    parts = (*ADAPTERS[model.sizes.image.adapter].trained_parts, *TRAINED_PARTS)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(is_trained(published_name(name)))
+        own = published_name(name)
+        parameter.requires_grad_(own in TRAINED_NAMES or any(part in own.lower() for part in parts))
     return count_parameters(model)
 
 

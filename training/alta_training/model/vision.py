@@ -6,8 +6,8 @@ From top to bottom as the data flows: patches, position and slot, blocks, heads.
 import torch
 from torch import Tensor, nn
 
+from ..adapters import ADAPTER_SCALE, ADAPTERS
 from . import torchvision_ops  # noqa: F401  timm imports torchvision
-from .adapter import ADAPTER_SCALE, Adapter
 from .heads import ProjectionHead
 from .sizes import ImageSizes
 
@@ -24,12 +24,13 @@ class AdapterBlock(nn.Module):
     def __init__(self, sizes: ImageSizes) -> None:
         """Make one block of the given sizes."""
         super().__init__()
+        make_adapter = ADAPTERS[sizes.adapter]
         self.norm1 = nn.LayerNorm(sizes.width, eps=NORM_EPS)
         self.attn = Attention(sizes.width, num_heads=sizes.heads, qkv_bias=True)
-        self.attn_adapter = Adapter(sizes.width, sizes.attention_adapter_width)
+        self.attn_adapter = make_adapter(sizes.width, sizes.attention_adapter_width)
         self.norm2 = nn.LayerNorm(sizes.width, eps=NORM_EPS)
         self.mlp = Mlp(sizes.width, sizes.mlp_width)
-        self.mlp_adapter = Adapter(sizes.width, sizes.mlp_adapter_width)
+        self.mlp_adapter = make_adapter(sizes.width, sizes.mlp_adapter_width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform tokens (n, tokens, width)."""

@@ -1,20 +1,25 @@
-"""The adapter: the small trained part inside each frozen block."""
+"""The published adapter: a bottleneck beside or behind a layer."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .contract import Adapter, AdapterTerms
+
 ADAPTER_SCALE = 0.5  # of the parallel adapter beside an MLP; published code
 
 
-class Adapter(nn.Module):
+class BottleneckAdapter(Adapter):
     """Down, exact GELU, up: (..., width) to (..., width), without the skip, which the block adds.
 
     Parameter names are the published ones. It starts as zero, so that training starts at the backbone.
     """
 
+    trained_parts = ("adapter",)
+    hidden_in = "D_fc1.weight"
+
     def __init__(self, width: int, hidden: int) -> None:
         """Make an adapter with `hidden` units between two linear layers."""
-        super().__init__()
+        super().__init__(width, hidden)
         self.D_fc1 = nn.Linear(width, hidden)
         self.D_fc2 = nn.Linear(hidden, width)
         nn.init.zeros_(self.D_fc2.weight)
@@ -24,3 +29,7 @@ class Adapter(nn.Module):
         """Return the adapter's contribution."""
         out: Tensor = self.D_fc2(F.gelu(self.D_fc1(x)))
         return out
+
+    def merged(self) -> AdapterTerms:
+        """Return both layers, as they are."""
+        return AdapterTerms(self.D_fc1, self.D_fc2)

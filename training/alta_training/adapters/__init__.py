@@ -1,0 +1,12 @@
+"""Kinds of adapters by name, as a recipe and a checkpoint's metadata say it (`adapter`).
+
+A new kind is one file with a class of the contract, and its line in ADAPTERS.
+"""
+
+from .bottleneck import ADAPTER_SCALE, BottleneckAdapter
+from .contract import Adapter, AdapterTerms
+
+PUBLISHED_ADAPTER = "bottleneck"  # of every checkpoint that does not say
+ADAPTERS: dict[str, type[Adapter]] = {PUBLISHED_ADAPTER: BottleneckAdapter}
+
+__all__ = ["ADAPTERS", "ADAPTER_SCALE", "PUBLISHED_ADAPTER", "Adapter", "AdapterTerms"]
