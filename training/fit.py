@@ -14,8 +14,8 @@ from alta_training.evaluation.validate import ValidationSet, validate_model
 from alta_training.families.backbone import load_backbone
 from alta_training.families.checkpoint import read_text_model
 from alta_training.model.trainable import freeze_backbones
-from alta_training.recipe import read_recipe
 from alta_training.run.loop import RunOptions
+from alta_training.run.recipe_files import read_recipe
 from alta_training.run.setup import (
     DeviceOptions,
     TableOptions,
@@ -55,8 +55,8 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     if not backbone.is_file():
         raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain.py wrote")
     text = read_text_model(folder)
-    loaded = load_backbone(backbone, folder, text.config)
-    counts = freeze_backbones(loaded.model)
+    loaded = load_backbone(backbone, folder, text.config, adapter=recipe.adapter)
+    freeze_backbones(loaded.model)
     validate = None
     if given["validation"]:
         radiographs = read_labelled(
@@ -69,7 +69,6 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     metadata = {name: given[name] for name in ("training_data", "licence", "notice") if given[name]}
     start_run(
         loaded.model,
-        counts,
         recipe,
         TableOptions(given["data"], given["root"], given["bad_rows"], given["cache"], given["workers"]),
         DeviceOptions(given["device"], devices, nodes),

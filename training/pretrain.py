@@ -19,8 +19,9 @@ from alta_training.objectives.record_modelling import (
     make_text_config,
     train_backbones,
 )
-from alta_training.recipe import Recipe, fill_settings, read_recipe
+from alta_training.recipe import Recipe, fill_settings
 from alta_training.run.loop import RunOptions
+from alta_training.run.recipe_files import read_recipe
 from alta_training.run.setup import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
 
 
@@ -60,12 +61,14 @@ def _pretrain(
     recipe: Recipe, sizes: TowerSizes, backbone: Path | None, folder: Path, output: Path, given: dict[str, Any]
 ) -> None:
     text = read_text_model(folder)
-    model = load_backbone(backbone, folder, text.config).model if backbone else make_model(sizes, recipe.seed)
-    counts = train_backbones(model)
+    if backbone:
+        model = load_backbone(backbone, folder, text.config, adapter=recipe.adapter).model
+    else:
+        model = make_model(sizes, recipe.seed, recipe.adapter)
+    train_backbones(model)
     devices, nodes = count_processes(given["devices"], given["nodes"])
     start_run(
         model,
-        counts,
         recipe,
         TableOptions(given["data"], given["root"], given["bad_rows"], given["cache"], given["workers"]),
         DeviceOptions(given["device"], devices, nodes),

@@ -7,13 +7,17 @@ import pytest
 
 from alta_sdk import TrainingError
 from alta_training.data.batches import learning_rate_at
-from alta_training.recipe import Recipe, read_recipe, write_recipe
+from alta_training.objectives import OBJECTIVES
+from alta_training.recipe import Recipe
+from alta_training.run.recipe_files import read_recipe, write_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
 
 def test_the_published_recipe_is_the_default():
-    assert read_recipe(RECIPES / "published.toml") == (Recipe(), {})
+    recipe, towers = read_recipe(RECIPES / "published.toml")
+    assert (recipe, towers) == read_recipe(None) == (Recipe(objectives=recipe.objectives), {})
+    assert {name: settings.weight for name, settings in recipe.objectives.items()} == dict.fromkeys(OBJECTIVES, 1.0)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
@@ -30,6 +34,23 @@ def test_every_value_can_be_overridden(tmp_path):
     assert set(asdict(recipe)) == set(asdict(Recipe()))
 
 
+def test_a_table_of_an_objective_may_be_given_in_the_file_and_on_the_command_line(tmp_path):
+    tables = "[objectives.local]\nweight = 0.5\n[objectives.report]\nweight = 0\n"
+    (tmp_path / "recipe.toml").write_text(f"batch = 8\n{tables}")
+    recipe, _ = read_recipe(tmp_path / "recipe.toml", ["objectives.report.weight=0.25", "objectives.global.weight=2"])
+    weights = {name: settings.weight for name, settings in recipe.objectives.items()}
+    assert weights == {"global": 2.0, "local": 0.5, "reconstruction": 1.0, "report": 0.25}
+
+
+@pytest.mark.parametrize("name", ["global", "local", "reconstruction", "report"])
+def test_a_flat_weight_of_before_is_refused_with_its_new_name(name, tmp_path):
+    (tmp_path / "recipe.toml").write_text(f"{name}_weight = 0.5\n")
+    for given in ((tmp_path / "recipe.toml", []), (None, [f"{name}_weight=0.5"])):
+        with pytest.raises(TrainingError, match=rf"{name}_weight is now objectives\.{name}\.weight") as refused:
+            read_recipe(*given)
+        assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -41,6 +62,15 @@ def test_every_value_can_be_overridden(tmp_path):
         ("precision=fp8", "precision must be one of"),
         ("accumulate=3", "divisor"),
         ("batch", "name=value"),
+        ("adapter=lora", "adapter must be one of bottleneck"),
+        ("objectives.locla.weight=1", "unknown objectives: locla; known: global, local, reconstruction, report"),
+        ("objectives.local.wieght=1", r"\[objectives.local\] recipe has unknown keys: wieght; known: weight"),
+        ("objectives.local.weight=-1", r"\[objectives.local\] recipe: weight must be 0 or a positive number"),
+        ("objectives.local.weight=nan", "weight must be 0 or a positive number"),
+        ("objectives.local.weight=heavy", "weight must be a float"),
+        ("objectives.local=1", "objectives.local must be a table: write objectives.local.weight"),
+        ("objectives=1", "objectives must be a table"),
+        ("tower=1", "tower must be a table"),
     ],
 )
 def test_a_wrong_setting_is_refused(override, message):

@@ -1,17 +1,16 @@
-"""A recipe: every setting of a training run, from a TOML file and the command line, refused if unknown.
+"""A recipe: every setting of a training run, refused if it cannot be trained with.
 
-The defaults are the published recipe. What a run used is written beside its checkpoints.
+The defaults are the published recipe. What objectives there are is not known here, so that all rooms
+may read a recipe; `run/recipe_files.py`, which knows them, reads and writes recipes.
 """
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alta_sdk.engine.manifest import FUSION_MODES
 from alta_sdk.errors import TrainingError
-from alta_sdk.files.atomic import new_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,15 +20,27 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(frozen=True)
+class ObjectiveSettings:
+    """What every objective is told: its weight in the sum; 0 leaves it out. One with more settings adds them."""
+
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that is negative or not finite (TrainingError)."""
+        _require(self.weight >= 0 and math.isfinite(self.weight), "weight", "0 or a positive number")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Settings of one run; sizes and shares as in the published code where it has them.
 
     batch: studies of one optimizer step over all processes and accumulated parts. learning_rate is
     base_learning_rate · batch / 256. schedule_epochs: length of the cosine, of which `epochs` are run.
     min_sentences: above 0, a random number of a report's sentences, from this to all, is shown; 0: all.
-    *_weight: of each loss. rotate, shear: degrees; translate: share of the side; scale, brightness,
-    contrast: ± around 1. text_dropout: of the text tower in training, whatever its config.json says; with
-    little data 0 learns much faster. fusion: what of a study meets the report ("published": mean of four slots).
+    rotate, shear: degrees; translate: share of the side; scale, brightness, contrast: ± around 1.
+    text_dropout: of the text tower in training, whatever its config.json says; with little data 0 learns
+    much faster. fusion: what of a study meets the report ("published": mean of four slots). adapter: the
+    kind, by name. objectives: settings by name; one that is not named has its defaults.
     """
 
     seed: int = 0
@@ -50,10 +61,6 @@ class Recipe:
     max_tokens: int = 128
     shuffle_sentences: bool = True
     min_sentences: int = 0
-    global_weight: float = 1.0
-    local_weight: float = 1.0
-    reconstruction_weight: float = 1.0
-    report_weight: float = 1.0
     fusion: str = "published"
     rotate: float = 20.0
     shear: float = 10.0
@@ -63,6 +70,8 @@ class Recipe:
     contrast: float = 0.2
     precision: str = "32-true"
     intensity_profile: str = "published-v1"
+    adapter: str = "bottleneck"
+    objectives: Mapping[str, ObjectiveSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be trained with (TrainingError)."""
@@ -83,40 +92,6 @@ class Recipe:
         return self.base_learning_rate * self.batch / 256
 
 
-def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> tuple[Recipe, dict[str, Any]]:
-    """Read a recipe file, if one is given, and apply overrides of the form name=value.
-
-    Returns the recipe and what the file's [tower] table (or tower.name=value) says, which only
-    pretraining takes.
-
-    Raises TrainingError for a file that cannot be read, an unknown key, or a value of another kind.
-    """
-    given: dict[str, Any] = {}
-    if path is not None:
-        try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"recipe {path.name} cannot be read: give a TOML file of name = value") from error
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise TrainingError(f'"{override}" is not a setting: write name=value')
-        group, dot, key = name.strip().partition(".")
-        if dot and group == "tower":
-            given.setdefault("tower", {})[key] = _parse_value(value.strip())
-        else:
-            given[name.strip()] = _parse_value(value.strip())
-    towers = given.pop("tower", {})
-    return fill_settings(Recipe(), given), towers
-
-
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write every setting of a recipe as TOML, atomically."""
-    lines = [f"{name} = {_render(value)}" for name, value in asdict(recipe).items()]
-    with new_file(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def fill_settings(defaults: Settings, given: Mapping[str, Any]) -> Settings:
     """Return a dataclass of settings with the given ones in; raise TrainingError for unknown or misfit ones."""
     kinds = {field.name: type(field.default) for field in fields(defaults)}
@@ -132,17 +107,6 @@ def fill_settings(defaults: Settings, given: Mapping[str, Any]) -> Settings:
             raise TrainingError(f"recipe: {name} must be a {kind.__name__}")
         checked[name] = value
     return replace(defaults, **checked)
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # a bare word is a string
-
-
-def _render(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _require(is_valid: bool, name: str, what: str) -> None:

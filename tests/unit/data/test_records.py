@@ -10,7 +10,7 @@ from alta_sdk import StudyError, TrainingError
 from alta_sdk.study.geometry import to_model_pixels
 from alta_training.data.pairing import FoundRadiograph, Report, link_previous, pair_radiographs, read_rules
 from alta_training.data.pixels import PixelReader
-from alta_training.data.records import COLUMNS, check_records, keep_good, read_table
+from alta_training.data.records import COLUMNS, check_records, digest_records, keep_good, read_table
 from alta_training.data.vocabulary import learn_vocabulary
 
 
@@ -70,6 +70,20 @@ def test_every_bad_row_is_listed_and_the_good_ones_can_be_kept(write_table, imag
         keep_good(records, bad, "stop", "train.csv")
     with pytest.raises(TrainingError, match="no usable row"):
         keep_good(records[1:], bad, "skip", "train.csv")
+
+
+def test_a_caption_is_read_and_checked_where_it_is_needed_and_changes_the_digest_only_there(write_table, image):
+    rows = (["a.png", -1, -1, -1, "clear", "no finding"], ["a.png", -1, -1, -1, "clear", " "])
+    table = write_table(*rows, columns=(*COLUMNS, "report", "caption"))
+    plain, captioned = read_table(table), read_table(table, with_caption=True)
+    assert [record.caption for record in plain] == [None, None]
+    assert [record.caption for record in captioned] == ["no finding", ""]
+    assert check_records(plain, lambda path: None, 1) == []
+    assert [row.problem for row in check_records(captioned, lambda path: None, 1)] == ["empty caption"]
+    without = write_table(*(row[:5] for row in rows))
+    assert digest_records(plain) == digest_records(read_table(without)) != digest_records(captioned)
+    with pytest.raises(TrainingError, match="lacks the columns caption"):
+        read_table(without, with_caption=True)
 
 
 def test_the_cache_gives_the_same_pixels_and_mends_itself(image, tmp_path):

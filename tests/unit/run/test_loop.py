@@ -10,19 +10,19 @@ from alta_training.run.loop import Trainer, open_fabric
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match="no GPU works here: choose --device cpu"):
-        open_fabric("32-true", "cuda", 1, 1, False)
+        open_fabric("32-true", "cuda", 1, 1)
 
 
 def test_a_gpu_without_bfloat16_is_refused_with_what_to_choose(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     with pytest.raises(TrainingError, match="has no bfloat16: choose --set precision=16-mixed"):
-        open_fabric("bf16-mixed", "auto", 1, 1, False)
+        open_fabric("bf16-mixed", "auto", 1, 1)
 
 
 def test_half_precision_on_a_cpu_is_refused():
     with pytest.raises(TrainingError, match="16-mixed needs a GPU"):
-        open_fabric("16-mixed", "cpu", 1, 1, False)
+        open_fabric("16-mixed", "cpu", 1, 1)
 
 
 def test_a_full_gpu_says_which_batch_to_try(monkeypatch):

@@ -23,6 +23,7 @@ from ..families.checkpoint import TextModel
 from ..losses.report_modelling import IGNORED
 from ..recipe import Recipe
 from .augment import apply_augmentation, draw_augmentation
+from .needs import Need
 from .pixels import PixelReader
 from .records import Record
 
@@ -35,8 +36,9 @@ class Batch:
 
     rows: (n,) int64, of the table. pixels: (n, 4, side, side) uint8. missing: (n, 4) bool. target: (n,
     2 · side, 2 · side) uint8, the current frontal, or (n, 0) if nothing is reconstructed. input_ids,
-    attention_mask, labels: (n, length) int64; hidden_ids: the same with the hidden words masked. keep:
-    (n, 4, kept) int64, the visible patches; restore: (n, patches) int64, of the current frontal.
+    attention_mask, labels: (n, length) int64; hidden_ids: the same with the hidden words masked.
+    caption_ids, caption_mask: (n, length) int64, or (n, 0) if no objective reads captions. keep: (n, 4,
+    kept) int64, the visible patches; restore: (n, patches) int64, of the current frontal.
     """
 
     rows: Tensor
@@ -47,6 +49,8 @@ class Batch:
     attention_mask: Tensor
     hidden_ids: Tensor
     labels: Tensor
+    caption_ids: Tensor
+    caption_mask: Tensor
     keep: Tensor
     restore: Tensor
 
@@ -63,9 +67,19 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
     """Items of one epoch; index it with (epoch, position in the table)."""
 
     def __init__(
-        self, records: Sequence[Record], recipe: Recipe, text_model: TextModel, reader: PixelReader, patches: int
+        self,
+        records: Sequence[Record],
+        recipe: Recipe,
+        text_model: TextModel,
+        reader: PixelReader,
+        patches: int,
+        needs: frozenset[Need] = frozenset(),
     ) -> None:
-        """Look at records with a recipe; `patches` is the number that the image tower makes."""
+        """Look at records with a recipe.
+
+        patches: the number that the image tower makes. needs: what the objectives of the run read.
+        """
+        self.needs = needs
         self.records = list(records)
         self.recipe = recipe
         self.reader = reader
@@ -85,7 +99,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         record = self.records[position]
         generator = torch.Generator().manual_seed(mix_seed(self.recipe.seed, epoch, record.row))
         pixels, target, missing = self._read_slots(record, generator)
-        ids = self._tokenize(record.report, generator)
+        ids = self._encode(self._choose_sentences(record.report, generator))
         hidden, labels = self._hide_words(ids, generator)
         keep, restore = draw_visible(self.patches, self.recipe.image_mask, len(Slot), generator)
         return {
@@ -96,6 +110,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
             "input_ids": ids,
             "hidden_ids": hidden,
             "labels": labels,
+            "caption_ids": self._encode(record.caption) if record.caption else torch.empty(0, dtype=torch.int64),
             "keep": keep,
             "restore": restore[Slot.FRONTAL],
         }
@@ -104,7 +119,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         # One draw for both frontals, one for both laterals.
         draws = [draw_augmentation(self.recipe, generator) for _ in range(2)]
         slots: list[Tensor | None] = []
-        wants_target = self.recipe.reconstruction_weight > 0
+        wants_target = Need.TARGET in self.needs
         target = torch.empty(0, dtype=torch.uint8)
         for slot, path in zip(Slot, record.images, strict=True):
             if path is None:
@@ -120,19 +135,22 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         missing = torch.tensor([slot is None for slot in slots])
         return torch.stack([blank if slot is None else slot for slot in slots]), target, missing
 
-    def _tokenize(self, report: str, generator: torch.Generator) -> Tensor:
-        from tokenizers import Tokenizer
-
-        if self._tokenizer is None:  # after the fork: a tokenizer's threads do not survive one
-            self._tokenizer = Tokenizer.from_str(self._tokenizer_json)
-            self._tokenizer.enable_truncation(self.max_tokens)
+    def _choose_sentences(self, report: str, generator: torch.Generator) -> str:
         sentences = SENTENCE_END.split(report.strip())
         if self.recipe.shuffle_sentences:
             sentences = [sentences[i] for i in torch.randperm(len(sentences), generator=generator).tolist()]
         fewest = self.recipe.min_sentences
         if 0 < fewest < len(sentences):
             sentences = sentences[: int(torch.randint(fewest, len(sentences) + 1, (1,), generator=generator))]
-        return torch.tensor(self._tokenizer.encode(" ".join(sentences)).ids)
+        return " ".join(sentences)
+
+    def _encode(self, text: str) -> Tensor:
+        from tokenizers import Tokenizer
+
+        if self._tokenizer is None:  # after the fork: a tokenizer's threads do not survive one
+            self._tokenizer = Tokenizer.from_str(self._tokenizer_json)
+            self._tokenizer.enable_truncation(self.max_tokens)
+        return torch.tensor(self._tokenizer.encode(text).ids)
 
     def _hide_words(self, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         is_hidden = torch.rand(len(ids), generator=generator) < self.recipe.text_mask
@@ -156,13 +174,15 @@ def collate_studies(items: Sequence[dict[str, Tensor]]) -> Batch:
         name: torch.stack([item[name] for item in items])
         for name in ("rows", "pixels", "missing", "target", "keep", "restore")
     }
-    ids = [item["input_ids"] for item in items]
+    ids, captions = ([item[name] for item in items] for name in ("input_ids", "caption_ids"))
     return Batch(
         **stacked,
         input_ids=pad(ids, batch_first=True),
         hidden_ids=pad([item["hidden_ids"] for item in items], batch_first=True),
         labels=pad([item["labels"] for item in items], batch_first=True, padding_value=IGNORED),
         attention_mask=pad([torch.ones_like(row) for row in ids], batch_first=True),
+        caption_ids=pad(captions, batch_first=True),
+        caption_mask=pad([torch.ones_like(row) for row in captions], batch_first=True),
     )
 
 

@@ -13,6 +13,7 @@ from .tables import read_rows
 # In the order of alta_sdk.Slot; the published train.csv.
 COLUMNS = ("image_path", "auxview_image_path", "last_image_path", "last_auxview_image_path")
 REPORT = "report"
+CAPTION = "caption"
 MISSING = "-1"
 SHOWN_ROWS = 10
 ImagePaths = tuple[Path | None, Path | None, Path | None, Path | None]
@@ -20,11 +21,15 @@ ImagePaths = tuple[Path | None, Path | None, Path | None, Path | None]
 
 @dataclass(frozen=True)
 class Record:
-    """One study and its report; `row` counts the table's data rows from 1, `images` follow the slots."""
+    """One study and its report; `row` counts the table's data rows from 1, `images` follow the slots.
+
+    caption: a second text of the study; None where no objective reads one.
+    """
 
     row: int
     images: ImagePaths
     report: str
+    caption: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,20 @@ class BadRow:
     problem: str
 
 
-def read_table(path: Path, root: Path | None = None) -> list[Record]:
+def read_table(path: Path, root: Path | None = None, *, with_caption: bool = False) -> list[Record]:
     """Read a table; relative image paths start at root, or at the table's folder.
 
-    Rows without a frontal or a report are kept for the checker. Raises TrainingError for a table that
+    with_caption: the table must have the column `caption`, too.
+    Rows without a frontal or a text are kept for the checker. Raises TrainingError for a table that
     is not there, is damaged, lacks columns or has no row.
     """
     base = root or path.parent
-    rows = read_rows(path, (*COLUMNS, REPORT))
-    return [_make_record(number, row, base) for number, row in enumerate(rows, start=1)]
+    texts = (REPORT, CAPTION) if with_caption else (REPORT,)
+    rows = read_rows(path, (*COLUMNS, *texts))
+    return [
+        Record(number, read_record_paths(row, base), *(row[name].strip() for name in texts))
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def check_records(
@@ -78,7 +88,8 @@ def check_records(
             if path is not None and problems[path]
         ]
         own = "no current frontal image" if record.images[0] is None else None
-        empty = None if record.report.strip() else "empty report"
+        texts = {REPORT: record.report, CAPTION: record.caption}
+        empty = next((f"empty {name}" for name, text in texts.items() if text is not None and not text.strip()), None)
         problem = own or next(iter(found), None) or empty
         if problem:
             bad.append(BadRow(record.row, problem))
@@ -101,14 +112,15 @@ def keep_good(records: Sequence[Record], bad: Sequence[BadRow], on_bad_row: str,
 
 
 def digest_records(records: Sequence[Record]) -> str:
-    """Return a SHA-256 of the studies, in order: file names (not folders) and reports.
+    """Return a SHA-256 of the studies, in order: file names (not folders) and texts.
 
     A model keeps it, so that what it was trained on can be proved to whoever has the table.
     """
     digest = hashlib.sha256()
     for record in records:
         names = [MISSING if path is None else path.name for path in record.images]
-        digest.update("\x1f".join([*names, record.report]).encode() + b"\x1e")
+        texts = [record.report] if record.caption is None else [record.report, record.caption]
+        digest.update("\x1f".join([*names, *texts]).encode() + b"\x1e")
     return digest.hexdigest()
 
 
@@ -117,7 +129,3 @@ def read_record_paths(row: Mapping[str, str], base: Path) -> ImagePaths:
     cells = [row[name].strip() for name in COLUMNS]
     images = tuple(None if cell in ("", MISSING) else base / cell for cell in cells)
     return images  # type: ignore[return-value]  # four columns, four slots
-
-
-def _make_record(number: int, row: Mapping[str, str], base: Path) -> Record:
-    return Record(number, read_record_paths(row, base), row[REPORT].strip())

@@ -36,6 +36,8 @@ TIED = {
     "bert_encoder.cls.predictions.decoder.weight": "bert_encoder.bert.embeddings.word_embeddings.weight",
     "bert_encoder.cls.predictions.decoder.bias": "bert_encoder.cls.predictions.bias",
 }
+# Weights of a training objective's own stand beside the model's: objective.NAME.…
+OBJECTIVE_PREFIX = "objective."
 # Buffers that older transformers stored; they hold 0, 1, 2, … and are made anew.
 IGNORED = frozenset({"bert_encoder.bert.embeddings.position_ids"})
 
@@ -107,10 +109,13 @@ def load_model(checkpoint: Checkpoint, text_model: TextModel, image_heads: int |
 
 
 def load_weights(model: AltaModel, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights by published name into a model; raise CheckpointError unless every name and shape fits."""
+    """Copy weights by published name into a model; raise CheckpointError unless every name and shape fits.
+
+    Weights of training objectives are passed over: the model does not need them.
+    """
     state = model.state_dict()
     by_published = {published_name(name): name for name in state}
-    given = dict(weights)
+    given = {name: tensor for name, tensor in weights.items() if not name.startswith(OBJECTIVE_PREFIX)}
     for tied, source in TIED.items():
         if tied not in given and source in given:
             given[tied] = given[source]
@@ -130,16 +135,21 @@ def load_weights(model: AltaModel, weights: Mapping[str, Tensor]) -> None:
 
 
 def save_checkpoint(
-    model: AltaModel, path: Path, metadata: Mapping[str, str], storage: torch.dtype = torch.float32
+    model: AltaModel,
+    path: Path,
+    metadata: Mapping[str, str],
+    storage: torch.dtype = torch.float32,
+    objective_weights: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a model as safetensors, atomically, with the heads, the adapters' kind and the given statements.
 
     storage: the number format of the file; float16 halves it, and reading gives float32 again.
+    objective_weights: what training objectives learned for themselves, by names with OBJECTIVE_PREFIX.
     Raises CheckpointError if a value does not fit the format.
     """
-    weights = {
-        published_name(name): tensor.to(storage, copy=True).contiguous() for name, tensor in model.state_dict().items()
-    }
+    named = {published_name(name): tensor for name, tensor in model.state_dict().items()}
+    named.update(objective_weights or {})
+    weights = {name: tensor.detach().to(storage, copy=True).contiguous() for name, tensor in named.items()}
     for tied, source in TIED.items():
         if storage != torch.float32 and source in weights:
             weights.pop(tied, None)  # one copy is enough in a file that is to be small

@@ -1,4 +1,4 @@
-"""The four losses of ALTA, one file each; `objective` puts them together."""
+"""The four losses of ALTA, one file each, tensors in and a scalar out; `objectives/` reads the tensors."""
 
 from .global_contrastive import contrast_globally
 from .local_contrastive import contrast_locally

@@ -1,8 +1,10 @@
 """Which parameters train: the adapters, all layer norms, heads and tokens; everything else stays frozen.
 
-The rule gives the published set of names, which a test holds against the published code's own list.
+The rule gives the published set of names, which a test holds against the published code's own list. Of
+these a run trains what its objectives reach.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -52,6 +54,14 @@ def freeze_backbones(model: AltaModel) -> ParameterCount:
     return count_parameters(model)
 
 
+def freeze_unreached(model: AltaModel, parts: Collection[str]) -> None:
+    """Freeze what is in none of these parts, by our names: "decoder" is decoder… and "logit_scale" that alone."""
+    reached = tuple(f"{part}." for part in parts)
+    for name, parameter in model.named_parameters():
+        if not f"{name}.".startswith(reached):
+            parameter.requires_grad_(False)
+
+
 def set_dropout(module: nn.Module, share: float) -> None:
     """Let every dropout layer of a module drop this share of its input in training."""
     for layer in module.modules():
@@ -65,14 +75,14 @@ def count_parameters(model: nn.Module) -> ParameterCount:
     return ParameterCount(trained, sum(p.numel() for p in model.parameters()))
 
 
-def group_parameters(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Return AdamW's groups: vectors, scalars and the learned tokens are not decayed.
+def group_parameters(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, object]]:
+    """Return AdamW's groups of named parameters: vectors, scalars and the learned tokens are not decayed.
 
     Source: the published code, after timm's grouping.
     """
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters:
         if parameter.requires_grad:
             own = name.removeprefix("image.")
             (kept if parameter.ndim <= 1 or own in UNDECAYED else decayed).append(parameter)

@@ -1,120 +1,102 @@
-"""One training step's four losses: the masked pass, the report's two passes, and what they share.
-
-One pass over the visible patches serves all four losses, as published: its CLS vectors meet the report,
-its patch tokens meet the words, and the decoder fills in the rest.
-"""
+"""One training step's objectives, summed: each by its weight, over passes that they share."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from alta_sdk.errors import TrainingError
 
 from ..data.batches import Batch
-from ..losses import contrast_globally, contrast_locally, measure_reconstruction, measure_report_modelling
-from ..losses.report_modelling import IGNORED
+from ..data.needs import Need
+from ..families.checkpoint import OBJECTIVE_PREFIX
 from ..model import AltaModel
-from ..model.alta import to_model_input
-from ..recipe import Recipe
-from .gather import average_number, gather_padded, gather_rows
-
-LOSS_NAMES = ("global", "local", "reconstruction", "report")
+from ..recipe import ObjectiveSettings, Recipe
+from . import OBJECTIVES, Objective
+from .passes import Passes
 
 
 @dataclass  # not frozen: Fabric rebuilds what goes in and out of a module
 class Losses:
-    """The four losses (scalars) and their weighted sum."""
+    """The objectives (scalars) by name and their weighted sum."""
 
     parts: dict[str, Tensor]
     total: Tensor
 
 
 class AlignmentObjective(nn.Module):
-    """ALTA's alignment: what `fit.py` minimises. A module, so that DDP can wrap it."""
+    """What a training command minimises. A module, so that DDP can wrap it, weights of objectives included."""
 
     def __init__(self, model: AltaModel, recipe: Recipe) -> None:
-        """Take a model and the weights of the losses."""
+        """Make the objectives that have a weight; those with weights of their own start from the recipe's seed.
+
+        Raises TrainingError if no objective has a weight.
+        """
         super().__init__()
         self.model = model
         self.fusion = recipe.fusion
-        self.weights = dict(
-            zip(
-                LOSS_NAMES,
-                (recipe.global_weight, recipe.local_weight, recipe.reconstruction_weight, recipe.report_weight),
-                strict=True,
-            )
-        )
+        settings = list_objective_settings(recipe)
+        # The published ones are shown as 0 where they are left out; another only where it counts.
+        self.shown = [name for name in settings if settings[name].weight or OBJECTIVES[name].Settings().weight]
+        made = []
+        for name, own in settings.items():
+            if own.weight:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(recipe.seed)
+                    made.append(OBJECTIVES[name](model.sizes, own))
+        if not made:
+            raise TrainingError("recipe: no objective has a weight above 0: set objectives.NAME.weight of one")
+        self.objectives = nn.ModuleList(made)  # not a ModuleDict, which takes some names for its own methods
+
+    @property
+    def active(self) -> list[Objective]:
+        """The objectives that have a weight, in the order of OBJECTIVES."""
+        return [cast(Objective, objective) for objective in self.objectives]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the objectives read of a step."""
+        return frozenset[Need]().union(*(objective.needs for objective in self.active))
+
+    @property
+    def trains(self) -> frozenset[str]:
+        """The parts of the model that the objectives reach."""
+        return frozenset[str]().union(*(objective.trains for objective in self.active))
 
     def forward(self, batch: Batch) -> Losses:
-        """Compute the four losses of a batch; a loss of weight 0 is not computed and reads 0."""
-        model = self.model
-        cls, tokens = self._encode(batch)
-        fused = fuse_cls(cls, batch.missing, self.fusion)
-        zero = fused.sum() * 0.0
-        parts = dict.fromkeys(LOSS_NAMES, zero)
-        if self.weights["global"] or self.weights["local"]:
-            report, words = model.text.project(model.text(batch.input_ids, batch.attention_mask))
-        if self.weights["global"]:
-            study = F.normalize(model.image.projection_head(fused), dim=-1)
-            report = F.normalize(report, dim=-1)
-            parts["global"] = contrast_globally(
-                gather_rows(study.float()), gather_rows(report.float()), model.logit_scale.exp()
-            )
-        if self.weights["local"]:
-            parts["local"] = self._contrast_locally(tokens, words, batch)
-        if self.weights["reconstruction"]:
-            parts["reconstruction"] = self._reconstruct(cls, tokens, batch)
-        if self.weights["report"]:
-            feature = model.bert_embed(fused)
-            logits = model.text.predict_words(model.text(batch.hidden_ids, batch.attention_mask, feature))
-            hidden_tokens = average_number((batch.labels != IGNORED).sum())
-            parts["report"] = measure_report_modelling(logits, batch.labels, hidden_tokens)
-        total = sum((self.weights[name] * part for name, part in parts.items()), start=zero)
+        """Compute the objectives of a batch; one of weight 0 is not computed and reads 0."""
+        passes = Passes(self.model, batch, self.fusion)
+        zero = torch.zeros((), device=batch.pixels.device)
+        parts, total = dict.fromkeys(self.shown, zero), zero
+        for objective in self.active:
+            parts[objective.name] = objective(passes)
+            total = total + objective.settings.weight * parts[objective.name]
         return Losses(parts, total)
 
-    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return CLS (n, slots, width) and patch tokens (n, slots, kept, width).
+    def clamp(self) -> None:
+        """Bring the temperatures of the objectives back into their range."""
+        with torch.no_grad():
+            for objective in self.active:
+                objective.clamp(self.model)
 
-        Slots that the fusion does not look at are not run: mode frontal has one slot, mode present has
-        zeros for those that are missing.
-        """
-        image, pixels = self.model.image, to_model_input(batch.pixels)
-        if self.fusion == "published":
-            return image.encode_studies(pixels, batch.missing, batch.keep)
-        slots = 1 if self.fusion == "frontal" else batch.missing.shape[1]
-        study, slot = (~batch.missing[:, :slots]).nonzero(as_tuple=True)
-        run = image(pixels[study, slot], slot, keep=batch.keep[study, slot])  # (radiographs, 1 + kept, width)
-        tokens = run.new_zeros(len(pixels), slots, *run.shape[1:]).index_put((study, slot), run)
-        return tokens[:, :, 0], tokens[:, :, 1:]
+    def own_weights(self) -> dict[str, Tensor]:
+        """Return the objectives' own parameters by the names that checkpoints have them under: objective.NAME.…."""
+        return {
+            f"{OBJECTIVE_PREFIX}{objective.name}.{name}": parameter
+            for objective in self.active
+            for name, parameter in objective.named_parameters()
+        }
 
-    def _contrast_locally(self, tokens: Tensor, words: Tensor, batch: Batch) -> Tensor:
-        model = self.model
-        patches = model.image.local_projection_head(tokens).flatten(1, 2)  # (n, slots · kept, embedding)
-        scales = (
-            model.logit_scale_local1.exp(),
-            model.logit_scale_local2.exp(),
-            model.logit_scale_local3.exp(),
-        )
-        mask = batch.attention_mask[:, 1:]
-        looked_at = None
-        if self.fusion == "present":
-            looked_at = gather_rows((~batch.missing).long()).bool().repeat_interleave(tokens.shape[2], dim=1)
-        return contrast_locally(
-            gather_rows(patches.float()), gather_padded(words.float()), gather_padded(mask).bool(), scales, looked_at
-        )
-
-    def _reconstruct(self, cls: Tensor, tokens: Tensor, batch: Batch) -> Tensor:
-        visible = torch.cat([cls[:, :1], tokens[:, 0]], dim=1)  # the current frontal's
-        predicted = self.model.decoder(visible, batch.restore)
-        hidden = batch.restore >= tokens.shape[2]  # patches that stand after the kept ones
-        return measure_reconstruction(predicted.float(), to_model_input(batch.target)[:, :1], hidden)
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the objectives' own parameters and buffers, which a resumed run goes on with, by such names."""
+        return {
+            f"{OBJECTIVE_PREFIX}{objective.name}.{name}": tensor
+            for objective in self.active
+            for name, tensor in objective.state_dict(keep_vars=True).items()
+        }
 
 
-def fuse_cls(cls: Tensor, missing: Tensor, fusion: str) -> Tensor:
-    """Fuse CLS (n, slots, width) of a study's slots into (n, width), as `alta_sdk.engine.fusion` does for vectors."""
-    if fusion == "frontal":
-        return cls[:, 0]
-    if fusion == "present":
-        present = (~missing)[:, :, None].to(cls.dtype)
-        return (cls * present).sum(dim=1) / present.sum(dim=1)
-    return cls.mean(dim=1)
+def list_objective_settings(recipe: Recipe) -> dict[str, ObjectiveSettings]:
+    """Return the settings of every registered objective, its defaults where the recipe does not name it."""
+    return {name: recipe.objectives.get(name, objective.Settings()) for name, objective in OBJECTIVES.items()}

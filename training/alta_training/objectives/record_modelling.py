@@ -8,14 +8,21 @@ from transformers import BertConfig
 from alta_sdk.errors import TrainingError
 from alta_sdk.study.geometry import CROP_PX
 
+from ..adapters import ADAPTERS
 from ..families.backbone import start_fresh
 from ..model import AltaModel
 from ..model.names import published_name
 from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-from ..model.trainable import ParameterCount, count_parameters
 from ..recipe import Recipe
+from .alignment import list_objective_settings
+from .global_contrast import GlobalContrast
+from .local_contrast import LocalContrast
+from .reconstruction import Reconstruction
+from .report_modelling import ReportModelling
 
-ALIGNMENT_ONLY = ("adapter", "projection_head", "logit_scale", "missing_token", "view_embedding", "temporal_embedding")
+PRETRAINED_BY = (Reconstruction.name, ReportModelling.name)
+LEFT_OUT = (GlobalContrast.name, LocalContrast.name)
+ALIGNMENT_ONLY = ("projection_head", "logit_scale", "missing_token", "view_embedding", "temporal_embedding")
 FIXED = ("pos_embed",)
 
 
@@ -45,18 +52,26 @@ class TowerSizes:
             raise TrainingError(f"patch_px must divide {CROP_PX} and width be a multiple of 4")
 
 
-def make_model(sizes: TowerSizes, seed: int) -> AltaModel:
-    """Make a fresh model to pretrain, from a seed."""
+def make_model(sizes: TowerSizes, seed: int, kind: str) -> AltaModel:
+    """Make a fresh model to pretrain, from a seed; kind: of the adapters that it is given for later."""
     torch.manual_seed(seed)
     config = make_text_config(sizes)
     adapter, text_adapter = max(1, sizes.width // 4), max(1, sizes.text_width // 4)
     model = AltaModel(
         ModelSizes(
             ImageSizes(
-                sizes.width, sizes.depth, sizes.heads, 4 * sizes.width, adapter, adapter, CROP_PX, sizes.patch_px
+                sizes.width,
+                sizes.depth,
+                sizes.heads,
+                4 * sizes.width,
+                adapter,
+                adapter,
+                CROP_PX,
+                sizes.patch_px,
+                adapter=kind,
             ),
             DecoderSizes(sizes.decoder_width, sizes.decoder_depth, sizes.decoder_heads, 4 * sizes.decoder_width),
-            TextSizes(config, text_adapter, text_adapter),
+            TextSizes(config, text_adapter, text_adapter, adapter=kind),
         )
     )
     start_fresh(model)
@@ -75,14 +90,22 @@ def make_text_config(sizes: TowerSizes) -> BertConfig:
     )
 
 
-def train_backbones(model: AltaModel) -> ParameterCount:
-    """Let the towers and the decoder train, and nothing that belongs to alignment; return the counts."""
+def train_backbones(model: AltaModel) -> None:
+    """Let the towers and the decoder train, and nothing that belongs to alignment."""
+    kept = (*ADAPTERS[model.sizes.image.adapter].trained_parts, *ALIGNMENT_ONLY, *FIXED)
     for name, parameter in model.named_parameters():
         own = published_name(name)
-        parameter.requires_grad_(not any(part in own for part in (*ALIGNMENT_ONLY, *FIXED)))
-    return count_parameters(model)
+        parameter.requires_grad_(not any(part in own for part in kept))
 
 
 def as_pretraining(recipe: Recipe) -> Recipe:
-    """Return the recipe with the losses of masked record modelling alone, on the current frontal."""
-    return replace(recipe, global_weight=0.0, local_weight=0.0, fusion="frontal")
+    """Return the recipe with the objectives of masked record modelling alone, on the current frontal.
+
+    The published ones of alignment are left out; any other that was given a weight is refused (TrainingError).
+    """
+    settings = list_objective_settings(recipe)
+    others = [name for name in settings if name not in (*PRETRAINED_BY, *LEFT_OUT) and settings[name].weight]
+    if others:
+        raise TrainingError(f"pretraining has no objective {', '.join(others)}: give it no weight")
+    own = {name: one if name in PRETRAINED_BY else replace(one, weight=0.0) for name, one in settings.items()}
+    return replace(recipe, objectives=own, fusion="frontal")

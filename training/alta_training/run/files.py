@@ -20,7 +20,8 @@ import torch
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
 
-from ..recipe import Recipe, write_recipe
+from ..recipe import Recipe
+from .recipe_files import list_settings, write_recipe
 
 STATE = "state.pt"
 PREVIOUS = "state.previous.pt"
@@ -73,10 +74,11 @@ def load_state(folder: Path, recipe: Recipe, stated: Mapping[str, str]) -> dict[
     path = folder / STATE if (folder / STATE).exists() else folder / PREVIOUS
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        saved = dict(state["recipe"])
+        saved = list_settings(state["recipe"])
     except Exception as error:  # torch raises many kinds for damaged files
         raise TrainingError(f"{path.name} is damaged: rename {PREVIOUS} to {STATE} and resume from that") from error
-    changed = sorted(name for name, value in asdict(recipe).items() if saved.get(name) != value)
+    own = list_settings(asdict(recipe))
+    changed = sorted(name for name in own.keys() | saved.keys() if saved.get(name) != own.get(name))
     given = {name: stated[name] for name in IDENTITY if name in stated}
     changed += sorted(name for name, value in given.items() if state["stated"].get(name) != value)
     if changed:

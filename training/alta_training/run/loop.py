@@ -30,8 +30,6 @@ from ..recipe import Recipe
 from .files import cut_metrics, load_state, save_state
 from .progress import ProgressReport
 
-MAX_LOGIT_SCALE = math.log(100)
-LOGIT_SCALES = ("logit_scale", "logit_scale_local1", "logit_scale_local2", "logit_scale_local3")
 Validate = Callable[[AltaModel], dict[str, float]]
 
 
@@ -57,15 +55,16 @@ class Trainer:
     def __init__(
         self,
         fabric: Fabric,
-        model: AltaModel,
+        alignment: AlignmentObjective,
         dataset: StudyDataset,
         recipe: Recipe,
         options: RunOptions,
         metadata: dict[str, str],
         validate: Validate | None = None,
     ) -> None:
-        """Prepare a run; the model's parameters say by requires_grad which of them train."""
-        self.fabric, self.model, self.recipe, self.options = fabric, model, recipe, options
+        """Prepare a run; the parameters say by requires_grad which of them train."""
+        self.fabric, self.recipe, self.options = fabric, recipe, options
+        self.alignment, self.model = alignment, alignment.model
         self.metadata, self.validate = metadata, validate
         self.sampler = EpochSampler(len(dataset), recipe, fabric.global_rank, fabric.world_size)
         self.loader = DataLoader(
@@ -78,11 +77,13 @@ class Trainer:
             worker_init_fn=ignore_termination,
         )
         optimizer = torch.optim.AdamW(
-            group_parameters(model, recipe.weight_decay),
+            group_parameters(
+                [*self.model.named_parameters(), *alignment.objectives.named_parameters()], recipe.weight_decay
+            ),
             lr=recipe.learning_rate,
             betas=(recipe.beta1, recipe.beta2),
         )
-        self.objective, self.optimizer = fabric.setup(AlignmentObjective(model, recipe), optimizer)
+        self.objective, self.optimizer = fabric.setup(alignment, optimizer)
         self.epoch, self.step, self.best = 0, 0, -math.inf
         if options.resume:
             self._restore(load_state(options.output, recipe, metadata))
@@ -164,9 +165,7 @@ class Trainer:
             self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=self.recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        with torch.no_grad():
-            for name in LOGIT_SCALES:
-                getattr(self.model, name).clamp_(0, MAX_LOGIT_SCALE)
+        self.alignment.clamp()
         self.step += 1
 
     def _finish_epoch(self, report: ProgressReport) -> None:
@@ -186,7 +185,7 @@ class Trainer:
 
     def _write_weights(self, name: str, more: dict[str, str]) -> None:
         stated = {**self.metadata, **more, "epoch": str(self.epoch)}
-        save_checkpoint(self.model, self.options.output / name, stated)
+        save_checkpoint(self.model, self.options.output / name, stated, objective_weights=self.alignment.own_weights())
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
@@ -197,17 +196,19 @@ class Trainer:
                 "step": self.step,
                 "best": self.best,
                 "model": {n: p.detach().cpu() for n, p in self.model.named_parameters() if p.requires_grad},
+                "objectives": {n: t.detach().cpu() for n, t in self.alignment.own_state().items()},
                 "optimizer": self.optimizer.state_dict(),
             }
             save_state(self.options.output, state)
         self.fabric.barrier()
 
     def _restore(self, state: dict[str, Any]) -> None:
-        own = dict(self.model.named_parameters())
-        if {n for n, p in own.items() if p.requires_grad} != set(state["model"]):
+        trained = {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
+        own, saved = {**trained, **self.alignment.own_state()}, {**state["model"], **state["objectives"]}
+        if set(own) != set(saved):
             raise TrainingError("the state to resume from is of another model: give the same --backbone")
         with torch.no_grad():
-            for name, tensor in state["model"].items():
+            for name, tensor in saved.items():
                 if tensor.shape != own[name].shape:
                     raise TrainingError(f"the state to resume from is of another model: {name} has another shape")
                 own[name].copy_(tensor)
@@ -241,10 +242,9 @@ def catch_termination() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def open_fabric(precision: str, device: str, devices: int, nodes: int, unused: bool) -> Fabric:
+def open_fabric(precision: str, device: str, devices: int, nodes: int) -> Fabric:
     """Start Fabric: one process, or those that torchrun started.
 
-    unused: some trained parameters get no gradient (a loss of weight 0), which DDP must be told.
     Raises TrainingError for a device or precision that is not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
@@ -254,17 +254,12 @@ def open_fabric(precision: str, device: str, devices: int, nodes: int, unused: b
         raise TrainingError("this GPU has no bfloat16: choose --set precision=16-mixed or 32-true")
     if precision == "16-mixed" and not on_gpu:
         raise TrainingError("precision 16-mixed needs a GPU: choose bf16-mixed or 32-true on the CPU")
-    strategy: Any = "auto"
-    if devices * nodes > 1:
-        from lightning_fabric.strategies import DDPStrategy
-
-        strategy = DDPStrategy(find_unused_parameters=unused)
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",
         devices=devices,
         num_nodes=nodes,
         precision=precision,
-        strategy=strategy,
+        strategy="ddp" if devices * nodes > 1 else "auto",  # every parameter that trains gets a gradient
     )
     fabric.launch()
     return fabric

@@ -12,11 +12,13 @@ from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
 
 from ..data.batches import StudyDataset
+from ..data.needs import Need
 from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
 from ..families.checkpoint import TextModel
 from ..model import AltaModel
-from ..model.trainable import ParameterCount, set_dropout
+from ..model.trainable import count_parameters, freeze_unreached, set_dropout
+from ..objectives.alignment import AlignmentObjective
 from ..recipe import Recipe
 from .files import open_run_folder
 from .loop import RunOptions, Trainer, Validate, open_fabric
@@ -87,9 +89,9 @@ def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def read_records(options: TableOptions, reader: PixelReader, is_first: bool) -> list[Record]:
+def read_records(options: TableOptions, reader: PixelReader, needs: frozenset[Need], is_first: bool) -> list[Record]:
     """Read and check the whole table; the first process lists every bad row on standard error."""
-    records = read_table(options.data, options.root)
+    records = read_table(options.data, options.root, with_caption=Need.CAPTION in needs)
     bad = check_records(records, lambda path: reader.read(path, with_target=True), max(1, options.workers))
     for row in bad if is_first else ():
         say(f"row {row.row}: {row.problem}")
@@ -105,7 +107,6 @@ def count_processes(devices: int | None, nodes: int | None) -> tuple[int, int]:
 
 def start_run(
     model: AltaModel,
-    counts: ParameterCount,
     recipe: Recipe,
     table: TableOptions,
     device: DeviceOptions,
@@ -114,19 +115,24 @@ def start_run(
     metadata: dict[str, str],
     validate: Validate | None = None,
 ) -> None:
-    """Check the table, open the run's folder and train."""
-    has_unused = 0.0 in (recipe.global_weight, recipe.local_weight, recipe.reconstruction_weight, recipe.report_weight)
-    fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes, has_unused)
+    """Check the table, open the run's folder and train.
+
+    The model's parameters say by requires_grad which may train; of these the recipe's objectives train what
+    they reach.
+    """
+    fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes)
+    alignment = AlignmentObjective(model, recipe)
+    freeze_unreached(model, alignment.trains)
     set_dropout(model.text, recipe.text_dropout)
     reader = PixelReader(recipe.intensity_profile, table.cache)
-    records = read_records(table, reader, fabric.is_global_zero)
-    dataset = StudyDataset(records, recipe, text_model[0], reader, model.sizes.image.patches)
+    records = read_records(table, reader, alignment.needs, fabric.is_global_zero)
+    dataset = StudyDataset(records, recipe, text_model[0], reader, model.sizes.image.patches, alignment.needs)
     if fabric.is_global_zero:
-        say(f"trains {counts} parameters on {len(records)} studies. {NOT_CLINICAL}")
+        say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
         open_run_folder(run.output, recipe, text_model[1], run.resume)
     fabric.barrier()
     stated = {**metadata, "studies_sha256": digest_records(records)}
-    trainer = Trainer(fabric, model, dataset, recipe, run, stated, validate)
+    trainer = Trainer(fabric, alignment, dataset, recipe, run, stated, validate)
     trainer.run()
     if fabric.is_global_zero:
         done = trainer.epoch == recipe.epochs

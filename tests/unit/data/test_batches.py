@@ -1,0 +1,51 @@
+"""A batch holds what the objectives need: the target and the caption only where one of them reads it."""
+
+import csv
+
+import pytest
+import torch
+from PIL import Image
+
+from alta_training.data.batches import StudyDataset, collate_studies
+from alta_training.data.needs import Need
+from alta_training.data.pixels import PixelReader
+from alta_training.data.records import COLUMNS, read_table
+from alta_training.families.checkpoint import read_text_model
+from alta_training.recipe import Recipe
+
+
+@pytest.fixture
+def make_batch(tmp_path, checkpoint_folder):
+    Image.new("L", (260, 300), 90).save(tmp_path / "a.png")
+    rows = [["a.png", -1, -1, -1, f"There is edema. Row {n}.", "pneumonia " * n] for n in (1, 2)]
+    with (tmp_path / "train.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*COLUMNS, "report", "caption"], *rows])
+
+    def make(*needs):
+        records = read_table(tmp_path / "train.csv", with_caption=Need.CAPTION in needs)
+        text_model = read_text_model(checkpoint_folder / "text-model")
+        reader = PixelReader("published-v1")
+        dataset = StudyDataset(records, Recipe(), text_model, reader, 196, frozenset(needs))
+        return collate_studies([dataset[0, 0], dataset[0, 1]])
+
+    return make
+
+
+def test_the_target_is_read_only_where_it_is_needed(make_batch):
+    assert make_batch(Need.STUDY).target.shape == (2, 0)
+    assert make_batch(Need.TARGET).target.shape == (2, 448, 448)
+
+
+def test_captions_are_tokens_only_where_they_are_needed(make_batch):
+    assert make_batch(Need.REPORT).caption_ids.shape == (2, 0)
+    batch = make_batch(Need.CAPTION)
+    assert batch.caption_ids.shape == batch.caption_mask.shape
+    assert batch.caption_mask.sum(dim=1).tolist() == [3, 4]  # [CLS], the words, [SEP]
+    assert batch.caption_ids[0, 3] == 0
+
+
+def test_what_is_needed_moves_no_random_number_of_the_rest(make_batch):
+    """So that a run does not depend on objectives beside it."""
+    plain, whole = make_batch(), make_batch(Need.TARGET, Need.CAPTION)
+    for name in ("pixels", "input_ids", "hidden_ids", "keep", "restore"):
+        assert torch.equal(getattr(plain, name), getattr(whole, name)), name
