@@ -15,10 +15,10 @@ import torch
 from published_size import SEED, published_sizes
 
 from alta_export.graph import export_graph, image_inputs, patch_inputs
-from alta_export.timing import time_in_turn
 from alta_export.towers import MergedImageTower, PatchTower, TracedImageTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import available, load
+from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.cli.terminal import print_facts, print_table
 from alta_sdk.engine.environment import processor_name
 from alta_training.data.synthetic import make_random_model

@@ -81,7 +81,7 @@ print("done")
 
 
 def test_torchvision_operators_are_declared_only_when_missing():
-    code = "from alta_training import torchvision_ops as t; import timm; print(t.ensure_torchvision_imports())"
+    code = "from alta_training.model import torchvision_ops as t; import timm; print(t.ensure_torchvision_imports())"
     result = run_python(code)
     assert result.stdout.strip() == "False", result.stderr
     assert ensure_torchvision_imports() is False

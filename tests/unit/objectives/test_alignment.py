@@ -155,13 +155,13 @@ def test_a_run_without_an_objective_is_refused(small_model):
         AlignmentObjective(small_model, make_recipe())
 
 
-def test_temperatures_of_active_objectives_are_clamped_and_others_stay(small_model):
+def test_temperatures_are_clamped_whatever_has_a_weight(small_model):
     names = ("logit_scale", "logit_scale_local1", "logit_scale_local2", "logit_scale_local3")
     with torch.no_grad():
         for name in names:
             getattr(small_model, name).fill_(9.0)
     AlignmentObjective(small_model, make_recipe("local")).clamp()
-    assert [getattr(small_model, name).item() for name in names] == [9.0, *[pytest.approx(math.log(100))] * 3]
+    assert [getattr(small_model, name).item() for name in names] == [pytest.approx(math.log(100))] * 4
 
 
 class Noted(Objective):
@@ -178,6 +178,9 @@ class Noted(Objective):
     def forward(self, passes):
         return passes.caption.detach().sum() * self.weight.sum()
 
+    def clamp(self):
+        self.weight.clamp_(0, 1)
+
 
 def test_own_weights_start_from_the_seed_of_the_recipe_and_draw_no_number_of_others(small_model, batch, monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "noted", Noted)
@@ -191,6 +194,10 @@ def test_own_weights_start_from_the_seed_of_the_recipe_and_draw_no_number_of_oth
     assert torch.equal(first.own_weights()["objective.noted.weight"], second.own_weights()["objective.noted.weight"])
     assert Need.CAPTION in first.needs
     assert first(batch).parts["noted"] != 0
+    with torch.no_grad():
+        first.own_weights()["objective.noted.weight"].fill_(9.0)
+    first.clamp()
+    assert first.own_weights()["objective.noted.weight"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_an_objective_that_has_no_weight_and_is_not_published_is_not_shown(small_model, monkeypatch):

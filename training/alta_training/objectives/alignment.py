@@ -14,6 +14,7 @@ from ..families.checkpoint import OBJECTIVE_PREFIX
 from ..model import AltaModel
 from ..recipe import ObjectiveSettings, Recipe
 from . import OBJECTIVES, Objective
+from .contract import MAX_LOGIT_SCALE
 from .passes import Passes
 
 
@@ -75,10 +76,12 @@ class AlignmentObjective(nn.Module):
         return Losses(parts, total)
 
     def clamp(self) -> None:
-        """Bring the temperatures of the objectives back into their range."""
+        """Bring the model's temperatures, whatever has a weight, and the objectives' own back into their range."""
         with torch.no_grad():
-            for objective in self.active:
-                objective.clamp(self.model)
+            for name in (name for objective in OBJECTIVES.values() for name in objective.temperatures):
+                getattr(self.model, name).clamp_(0, MAX_LOGIT_SCALE)
+            for own in self.active:
+                own.clamp()
 
     def own_weights(self) -> dict[str, Tensor]:
         """Return the objectives' own parameters by the names that checkpoints have them under: objective.NAME.…."""

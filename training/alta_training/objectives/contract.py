@@ -11,7 +11,6 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ..data.needs import Need
-from ..model import AltaModel
 from ..model.sizes import ModelSizes
 from ..recipe import ObjectiveSettings
 from .passes import Passes
@@ -46,6 +45,7 @@ class Objective(nn.Module):
     name: its key in a recipe and in the metrics. needs: what the data set has to prepare for it.
     trains: parts of AltaModel that its gradient reaches, each of them at every step, by our names, e.g.
     "decoder" or "image.local_projection_head"; a run freezes what none of its objectives trains.
+    temperatures: the model's learned ones that it reads, logarithms, kept in 0 to ln 100 after each step.
     Settings: a frozen dataclass after ObjectiveSettings with a default for every field, the weight first.
     Parameters of its own are stored as objective.NAME.… in checkpoints and start anew from a backbone;
     buffers of its own live in the state of a run, and nowhere else.
@@ -54,6 +54,7 @@ class Objective(nn.Module):
     name: ClassVar[str]
     needs: ClassVar[frozenset[Need]]
     trains: ClassVar[frozenset[str]]
+    temperatures: ClassVar[tuple[str, ...]] = ()
     Settings: ClassVar[type[ObjectiveSettings]] = ObjectiveSettings
 
     def __init__(self, sizes: ModelSizes, settings: ObjectiveSettings) -> None:
@@ -65,5 +66,5 @@ class Objective(nn.Module):
         """Return the objective of one step, a scalar."""
         raise NotImplementedError
 
-    def clamp(self, model: AltaModel) -> None:
-        """Bring temperatures back into their range after a step; without any, nothing."""
+    def clamp(self) -> None:
+        """Bring what it learns of its own back into range after a step; without any, nothing."""

@@ -4,11 +4,8 @@ from torch import Tensor
 
 from ..data.needs import Need
 from ..losses import contrast_locally
-from ..model import AltaModel
-from .contract import IMAGE_TOWER, MAX_LOGIT_SCALE, TEXT_TOWER, Objective, PublishedSettings
+from .contract import IMAGE_TOWER, TEXT_TOWER, Objective, PublishedSettings
 from .passes import Passes
-
-SCALES = ("logit_scale_local1", "logit_scale_local2", "logit_scale_local3")
 
 
 class LocalContrast(Objective):
@@ -16,7 +13,8 @@ class LocalContrast(Objective):
 
     name = "local"
     needs = frozenset({Need.PATCHES, Need.WORDS})
-    trains = IMAGE_TOWER | TEXT_TOWER | {"image.local_projection_head", "text.local_projection_head", *SCALES}
+    temperatures = ("logit_scale_local1", "logit_scale_local2", "logit_scale_local3")
+    trains = IMAGE_TOWER | TEXT_TOWER | {"image.local_projection_head", "text.local_projection_head", *temperatures}
     Settings = PublishedSettings
 
     def forward(self, passes: Passes) -> Tensor:
@@ -28,8 +26,3 @@ class LocalContrast(Objective):
             model.logit_scale_local3.exp(),
         )
         return contrast_locally(passes.patches, passes.words, passes.word_mask, scales, passes.patch_mask)
-
-    def clamp(self, model: AltaModel) -> None:
-        """Keep the three scales (logarithms) in 0 to ln 100."""
-        for name in SCALES:
-            getattr(model, name).clamp_(0, MAX_LOGIT_SCALE)
