@@ -1,26 +1,39 @@
-"""Shared fixtures: small random models, an exported engine, DICOM files; and a guard against silent skips."""
+"""Shared fixtures: small random models, an exported engine, DICOM files; and a guard against silent skips.
+
+What is dear is made once for a whole run (`make_once`): engines, a wheel, and the graphs of each tower, since
+tracing is nine tenths of a small export.
+"""
 
 import contextlib
+import hashlib
 import importlib.util
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
-from hypothesis import settings
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 from transformers import BertConfig
 
+from alta_export import pipeline
+from alta_export.graph import export_graph
 from alta_export.options import ExportOptions
 from alta_export.pipeline import export_engine
 from alta_training.data.synthetic import make_random_model, write_text_model
 from alta_training.families.checkpoint import save_checkpoint
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
 
-settings.register_profile("shared", deadline=None)  # machines that are shared pause for longer than any deadline
+# Machines that are shared pause for longer than any deadline.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +72,55 @@ def export_quietly(options):
 
 
 @pytest.fixture(scope="session")
+def make_once(tmp_path_factory):
+    """Fill a folder once for all workers of a run: `make_once(name, make)`, with make(folder) to write into it."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    shared.mkdir(exist_ok=True)
+
+    def once(name, make):
+        folder, half = shared / name, shared / f"{name}.half"
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(half, ignore_errors=True)
+                half.mkdir()
+                make(half)
+                half.rename(folder)
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def trace_once(make_once):
+    """`export_graph`, but a tower with the same weights and settings as an earlier one of the run is not traced."""
+
+    def trace(tower, inputs, outputs):
+        digest = hashlib.sha256(repr((type(tower).__name__, outputs)).encode())
+        digest.update(repr([(item.name, item.example.shape, item.dynamic_axes) for item in inputs]).encode())
+        for name, module in tower.named_modules():
+            plain = {key: value for key, value in vars(module).items() if isinstance(value, (int, float, str))}
+            digest.update(repr((name, type(module).__name__, plain)).encode())
+        for name, tensor in (*tower.named_parameters(), *tower.named_buffers()):
+            digest.update(name.encode() + tensor.detach().numpy().tobytes())
+
+        def make(folder):
+            onnx.save(export_graph(tower, inputs, outputs), folder / "graph.onnx")
+
+        return onnx.load(make_once(digest.hexdigest(), make) / "graph.onnx")
+
+    return trace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exports_trace_once(trace_once):
+    """Exports in the tests' own processes take the graphs of `trace_once`; commands run as processes do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "export_graph", trace_once)
+        yield
+
+
+@pytest.fixture(scope="session")
 def data_dir():
     if not DATA_DIR.is_dir():
         pytest.skip("shared data absent: ALTA_DATA_DIR")
@@ -92,9 +154,39 @@ def export_options(checkpoint_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bundle(export_options):
+def bundle(export_options, make_once):
     """An exported engine; tests that change it copy it first."""
-    return export_quietly(export_options()).path
+    return make_once("bundle", lambda folder: export_quietly(export_options(folder / "test.alta"))) / "test.alta"
+
+
+@pytest.fixture(scope="session")
+def demo_export(make_once):
+    """A folder with what `alta-export` alone leaves in it, demo.alta, and what it printed: stdout, stderr."""
+
+    def make(folder):
+        command = Path(sys.executable).with_name("alta-export")
+        done = subprocess.run([str(command)], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout").write_text(done.stdout, encoding="utf-8")
+        (folder / "stderr").write_text(done.stderr, encoding="utf-8")
+
+    return make_once("demo", make)
+
+
+@pytest.fixture(scope="session")
+def wheel(make_once):
+    """The wheel of the tree, built from a copy: a folder build/ in the tree would put its old files into it."""
+
+    def make(folder):
+        with contextlib.ExitStack() as stack:
+            tree = folder / "tree"
+            stack.callback(shutil.rmtree, tree)
+            left_out = (".*", "build", "dist", "*.egg-info", "__pycache__")
+            shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*left_out))
+            build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, tree]
+            subprocess.run(build, check=True, capture_output=True)
+
+    return next(make_once("wheel", make).glob("*.whl"))
 
 
 def write_radiographs(folder, images):

@@ -4,15 +4,13 @@ import csv
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, export_quietly
+from conftest import ROOT
 from safetensors import safe_open
 
 from alta_export.demo_model import DEMO_FOLDER, find_inputs
-from alta_export.options import ExportOptions
 from alta_sdk.errors import ExportError
 from alta_training.data.labelled import read_labelled
 from alta_training.data.records import digest_records, read_table
@@ -73,9 +71,8 @@ def test_the_card_tells_the_measured_figures(figures):
         assert shown == pytest.approx(measured, abs=PRINTED), (split, what)
 
 
-def test_its_engine_measures_the_same(figures, data_dir, tmp_path):
-    options = ExportOptions(*find_inputs(None, None, tmp_path / "demo.alta"))
-    engine = open_encoder(export_quietly(options).path)
+def test_its_engine_measures_the_same(figures, data_dir, demo_export):
+    engine = open_encoder(demo_export / "demo.alta")
     radiographs = read_labelled(data_dir / "nih_cxr" / "metadata.csv", split="test", finding="Pneumonia")
     measured = evaluate_labelled(engine, radiographs, "Pneumonia")
     assert measured["auc"] == pytest.approx(figures["test"][0]["auc"], abs=SAME)
@@ -102,12 +99,10 @@ def test_it_was_trained_on_patients_of_the_train_split_alone(metadata, data_dir,
     assert not patients & (by_split["val"] | by_split["test"])
 
 
-def test_without_a_checkpoint_the_demo_model_is_exported_and_said_so(tmp_path):
-    command = Path(sys.executable).parent / "alta-export"
-    done = subprocess.run([str(command)], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "no --checkpoint: exporting the demo model to demo.alta" in done.stderr
-    assert (tmp_path / "demo.alta" / "manifest.json").is_file()
+def test_without_a_checkpoint_the_demo_model_is_exported_and_said_so(demo_export):
+    said = (demo_export / "stderr").read_text(encoding="utf-8")
+    assert "no --checkpoint: exporting the demo model to demo.alta" in said
+    assert (demo_export / "demo.alta" / "manifest.json").is_file()
 
 
 def test_what_is_missing_is_said(tmp_path, checkpoint_folder):

@@ -9,22 +9,13 @@ from conftest import write_radiographs
 from PIL import Image
 
 from alta_export.calibration import Calibration, calibrate, read_calibration
-from alta_export.graph import export_graph, find_products, image_inputs, text_inputs
+from alta_export.graph import find_products
 from alta_export.radiographs import StudySource, read_radiographs, split_off
-from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_sdk.errors import CalibrationError
 from alta_sdk.study.geometry import to_model_pixels
 
 SHA = "a" * 64
-
-
-@pytest.fixture(scope="module")
-def graphs(model):
-    return {
-        "image": export_graph(MergedImageTower(model.image).eval(), image_inputs(224), ["cls"]),
-        "text": export_graph(MergedTextTower(model.text).eval(), text_inputs(), ["projection", "words"]),
-    }
 
 
 @pytest.fixture(scope="module")

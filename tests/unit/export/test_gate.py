@@ -14,21 +14,15 @@ from alta_export.gate import (
     make_labels,
     measure_gate,
 )
-from alta_export.graph import export_graph, find_products, image_inputs
+from alta_export.graph import find_products
 from alta_export.precision import read_precision
 from alta_export.radiographs import Radiographs
 from alta_export.ranges import measure_ranges
-from alta_export.towers import MergedImageTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import load
 from alta_sdk.engine.vectors import to_unit_length
 
 COUNT = 8
-
-
-@pytest.fixture(scope="module")
-def graph(model):
-    return export_graph(MergedImageTower(model.image).eval(), image_inputs(224), ["cls"])
 
 
 def unit(seed, rows):

@@ -5,25 +5,14 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from alta_export.graph import export_graph, find_products, image_inputs, text_inputs
+from alta_export.graph import find_products
 from alta_export.precision import FP16_MAX, PrecisionPlan, apply_precision, check_range, read_precision
 from alta_export.ranges import measure_ranges
-from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import load
 from alta_sdk.errors import ExportError
 
 LAYERS = ("attention.query", "attention.key", "attention.value", "projection", "side", "fc1", "fc2")
-
-
-@pytest.fixture(scope="module")
-def image_graph(model):
-    return export_graph(MergedImageTower(model.image).eval(), image_inputs(224), ["cls"])
-
-
-@pytest.fixture(scope="module")
-def text_graph(model):
-    return export_graph(MergedTextTower(model.text).eval(), text_inputs(), ["projection", "words"])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from alta_export.graph import export_graph, image_inputs, text_inputs
 from alta_export.precision import PrecisionPlan, apply_precision
 from alta_export.ranges import measure_ranges
 from alta_export.smooth import (
@@ -15,14 +14,8 @@ from alta_export.smooth import (
     fold_smoothing,
     measure_channel_peaks,
 )
-from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import load
-
-
-@pytest.fixture(scope="module")
-def graph(model):
-    return export_graph(MergedImageTower(model.image).eval(), image_inputs(224), ["cls"])
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +45,10 @@ def int8_error(graph, ranges, reference, inputs):
     return float(np.abs(lowered - reference).mean())
 
 
-def test_norms_that_feed_products_alone_are_found(graph, model):
+def test_norms_that_feed_products_alone_are_found(graph, text_graph):
     # the last block looks at the class token, so its first norm feeds a slice as well
     assert list(find_foldable_norms(graph)) == ["blocks.0.attention.query", "blocks.0.fc1", "blocks.1.fc1"]
-    text = export_graph(MergedTextTower(model.text).eval(), text_inputs(), ["projection", "words"])
-    assert list(find_foldable_norms(text)) == ["global_head.dense_to_output", "local_head.dense_to_output"]
+    assert list(find_foldable_norms(text_graph)) == ["global_head.dense_to_output", "local_head.dense_to_output"]
 
 
 def test_folding_is_exact_in_fp32(graph, uneven, inputs):

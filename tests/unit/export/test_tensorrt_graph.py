@@ -5,22 +5,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from alta_export.graph import export_graph, find_products, image_inputs, text_inputs
+from alta_export.graph import find_products
 from alta_export.precision import PrecisionPlan, apply_precision, read_precision
 from alta_export.ranges import measure_ranges
 from alta_export.tensorrt_graph import OPERATORS, check_for_tensorrt, make_profiles
-from alta_export.towers import MergedImageTower, MergedTextTower
 from alta_export.verify import make_radiographs
 from alta_runtimes import load
 from alta_sdk.errors import ExportError
-
-
-@pytest.fixture(scope="module")
-def graphs(model):
-    return {
-        "image": export_graph(MergedImageTower(model.image).eval(), image_inputs(224), ["cls"]),
-        "text": export_graph(MergedTextTower(model.text).eval(), text_inputs(), ["projection", "words"]),
-    }
 
 
 @pytest.fixture(scope="module")
