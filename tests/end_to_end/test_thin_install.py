@@ -3,13 +3,21 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import ROOT
 
 LIMIT_BYTES = 300_000_000
-IMPORT_LIMIT_S = 0.5
+# Time differs from run to run; what is loaded does not (benchmarks/import_time.py prints both).
+IMPORT_LIMIT = 400  # modules, of which numpy brings 120
+IMPORTED = {"alta_sdk", "alta_runtimes", "numpy", "cython_runtime", "PIL"}
+IMPORTED |= {"openvino_telemetry"}  # ours: an empty one, so that OpenVINO's own is never imported
+LOADED = """
+import json, sys
+before = set(sys.modules)
+import alta_sdk
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
 PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "ISC", "Zlib", "CC0", "Python Software Foundation")
 # tokenizers requires huggingface_hub, which requires tqdm: MIT, some of its files MPL-2.0. See README.
 KNOWN = {"tqdm": "MPL-2.0 AND MIT"}
@@ -22,11 +30,11 @@ print(json.dumps({d.metadata["Name"]: " ".join([d.metadata.get("License-Expressi
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
+def python(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("thin")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", ROOT]
+    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
     subprocess.run(install, check=True, capture_output=True)
     return python
 
@@ -55,13 +63,13 @@ def test_every_dependency_is_under_a_permissive_licence(python):
             assert not any(word in licence for word in ("GPL", "MPL")), f"{name}: {licence}"
 
 
-def test_import_is_fast(python):
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run([python, "-c", "import alta_sdk"], check=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < IMPORT_LIMIT_S
+def test_importing_loads_little(python):
+    """No runtime, no DICOM reader, no tokenizer: what only some commands need is imported by them."""
+    done = subprocess.run([python, "-I", "-c", LOADED], check=True, capture_output=True, text=True)
+    modules = json.loads(done.stdout)
+    foreign = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
+    assert {name for name in foreign if not name.startswith("_")} == IMPORTED
+    assert len(modules) < IMPORT_LIMIT
 
 
 def test_it_scores_and_says_what_export_needs(python, bundle, radiograph_path, tmp_path):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ FAST = [
     "--set",
     "text_dropout=0",  # processes and resumed runs are to be compared
 ]
+HANG_S = 1800  # a guard against hanging alone: far more than a loaded machine needs
 PROCESS_ATOL = 1e-4  # the issue's; float32 sums in another order
 
 
@@ -192,7 +194,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(table, backbone, whole_r
         )
         for rank in range(2)
     ]
-    errors = [process.communicate(timeout=300)[1] for process in processes]
+    errors = [process.communicate(timeout=HANG_S)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     for one, other in zip(read_losses(whole_run), read_losses(output), strict=True):
         for name in ("global", "local", "reconstruction", "report"):
@@ -206,9 +208,9 @@ def test_sigterm_saves_and_exits_with_0(table, backbone, tmp_path):
     command += ["--set", "epochs=500", "--set", "schedule_epochs=500"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (output / "metrics.jsonl").exists():
-        pass
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    errors = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=HANG_S)[1]
     assert process.returncode == 0, errors
     assert (output / "state.pt").is_file()
 

@@ -20,7 +20,7 @@ def test_any_bytes_as_a_manifest(data):
     refuse(parse_manifest, data)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     key=st.sampled_from(["files", "fusion_mode", "logit_scale", "notices", "schema_version", "sha256"]),
     value=json_values,

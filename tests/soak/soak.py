@@ -60,6 +60,8 @@ class Soak:
         self.known = np.full((distinct, len(LABELS)), np.nan)
         self.paths = [write_file(folder / f"{number}.dcm", number) for number in range(min(FILES, distinct))]
         self.done = self.differing = 0
+        self.readings: list[tuple[int, float]] = []  # studies done, resident memory in MiB
+        self.every = max(1, studies // SAMPLES)
         self.lock = threading.Lock()
         self.errors: list[BaseException] = []
 
@@ -90,6 +92,8 @@ class Soak:
                     self.known[one] = scores
                 self.differing += bool((self.known[one] != scores).any())
                 self.done += 1
+                if self.done % self.every == 0:
+                    self.readings.append((self.done, resident_mib()))
 
     def study(self, number: int) -> Study | Path:
         """Return the study of a number: a file, or one to four radiographs in memory."""
@@ -119,19 +123,16 @@ def run_soak(matcher: Matcher, studies: int, threads: int, distinct: int) -> Soa
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(matcher, Path(folder), studies, distinct)
         workers = [threading.Thread(target=soak.work) for _ in range(threads)]
-        readings: list[tuple[int, float]] = []
         start = time.perf_counter()
         for worker in workers:
             worker.start()
-        while any(worker.is_alive() for worker in workers):
-            if soak.done >= len(readings) * studies // SAMPLES:
-                readings.append((soak.done, resident_mib()))
-            time.sleep(0.005)
+        for worker in workers:
+            worker.join()
         elapsed = time.perf_counter() - start
     if soak.errors:
         raise soak.errors[0]
     fifths: list[list[float]] = [[] for _ in range(5)]
-    for done, mib in readings:
+    for done, mib in soak.readings:
         fifths[min(4, 5 * done // soak.done)].append(mib)
     medians = tuple(round(statistics.median(fifth), 1) for fifth in fifths if fifth)
     growth = medians[-1] / medians[1] - 1

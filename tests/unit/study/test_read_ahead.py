@@ -33,7 +33,7 @@ def test_reading_overlaps_with_the_work_on_the_item_before():
 
     with ReadAhead(range(3), read) as items:
         next(items)
-        assert started[1].wait(5) and started[2].wait(5)  # while item 0 is worked on
+        assert started[1].wait(600) and started[2].wait(600)  # while item 0 is worked on
 
 
 def test_an_error_is_raised_at_its_turn_and_the_next_turn_goes_on():
