@@ -1,14 +1,24 @@
-"""What other programs rely on: names, a thin import, no network, no telemetry, torchvision beside any torch."""
+"""What other programs rely on: names, commands, a thin import, no network or telemetry, torchvision beside torch."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+
+from conftest import ROOT
 
 import alta_runtimes
 import alta_sdk
 from alta_sdk import errors
 from alta_training.model.torchvision_ops import ensure_torchvision_imports
+
+PUBLIC = """
+AltaError CalibrationError CheckpointError Comparison Decision DicomError Engine EngineError ExportError
+FewShotClassifier Heatmap IndexOrigin IntegrityError Label Match Matcher OperatingPoint PromptError Radiograph
+RankedReport Ranking ReportIndex RuntimeUnavailable Slot Study StudyEmbedding StudyError Threshold TrainingError
+ViewError ZeroShotResult __version__
+""".split()
 
 
 def run_python(code, **environment):
@@ -16,6 +26,16 @@ def run_python(code, **environment):
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**env, **environment}, check=False
     )
+
+
+def test_public_names_are_these():
+    assert sorted(alta_sdk.__all__) == PUBLIC
+
+
+def test_commands_and_options_are_the_kept_ones():
+    maker = runpy.run_path(str(ROOT / "tests" / "golden" / "make_commands.py"))
+    kept = maker["GOLDEN"].read_text(encoding="utf-8")
+    assert maker["render_commands"]().splitlines() == kept.splitlines(), "python tests/golden/make_commands.py"
 
 
 def test_all_is_what_is_visible():
