@@ -5,7 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 IMAGES := $(sort $(wildcard examples/data/*.jpg))
 
-.PHONY: demo demo-model test lint benchmark clean
+.PHONY: setup help demo demo-model test lint benchmark clean
+.DEFAULT_GOAL := setup
+
+setup: $(INSTALLED)  ## make the virtual environment in .venv with everything in it (make alone does this)
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): setup.py pyproject.toml constraints.txt alta_sdk/_version.py
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "alta-sdk needs Python 3.11 or later")'
@@ -48,8 +54,9 @@ demo-model: $(INSTALLED)  ## train the model in examples/models anew
 	$(BIN)/python benchmarks/engine_accuracy.py --data $(RADIOGRAPHS)
 
 # Two processes of one thread each, a file of tests in one of them: most tests are too small for two threads.
+# Files are dealt out in their order, which has the long ones first, and not by their number of tests.
 test: $(INSTALLED)  ## run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## style, types and import directions
 	$(BIN)/ruff check .
