@@ -20,7 +20,7 @@ def written(tmp_path_factory):
     return path.read_bytes()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_mutated_bytes_are_refused(written, tmp_path, data):
     at = data.draw(st.integers(0, len(written) - 1))

@@ -41,6 +41,13 @@ def test_unit_tests_lie_in_folders_of_the_rooms():
     assert folders <= rooms
 
 
+def test_contributing_shows_every_room():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for package in ("alta_sdk", "training/alta_training"):
+        rows = text.partition(f"| `{package}/` |")[2].partition("\n\n")[0]
+        assert set(re.findall(r"^\| `(\w+)/` \|", rows, re.M)) == find_rooms(package)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_that_a_document_names_are_there(document):
     text = (ROOT / document).read_text(encoding="utf-8")
