@@ -180,7 +180,7 @@ def test_two_processes_equal_one_when_objectives_are_left_out(start, tmp_path):
     assert run_fit(start, tmp_path / "one", **left_out).exit_code == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(FIT)]
     done = subprocess.run(
-        [*command, *fit(start, tmp_path / "two", **left_out)], capture_output=True, text=True, check=False, timeout=300
+        [*command, *fit(start, tmp_path / "two", **left_out)], capture_output=True, text=True, check=False, timeout=1800
     )
     assert done.returncode == 0, done.stderr
     for one, two in zip(read_steps(tmp_path / "one"), read_steps(tmp_path / "two"), strict=True):
