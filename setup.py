@@ -32,10 +32,11 @@ DEV = [
     f"tensorrt-cu13-bindings>=11,<12; {ON_LINUX}",
     f"tensorrt-lean-cu13-bindings>=11,<12; {ON_LINUX}",
     "hypothesis>=6.100",
-    "import-linter>=2.1",
+    "import-linter>=2.5",
     "mypy>=1.15",
     "pytest>=8.3",
-    "pytest-xdist>=3.6",
+    "pytest-xdist>=3.7",
+    "pyyaml>=6",
     "ruff>=0.9",
 ]
 
@@ -55,7 +56,7 @@ setup(
     package_data={"": ["py.typed", "*.html", "*.toml"]},
     install_requires=[
         "click>=8.1",
-        "filelock>=3.20.3",  # in every install already: tokenizers brings it
+        "filelock>=4.3.1",  # in every install already: tokenizers brings it; a lock file that was removed is seen
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "pillow>=10.3",

@@ -99,7 +99,7 @@ def trace_once(make_once):
         digest = hashlib.sha256(repr((type(tower).__name__, outputs)).encode())
         digest.update(repr([(item.name, item.example.shape, item.dynamic_axes) for item in inputs]).encode())
         for name, module in tower.named_modules():
-            plain = {key: value for key, value in vars(module).items() if isinstance(value, (int, float, str))}
+            plain = {key: value for key, value in vars(module).items() if isinstance(value, (int, float, str, tuple))}
             digest.update(repr((name, type(module).__name__, plain)).encode())
         for name, tensor in (*tower.named_parameters(), *tower.named_buffers()):
             digest.update(name.encode() + tensor.detach().numpy().tobytes())

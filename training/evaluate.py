@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say
 from alta_training.data.labelled import read_labelled
 from alta_training.evaluation.encoders import open_encoder
@@ -17,10 +18,8 @@ from alta_training.evaluation.protocols import (
     evaluate_rsna,
 )
 
-PATH = click.Path(path_type=Path)
 
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(context_settings=CONTEXT)
 @click.argument("model", type=PATH)
 @click.option(
     "--protocol",

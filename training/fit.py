@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line
 from alta_sdk.errors import CheckpointError
 from alta_training.data.labelled import read_labelled
@@ -25,10 +26,8 @@ from alta_training.run.setup import (
     start_run,
 )
 
-PATH = click.Path(path_type=Path)
 
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(context_settings=CONTEXT)
 @click.option("--backbone", required=True, type=PATH, help="MRM.pth, or what pretrain.py wrote.")
 @click.option("--text-model", type=PATH, help="BERT folder (CXR-BERT). [default: text-model beside the backbone]")
 @add_run_options

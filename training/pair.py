@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line, print_table, say
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
@@ -26,17 +27,13 @@ from alta_training.data.records import COLUMNS, MISSING, REPORT
 EXTRA = ("radiograph_findings", "patient", "report_uid")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--radiographs", required=True, type=click.Path(path_type=Path), help="Table: image, patient, findings, …"
-)
-@click.option("--images", type=click.Path(path_type=Path), help="Their folder. [default: images beside the table]")
-@click.option(
-    "--reports", required=True, type=click.Path(path_type=Path), help="Table: uid, findings, impression, mesh."
-)
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The training table to write.")
+@click.command(context_settings=CONTEXT)
+@click.option("--radiographs", required=True, type=PATH, help="Table: image, patient, findings, …")
+@click.option("--images", type=PATH, help="Their folder. [default: images beside the table]")
+@click.option("--reports", required=True, type=PATH, help="Table: uid, findings, impression, mesh.")
+@click.option("--output", required=True, type=PATH, help="The training table to write.")
 @click.option("--split", help="Take only radiographs of this split.")
-@click.option("--rules", default=RULES, type=click.Path(path_type=Path), help="Which mesh words fit which finding.")
+@click.option("--rules", default=RULES, type=PATH, help="Which mesh words fit which finding.")
 @click.option("--reports-per-radiograph", default=1, show_default=True, help="Rows a radiograph gets.")
 @click.option("--finding-sentences", is_flag=True, help='Put "There is …" of the radiograph\'s labels before a report.')
 @click.option("--priors/--no-priors", default=True, show_default=True, help="Link a patient's previous radiograph.")

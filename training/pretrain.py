@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line
 from alta_training.data.records import read_table
 from alta_training.data.vocabulary import learn_vocabulary, write_bert_folder
@@ -25,15 +26,15 @@ from alta_training.run.recipe_files import read_recipe
 from alta_training.run.setup import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(context_settings=CONTEXT)
 @click.option(
     "--backbone",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Go on from MRM.pth or an earlier pretraining. [default: a fresh tower of the recipe's [tower] sizes]",
 )
 @click.option(
     "--text-model",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="BERT folder. [default: beside the backbone; without one, a vocabulary is learned from the reports]",
 )
 @add_run_options

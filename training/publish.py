@@ -7,6 +7,7 @@ from typing import Any
 import click
 import torch
 
+from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
@@ -19,11 +20,10 @@ from alta_training.families.checkpoint import load_model, read_checkpoint, read_
 from alta_training.model.trainable import freeze_backbones
 from alta_training.run.files import METRICS, copy_text_model
 
-PATH = click.Path(path_type=Path)
 STATED = ("notice", "training_data", "licence")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(context_settings=CONTEXT)
 @click.argument("run", type=PATH)
 @click.option("--output", required=True, type=PATH, help="Folder to write: NAME.safetensors, text-model/, README.md.")
 @click.option("--data", required=True, type=PATH, help="Labelled table: image, patient, view, findings, split.")

@@ -8,7 +8,7 @@ import click
 from ..dicom.files import Source
 from ..matching.matcher import Matcher
 from ..study.study import Study, load_study
-from .option_groups import fusion_mode_option, group_options, threads_option
+from .option_groups import COUNT, fusion_mode_option, group_options, threads_option
 from .terminal import say
 
 
@@ -56,8 +56,6 @@ reading_options = group_options(
     fusion_mode_option("How the radiographs of a study become one vector. [default: the engine's]"),
     click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest."),
     click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal."),
-    click.option(
-        "--window", type=click.IntRange(min=1), help="The window of the image to apply, for engines of profile voi-v1."
-    ),
+    click.option("--window", type=COUNT, help="The window of the image to apply, for engines of profile voi-v1."),
     click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
 )

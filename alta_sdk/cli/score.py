@@ -73,7 +73,7 @@ def score(
         return reading.read(entry.read(), matcher, prior=prior, find_prior=find_prior)
 
     is_whole = prior is not None or find_prior  # then a folder of several studies is one patient's
-    entries = [one for given in studies for one in ([StudyEntry((Path(given),))] if is_whole else list_studies(given))]
+    entries = [StudyEntry((Path(given),)) for given in studies] if is_whole else list_studies(*studies)
     goes_on = outputs.is_asked_for or len(entries) > len(studies)
     results: list[Scored | Failed] = []
     rows: list[ReportRow] = []

@@ -21,7 +21,7 @@ from .orientation import Lie, read_lie
 from .parsing import parse_dicom
 from .pixels import StoredPixels, decode_first_frame, read_pixels
 from .stated import Stated
-from .views import ViewFinding, read_view
+from .views import KNOWN_POSITIONS, ViewFinding, read_view
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -64,7 +64,7 @@ class DicomImage:
 
     has_pixels: it describes an image (structured reports and presentation states do not).
     body_part_refusal: why it is no chest radiograph, or nothing. finding: the view that it tells.
-    view_position: the code, in capitals.
+    view_position: its code if that is one that is known, else nothing.
     display: how it is shown, for profile voi-v1. notices: what a user must be told of how the image is
     read; no header value is in them but a count.
     """
@@ -97,7 +97,7 @@ def interpret_header(header: "Dataset") -> DicomImage:
         has_pixels="Rows" in header or "PixelData" in header,
         body_part_refusal=refuse_body_part(header),
         finding=read_view(header),
-        view_position=_code(header, "ViewPosition"),
+        view_position=_code(header, "ViewPosition") if _code(header, "ViewPosition") in KNOWN_POSITIONS else "",
         lie=read_lie(header),
         traits=_read_traits(header),
         stored=stored,

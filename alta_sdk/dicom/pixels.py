@@ -55,7 +55,7 @@ class StoredPixels:
     out or out of range; compressed ones tell it themselves.
     """
 
-    syntax: str
+    syntax: str = field(repr=False)
     vr: str
     data: bytes = field(repr=False)
     is_there: bool

@@ -35,6 +35,9 @@ STUDY_DESCRIPTIONS = ("PerformedProcedureStepDescription", "RequestedProcedureDe
 DESCRIPTIONS = IMAGE_DESCRIPTIONS + STUDY_DESCRIPTIONS
 
 
+KNOWN_POSITIONS = frozenset("PA AP LL RL LATERAL LLD RLD LLO RLO LAO RAO LPO RPO".split())  # may be shown
+
+
 class View(StrEnum):
     """The side from which a radiograph was taken."""
 

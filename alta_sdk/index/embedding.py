@@ -4,8 +4,8 @@ Each study goes to a journal as soon as it is done; the index is written once, a
 and the journal removed after it. So on disk there is the old index, or the new one.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -60,24 +60,53 @@ def embed_folder(
     engine = matcher.engine
     origin = IndexOrigin("studies", engine.manifest.sha256, matcher.fusion_mode, site_key.fingerprint)
     known = _read_known(out, origin)
-    seen: dict[bytes, Vector | None] = {}
     journal_path = out.with_name(out.name + ".journal")
-
-    def embed(files: StudyFiles) -> Vector:
-        return matcher.embed(read(files)).vector
-
     with open_journal(journal_path, origin, engine.manifest.sizes["embedding"]) as journal:
+        run = _Run(site_key, known, journal, lambda files: matcher.embed(read(files)).vector)
         for entry in entries:
-            files, identity = _read_entry(entry)
-            key = site_key.sign(identity)
-            if seen.get(key) is not None:  # after one that cannot be read, a whole copy is not a twin
-                yield EmbeddedStudy(key.hex(), entry.name, is_new=False, is_twin=True)
-                continue
-            known_vector = known.get(key, journal.done.get(key))
-            yield EmbeddedStudy(key.hex(), entry.name, *_embed_entry(files, key, known_vector, journal, embed))
-            seen[key] = known[key] if key in known else journal.done[key]
-        _write_index(out, seen, origin)
+            yield run.embed(entry)
+        _write_index(out, run.seen, origin)
     journal_path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What a run has: the vectors of an index that was there, by key, its journal, and what it has seen so far."""
+
+    site_key: SiteKey
+    known: Mapping[bytes, Vector]
+    journal: EmbeddingJournal
+    embed_files: Callable[[StudyFiles], Vector]
+    seen: dict[bytes, Vector | None] = field(default_factory=dict)
+
+    def embed(self, entry: StudyEntry) -> EmbeddedStudy:
+        """Embed one entry unless that is done. Its files are read once, and let go of here."""
+        files, identity = _read_entry(entry)
+        key = self.site_key.sign(identity)
+        if self.seen.get(key) is not None:  # after one that cannot be read, a whole copy is not a twin
+            return EmbeddedStudy(key.hex(), entry.name, is_new=False, is_twin=True)
+        done = self.known.get(key, self.journal.done.get(key))
+        if done is not None:
+            self.seen[key] = done
+            return EmbeddedStudy(key.hex(), entry.name, is_new=False)
+        error = self._embed_new(files, key)
+        self.seen[key] = self.journal.done[key]
+        return EmbeddedStudy(key.hex(), entry.name, error)
+
+    def _embed_new(self, files: StudyFiles | StudyError, key: bytes) -> str:
+        """Embed files into the journal; return the class of what is wrong with them, or nothing.
+
+        Those that could not be read by an earlier run are tried again: they may have been mended since.
+        """
+        try:
+            if isinstance(files, StudyError):
+                raise files
+            vector = self.embed_files(files)
+        except StudyError as error:
+            self.journal.add(key, None)
+            return type(error).__name__
+        self.journal.add(key, vector)
+        return ""
 
 
 def _read_entry(entry: StudyEntry) -> tuple[StudyFiles | StudyError, bytes]:
@@ -87,28 +116,6 @@ def _read_entry(entry: StudyEntry) -> tuple[StudyFiles | StudyError, bytes]:
     except StudyError as error:
         return error, identify_unreadable(entry.paths[0])
     return files, identify_study(files)
-
-
-def _embed_entry(
-    files: StudyFiles | StudyError,
-    key: bytes,
-    known: Vector | None,
-    journal: EmbeddingJournal,
-    embed: Callable[[StudyFiles], Vector],
-) -> tuple[str, bool]:
-    """Embed a study unless that is done; return the class of what was wrong with it, if anything, and if it is new."""
-    if known is not None:
-        return "", False
-    # An unreadable one is tried again: the file may have been mended since.
-    try:
-        if isinstance(files, StudyError):
-            raise files
-        vector = embed(files)
-    except StudyError as error:
-        journal.add(key, None)
-        return type(error).__name__, True
-    journal.add(key, vector)
-    return "", True
 
 
 def _read_known(out: Path, origin: IndexOrigin) -> dict[bytes, Vector]:

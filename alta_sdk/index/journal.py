@@ -97,7 +97,8 @@ def _hold(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock_path = path.with_name(path.name + ".lock")
-    lock = FileLock(lock_path, timeout=0)
+    # Where the disk cannot lock, the index is refused: a marker file would stay behind a killed run.
+    lock = FileLock(lock_path, timeout=0, fallback_to_soft=False)
     try:
         path.parent.stat()  # a lock would make a folder that is not there
         lock.acquire()

@@ -14,9 +14,9 @@ Sources: class means in an embedding, Snell et al., NeurIPS 2017; mixing them wi
 Zhang et al. (Tip-Adapter), ECCV 2022. What it gained where it was measured: `docs/thresholds.md`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,15 @@ from .scoring import average_prompts
 MIN_PER_KIND = 4
 WEIGHT = 0.5
 Rows = NDArray[np.float64]
-Embed = Callable[[Sequence[OneStudy]], list[StudyEmbedding]]
+
+
+class Embed(Protocol):
+    """What embeds a study, or each study of a list, as `Matcher.embed` does."""
+
+    @overload
+    def __call__(self, study: OneStudy) -> StudyEmbedding: ...  # type: ignore[overload-overlap]  # a str is a path
+    @overload
+    def __call__(self, study: Sequence[OneStudy]) -> list[StudyEmbedding]: ...
 
 
 @dataclass(frozen=True)
@@ -71,9 +79,12 @@ class FewShotClassifier:
     def score(self, study: Sequence[OneStudy]) -> list[float]: ...
     def score(self, study: OneStudy | Sequence[OneStudy]) -> float | list[float]:
         """Return a score between 0 and 1 for a study, or for each of a list; raises what `embed` raises."""
-        studies = [study] if isinstance(study, ONE_STUDY) else study
-        scores = [float(self.fit.score_vectors(one.vector[None])[0]) for one in self._embed(studies)]
-        return scores[0] if isinstance(study, ONE_STUDY) else scores
+        if isinstance(study, ONE_STUDY):
+            return self._score(self._embed(study))
+        return [self._score(one) for one in self._embed(study)]
+
+    def _score(self, embedding: StudyEmbedding) -> float:
+        return float(self.fit.score_vectors(embedding.vector[None])[0])
 
 
 def fit_few_shot(

@@ -73,7 +73,8 @@ class Matcher:
         """
         if isinstance(study, ONE_STUDY):
             return self._embed_one(study)[0]
-        return self._embed_all(study)
+        with ReadAhead(study, self._read) as read:
+            return [self._embed_one(one)[0] for one in read]
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed prompts: (n, embedding) float32, unit length; raises PromptError."""
@@ -193,7 +194,7 @@ class Matcher:
         label: a name, or a `Label` with negative prompts. Raises CalibrationError for fewer than 4 studies
         of a kind, or examples that do not separate; PromptError; and what `embed` raises.
         """
-        return fit_few_shot(self.engine, self._embed_all, self.fusion_mode, label, positives, negatives)
+        return fit_few_shot(self.engine, self.embed, self.fusion_mode, label, positives, negatives)
 
     @property
     def provenance(self) -> dict[str, object]:
@@ -210,10 +211,6 @@ class Matcher:
 
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
         return embed_study(self.engine, self._read(study), self.fusion_mode)
-
-    def _embed_all(self, studies: Sequence[OneStudy]) -> list[StudyEmbedding]:
-        with ReadAhead(studies, self._read) as read:
-            return [self._embed_one(one)[0] for one in read]
 
     def _ask(self, labels: Labels, temperature: Temperature) -> Question:
         return ask_question(self.engine, labels, temperature, self.fusion_mode, self.thresholds, self.provenance)

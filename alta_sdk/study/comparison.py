@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeGuard
 
-from ..dicom.files import PathLike, Source
+from ..dicom.files import MARK_BYTES, PathLike, Source
+from ..dicom.study_file import IMAGE_MARKS
 from .slots import CURRENT_SLOTS, Slot
-from .study import Study, is_image_file
+from .study import Study
 
 OneSide = Study | PathLike
 
@@ -39,4 +40,13 @@ def _keep(study: Study, slots: Sequence[Slot]) -> Study:
 
 
 def _is_dicom_path(side: OneSide) -> TypeGuard[PathLike]:
-    return not isinstance(side, Study) and not is_image_file(side)
+    return not isinstance(side, Study) and not _is_picture(side)
+
+
+def _is_picture(path: PathLike) -> bool:
+    """True if a path is a JPEG or PNG file, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(MARK_BYTES).startswith(IMAGE_MARKS)
+    except OSError:  # a folder, or nothing: reading it as DICOM says which
+        return False

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..dicom.file import StudyFile
 from ..dicom.files import Source, read_files
 from ..dicom.image import DicomImage, ImageKeys
 from ..dicom.intensity import GreyOptions
+from ..dicom.study_file import StudyFile
 from ..errors import DicomError, StudyError, ViewError
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..dicom.file import FileReader
 from ..dicom.files import StudyFiles, read_files
+from ..dicom.study_file import FileReader
 from ..errors import AltaError, StudyError
 
 T = TypeVar("T")
-KEPT_BYTES = 1 << 29  # of files that were looked at, until their studies are read; headers hold their pixels once more
+KEPT_BYTES = 1 << 29  # of files that were looked at and their parsed headers, until their studies are read
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,17 @@ class StudyEntry:
         return self.paths[0].name
 
 
-def list_studies(path: str | os.PathLike[str]) -> list[StudyEntry]:
-    """Return the studies at a path: the path itself, or those of a folder that holds several.
+def list_studies(*paths: str | os.PathLike[str]) -> list[StudyEntry]:
+    """Return the studies at each path: the path itself, or those of a folder that holds several.
 
     A folder is one study if its DICOM files share one StudyInstanceUID, otherwise it is split.
     Raises StudyError if the folder cannot be read.
     """
-    folder, reader = Path(path), FileReader(KEPT_BYTES)
+    reader = FileReader(KEPT_BYTES)  # one for all, and so one bound
+    return [entry for path in paths for entry in _list_at(Path(path), reader)]
+
+
+def _list_at(folder: Path, reader: FileReader) -> list[StudyEntry]:
     whole = StudyEntry((folder,), reader)
     if not folder.is_dir() or _read(folder, lambda: _is_one_study(folder, reader)):
         return [whole]

@@ -10,8 +10,6 @@ from ..dicom.views import Confidence, View, ViewFinding
 from ..errors import ViewError
 from .examination import Examination, SetAside
 
-KNOWN_POSITIONS = frozenset("PA AP LL RL LATERAL LLD RLD LLO RLO LAO RAO LPO RPO".split())
-
 
 class Slot(IntEnum):
     """The four places of a study, in the order of the published model's slots."""
@@ -135,7 +133,7 @@ def _describe(usable: Sequence[DicomImage], aside: Sequence[SetAside]) -> str:
     parts = []
     for view in View:
         found = [image for image in usable if image.finding.view is view]
-        codes = {image.view_position for image in found} & KNOWN_POSITIONS
+        codes = {image.view_position for image in found} - {""}
         if found:
             parts.append(f"{len(found)} {view}" + (f" ({', '.join(sorted(codes))})" if codes else ""))
     parts += [f"1 {item.what} that is {item.why}" for item in aside]

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from ..dicom.file import IMAGE_MARKS
-from ..dicom.files import PathLike, Source, read_files
+from ..dicom.files import Source, read_files
 from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions
 from ..dicom.views import View
 from ..errors import StudyError, ViewError
@@ -119,8 +118,7 @@ class Study:
         Raises DicomError, ViewError or StudyError; a prior of another patient, or one that is not
         earlier, is refused.
         """
-        if prior is not None and find_prior:
-            raise StudyError("a prior is given and is to be found, too: choose one")
+        _check_one_way(prior, find_prior)
         options = ReadOptions(GreyOptions(intensity_profile, window, allow_for_processing), any_body_part, any_view)
         found, aside = read_examinations(source, options)
         if len(found) > 1 and not find_prior:
@@ -153,6 +151,7 @@ def load_study(
 
     The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
     """
+    _check_one_way(prior, find_prior)
     files = read_files(source)
     if files.is_one_file and files.files[0].is_image:
         if prior is not None:
@@ -170,13 +169,9 @@ def load_study(
     )
 
 
-def is_image_file(path: PathLike) -> bool:
-    """True if a path is a JPEG or PNG file, by its first bytes."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(8).startswith(IMAGE_MARKS)
-    except OSError:  # a folder, or nothing: reading it as DICOM says which
-        return False
+def _check_one_way(prior: Source | None, find_prior: bool) -> None:
+    if prior is not None and find_prior:
+        raise StudyError("a prior is given and is to be found, too: choose one")
 
 
 def _read_selection(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from alta_sdk.engine.manifest import FUSION_MODES
 from alta_sdk.errors import TrainingError
 
+from .adapters import ADAPTERS, PUBLISHED_ADAPTER
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -70,7 +72,7 @@ class Recipe:
     contrast: float = 0.2
     precision: str = "32-true"
     intensity_profile: str = "published-v1"
-    adapter: str = "bottleneck"
+    adapter: str = PUBLISHED_ADAPTER
     objectives: Mapping[str, ObjectiveSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,6 +84,7 @@ class Recipe:
         for name in ("base_learning_rate", "weight_decay", "clip_norm", "warmup_epochs", "rotate", "shear"):
             _require(getattr(self, name) >= 0, name, "not negative")
         _require(self.fusion in FUSION_MODES, "fusion", f"one of {', '.join(FUSION_MODES)}")
+        _require(self.adapter in ADAPTERS, "adapter", f"one of {', '.join(ADAPTERS)}")
         _require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
         _require(self.batch % self.accumulate == 0, "accumulate", "a divisor of batch")
         _require(self.epochs <= self.schedule_epochs, "epochs", "at most schedule_epochs")

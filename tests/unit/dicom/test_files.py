@@ -1,5 +1,6 @@
 """Files of a study: folders, DICOMDIR media and zip archives, under bounds."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -7,13 +8,15 @@ import numpy as np
 import pydicom
 import pytest
 from fuzz.seeds import chest_header, save
+from PIL import Image
 from pydicom import Dataset, FileMetaDataset, uid
 
 from alta_sdk import DicomError, Slot, Study, StudyError
-from alta_sdk.dicom import file as study_file
 from alta_sdk.dicom import files as study_files
-from alta_sdk.dicom.file import HEAD_BYTES
+from alta_sdk.dicom import study_file
 from alta_sdk.dicom.files import read_files
+from alta_sdk.dicom.study_file import HEAD_BYTES
+from alta_sdk.study.study import load_study
 
 PIXELS = (np.arange(64 * 64).reshape(64, 64) % 4096).astype(np.uint16)
 TINY = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests" / "TINY_ALPHA"
@@ -134,3 +137,18 @@ def test_a_zip_of_a_medium_is_read(tmp_path):
         for file in sorted(path for path in medium.rglob("*") if path.is_file()):
             archive.write(file, file.relative_to(medium))
     assert Study.from_dicom(tmp_path / "medium.zip").slots == (Slot.FRONTAL,)
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG"])
+def test_a_picture_with_an_archive_behind_it_is_that_picture(name, tmp_path):
+    grey = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
+    picture, archive = io.BytesIO(), io.BytesIO()
+    Image.fromarray(grey).save(picture, format=name)
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("a.dcm", save(chest_header(PIXELS)))
+    path = tmp_path / "picture"
+    path.write_bytes(picture.getvalue() + archive.getvalue())
+    assert zipfile.is_zipfile(path)
+    expected = Study.from_images(np.array(Image.open(picture))).radiographs[Slot.FRONTAL].grey_u8
+    for study in (load_study(path), Study.from_images(path)):
+        np.testing.assert_array_equal(study.radiographs[Slot.FRONTAL].grey_u8, expected)

@@ -1,5 +1,6 @@
 """DICOM in the forms that hospitals keep it in: coding, bits, frames, files without a preamble."""
 
+import gc
 import io
 import sys
 import threading
@@ -192,6 +193,19 @@ def test_pixels_that_the_header_does_not_describe_are_named(elements, message, g
     for profile in PROFILES:
         with pytest.raises(DicomError, match=message):
             decode_grey(image, GreyOptions(profile))
+
+
+@pytest.mark.parametrize("elements", [{}, {"WindowCenter": [1, 2], "WindowWidth": 5}, {"BitsStored": 17}])
+def test_no_data_set_outlives_the_reading_of_its_header(elements, grey12):
+    def count_data_sets():
+        gc.collect()
+        return sum(issubclass(type(one), pydicom.Dataset) for one in gc.get_objects())
+
+    data = save(chest_header(grey12, **elements))
+    before = count_data_sets()
+    image = read_image(data)
+    assert count_data_sets() == before
+    assert "QUIXLEY" not in repr(image) and "1.2.826" not in repr(image)
 
 
 def test_headers_beyond_the_bounds_are_refused(grey12):

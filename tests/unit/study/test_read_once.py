@@ -9,9 +9,12 @@ import numpy as np
 import pydicom
 import pytest
 from click.testing import CliRunner
+from fuzz.seeds import chest_header, deflate
 from PIL import Image
 
 from alta_sdk.cli import main
+from alta_sdk.dicom.files import read_files
+from alta_sdk.dicom.study_file import FileReader
 from alta_sdk.study import lists
 from alta_sdk.study.lists import list_studies
 
@@ -86,6 +89,43 @@ def test_a_folder_that_is_one_study_is_read_once(folder, reads, bundle):
     result = CliRunner().invoke(main, ["score", str(folder / "3"), "--engine", str(bundle), "--labels", "rsna"])
     assert result.exit_code == 0, result.output
     assert (counts, len(parsed)) == (Counter(["frontal.dcm", "lateral.dcm"]), 2)
+
+
+def test_several_folders_on_one_command_line_share_one_bound(folder, reads, bundle, make_dicom, tmp_path, monkeypatch):
+    for number in range(4):
+        make_dicom(f"days/{number}/1.dcm", StudyInstanceUID=f"1.3.{number}")
+    days = sorted((tmp_path / "days").iterdir())
+    held = list_studies(days[0])[0].reader.look(days[0] / "1.dcm").held_bytes
+    monkeypatch.setattr(lists, "KEPT_BYTES", 2 * held + 1)
+    entries = list_studies(*days)
+    counts, parsed = reads(tmp_path / "days")
+    assert [len(entry.read().files) for entry in entries] == [1, 1, 1, 1]
+    assert counts == Counter(["2/1.dcm", "3/1.dcm"])  # the first two were kept
+    counts, parsed = reads(tmp_path / "days")
+    result = CliRunner().invoke(main, ["score", *map(str, days), "--engine", str(bundle), "--labels", "rsna"])
+    assert result.exit_code == 0, result.output
+    assert counts == Counter(["0/1.dcm", "1/1.dcm", *["2/1.dcm", "3/1.dcm"] * 2]) and len(parsed) == 6
+
+
+def test_what_a_header_inflates_to_counts_for_the_bound(tmp_path):
+    path = tmp_path / "deflated.dcm"
+    pixels = np.zeros((2000, 2000), np.uint16)
+    path.write_bytes(deflate(chest_header(pixels)))
+    room = pixels.nbytes + path.stat().st_size
+    assert path.stat().st_size < room // 100
+    for small in (False, True):
+        reader = FileReader(room - small)
+        reader.look(path)
+        assert (reader.take_kept(path) is None) == small
+
+
+def test_room_is_given_back_when_a_file_is_taken(make_dicom):
+    path, other = make_dicom("a.dcm"), make_dicom("b.dcm")
+    reader = FileReader(read_files(path).files[0].held_bytes)
+    first = reader.look(path)
+    assert reader.look(other) is not reader.look(other)  # no room for a second one
+    assert reader.take(path) is first
+    assert reader.look(other) is reader.look(other)
 
 
 def test_without_room_to_keep_what_was_looked_at_files_are_read_again_and_the_studies_are_the_same(folder, monkeypatch):

@@ -13,7 +13,6 @@ from typing import Any
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
 
-from ..adapters import ADAPTERS
 from ..objectives import OBJECTIVES
 from ..recipe import ObjectiveSettings, Recipe, fill_settings
 
@@ -44,8 +43,6 @@ def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> tuple[Recip
             raise TrainingError(f"recipe: {old} is now {new}: give --set {new}=…, or weight in a table [{table}]")
     towers, objectives = (_take_table(given, name) for name in TABLES)
     recipe = replace(fill_settings(Recipe(), given), objectives=fill_objectives(objectives))
-    if recipe.adapter not in ADAPTERS:
-        raise TrainingError(f"recipe: adapter must be one of {', '.join(ADAPTERS)}")
     return recipe, towers
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from alta_sdk.cli.option_groups import PATH
 from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
 
@@ -48,13 +49,12 @@ class DeviceOptions:
 
 def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every training command has."""
-    path = click.Path(path_type=Path)
     for option in reversed(
         (
-            click.option("--data", required=True, type=path, help="Training table: the published train.csv's columns."),
-            click.option("--root", type=path, help="Folder that image paths start at. [default: the table's]"),
-            click.option("--output", required=True, type=path, help="New folder for the run."),
-            click.option("--recipe", "recipe_file", type=path, help="TOML file. [default: the published recipe]"),
+            click.option("--data", required=True, type=PATH, help="Training table: the published train.csv's columns."),
+            click.option("--root", type=PATH, help="Folder that image paths start at. [default: the table's]"),
+            click.option("--output", required=True, type=PATH, help="New folder for the run."),
+            click.option("--recipe", "recipe_file", type=PATH, help="TOML file. [default: the published recipe]"),
             click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a recipe value."),
             click.option(
                 "--bad-rows",
@@ -63,7 +63,7 @@ def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="What to do when rows of the table cannot be used; every one is listed.",
             ),
-            click.option("--cache", type=path, help="Folder for decoded and resized radiographs."),
+            click.option("--cache", type=PATH, help="Folder for decoded and resized radiographs."),
             click.option(
                 "--workers",
                 type=click.IntRange(min=0),

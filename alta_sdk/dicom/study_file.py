@@ -10,10 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import StudyError
+from ..errors import DicomError, StudyError
 from .image import DicomImage, read_image
 from .parsing import is_dicom
-from .stated import Stated
 
 MAX_FILE_BYTES = 1 << 30
 HEAD_BYTES = 1024  # enough to tell what a file is, a DICOM file without preamble, too
@@ -54,13 +53,26 @@ class StudyFile:
         suffix = "" if self.path is None else self.path.suffix.lower()
         return self.is_dicom or self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK)) or suffix in SUFFIXES
 
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of memory that it holds once its header was parsed, which this does: a header has its pixels."""
+        try:
+            return self.size + (len(self.read_image().stored.data) if self.is_dicom else 0)
+        except StudyError:
+            return self.size
+
     @cached_property
-    def _image(self) -> Stated[DicomImage]:
-        return Stated.read(lambda: read_image(self.data))
+    def _image(self) -> DicomImage | str:
+        try:
+            return read_image(self.data)
+        except DicomError as error:
+            return str(error)  # not the error, which would hold what was parsed until it was raised
 
     def read_image(self) -> DicomImage:
         """Return what the file says; parsed when first asked for. Raises DicomError as `image.read_image` does."""
-        return self._image.get()
+        if isinstance(self._image, str):
+            raise DicomError(self._image)
+        return self._image
 
     def read_study_uid(self) -> str:
         """Return the StudyInstanceUID, patient data; empty if there is none, or the file cannot be read as DICOM."""
@@ -78,7 +90,7 @@ class FileReader:
     """Reads files, each once: what was looked at is kept until its study is read, as long as there is room."""
 
     def __init__(self, room: int = 0) -> None:
-        """Keep at most `room` bytes of files that were looked at."""
+        """Keep files that were looked at, with their parsed headers, in at most `room` bytes."""
         self._room = room
         self._kept: dict[Path, StudyFile] = {}
 
@@ -90,9 +102,9 @@ class FileReader:
         if path in self._kept:
             return self._kept[path]
         found = _read_what_matters(path, self._room)
-        if found.size <= self._room:
+        if found.held_bytes <= self._room:
             self._kept[path] = found
-            self._room -= found.size
+            self._room -= found.held_bytes
         return found
 
     def take(self, path: Path) -> StudyFile:
@@ -110,7 +122,7 @@ class FileReader:
     def _forget(self, path: Path) -> StudyFile | None:
         found = self._kept.pop(path, None)
         if found is not None:
-            self._room += found.size
+            self._room += found.held_bytes
         return found
 
 
