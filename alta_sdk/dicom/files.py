@@ -92,8 +92,12 @@ def _read_path(path: Path, reader: FileReader) -> Iterator[StudyFile]:
         yield file
         return
     for listed in list_images(file.data, path.parent):
-        with open(listed, "rb") as image:
-            yield read_file(image, listed)
+        yield reader.take_kept(listed) or _read_whole(listed)
+
+
+def _read_whole(path: Path) -> StudyFile:
+    with open(path, "rb") as opened:
+        return read_file(opened, path)
 
 
 def _read_zip(opened: BinaryIO) -> Iterator[StudyFile]:

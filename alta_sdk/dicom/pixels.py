@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_FRAME_SAMPLES = 1 << 25  # 32 Mi: twice the largest detectors in use
 MAX_DECODED_BYTES = 1 << 30  # of all frames
+UNDECODABLE = "pixel data cannot be decoded: the file is damaged or truncated"
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
 COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
@@ -50,30 +51,27 @@ class PixelLayout:
 class StoredPixels:
     """The pixel data of one image as its file holds it.
 
-    syntax: the transfer syntax UID. vr, data: of PixelData; data is empty if there is none. layout: what describes it.
-    is_there: false if no element holds pixels, of whatever kind. is_told: no element that native pixels need was left
-    out or out of range; compressed ones tell it themselves.
+    syntax: the transfer syntax UID. data: of PixelData, empty if there is none. is_there: false if no element holds
+    pixels, of whatever kind. layout: what describes it, with the standard's defaults. native: what the decoder of
+    pixels that are not compressed is told: the elements as they are stated, none of them mended.
     """
 
     syntax: str = field(repr=False)
-    vr: str
     data: bytes = field(repr=False)
     is_there: bool
-    is_told: bool
     layout: Stated[PixelLayout]
+    native: Stated[dict[str, Any]]
 
 
 def read_pixels(header: "Dataset") -> StoredPixels:
     """Take the pixel data of an image and read what describes it; nothing is decoded."""
-    element = header["PixelData"] if "PixelData" in header else None
-    data = element.value if element is not None else b""
+    data = header["PixelData"].value if "PixelData" in header else b""
     return StoredPixels(
         syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
-        vr=str(element.VR) if element is not None else "",
         data=data if isinstance(data, bytes) else b"",
         is_there=any(keyword in header for keyword in PIXEL_KEYWORDS),
-        is_told=_tells_native(header),
         layout=Stated.read(lambda: read_layout(header)),
+        native=Stated.read(lambda: _read_native(header)),
     )
 
 
@@ -116,7 +114,7 @@ def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
 
     layout, syntax = stored.layout.get(), UID(stored.syntax)
     if syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated:
-        pixels = _decode_native(stored, layout)
+        pixels = _decode_native(stored)
     elif stored.data:
         pixels = decode_compressed(stored.data, stored.syntax, _decoding_options(layout))
     else:
@@ -163,23 +161,27 @@ def _number(header: "Dataset", keyword: str, default: int | None = None, *, leas
     return number
 
 
-def _tells_native(header: "Dataset") -> bool:
-    needed = ["SamplesPerPixel", *(["PlanarConfiguration"] if header.get("SamplesPerPixel") != 1 else [])]
-    return all(header.get(keyword) is not None for keyword in needed) and header.get("PixelRepresentation") in (0, 1)
+def _read_native(header: "Dataset") -> dict[str, Any]:
+    from pydicom.pixels.utils import as_pixel_options
+
+    if sum(keyword in header for keyword in PIXEL_KEYWORDS) != 1:
+        raise DicomError(UNDECODABLE)
+    try:
+        options = as_pixel_options(header, pixel_keyword="PixelData", pixel_vr=header["PixelData"].VR)
+    except Exception as error:  # pydicom raises more kinds than it documents
+        raise DicomError(UNDECODABLE) from error
+    return {**options, "correct_unused_bits": False}  # it takes the highest stored bit to be BitsStored - 1
 
 
-def _decode_native(stored: StoredPixels, layout: PixelLayout) -> NDArray[Any]:
+def _decode_native(stored: StoredPixels) -> NDArray[Any]:
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    damaged = "pixel data cannot be decoded: the file is damaged or truncated"
-    if not stored.is_told:
-        raise DicomError(damaged)
-    options = {**_decoding_options(layout), "pixel_vr": stored.vr}
+    options = stored.native.get()
     try:
         pixels: NDArray[Any] = get_decoder(UID(stored.syntax)).as_array(stored.data, index=0, **options)[0]
     except Exception as error:  # pydicom raises more kinds than it documents
-        raise DicomError(damaged) from error
+        raise DicomError(UNDECODABLE) from error
     return pixels
 
 

@@ -86,25 +86,36 @@ class StudyFile:
         return StudyFile(self.data[:count], self.path, is_whole=False)
 
 
+@dataclass(frozen=True)
+class FileLook:
+    """What one look at a file tells. study_uid: as `StudyFile.read_study_uid` gives it, patient data."""
+
+    may_be_study: bool
+    study_uid: str = field(repr=False)
+
+
 class FileReader:
-    """Reads files, each once: what was looked at is kept until its study is read, as long as there is room."""
+    """Reads files, each once: what was looked at is kept until its study is read, as long as there is room.
+
+    What a look told is remembered beyond that, and why a file could not be read.
+    """
 
     def __init__(self, room: int = 0) -> None:
         """Keep files that were looked at, with their parsed headers, in at most `room` bytes."""
         self._room = room
         self._kept: dict[Path, StudyFile] = {}
+        self._looks: dict[Path, FileLook | OSError | StudyError] = {}
 
-    def look(self, path: Path) -> StudyFile:
-        """Return a file for what it is: whole if it is DICOM, or may be a study and fits, else its first bytes.
+    def look(self, path: Path) -> FileLook:
+        """Say what a file is: DICOM is read whole, so is what may be a study and fits, of others the first bytes.
 
         Raises OSError, or StudyError if it is larger than the bound.
         """
-        if path in self._kept:
-            return self._kept[path]
-        found = _read_what_matters(path, self._room)
-        if found.held_bytes <= self._room:
-            self._kept[path] = found
-            self._room -= found.held_bytes
+        if path not in self._looks:
+            self._looks[path] = self._look(path)
+        found = self._looks[path]
+        if not isinstance(found, FileLook):
+            raise found
         return found
 
     def take(self, path: Path) -> StudyFile:
@@ -115,11 +126,23 @@ class FileReader:
         return self._forget(path) or _read_what_matters(path, 0)
 
     def take_kept(self, path: Path) -> StudyFile | None:
-        """Return a whole file that was kept, and forget it; None if it has to be read."""
+        """Return a whole file that was kept, and forget it; None if it has to be read. Raises as `look` does."""
         found = self._forget(path)
         return found if found is not None and found.is_whole else None
 
+    def _look(self, path: Path) -> FileLook | OSError | StudyError:
+        try:
+            found = _read_what_matters(path, self._room)
+        except (OSError, StudyError) as error:
+            return error.with_traceback(None)
+        if found.held_bytes <= self._room:
+            self._kept[path] = found
+            self._room -= found.held_bytes
+        return FileLook(found.may_be_study, found.read_study_uid())
+
     def _forget(self, path: Path) -> StudyFile | None:
+        if isinstance(failed := self._looks.get(path), OSError | StudyError):
+            raise failed
         found = self._kept.pop(path, None)
         if found is not None:
             self._room += found.held_bytes

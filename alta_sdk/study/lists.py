@@ -97,7 +97,7 @@ def _is_one_study(folder: Path, reader: FileReader) -> bool:
 def _read_study_uid(file: Path, reader: FileReader) -> str:
     """Return a file's StudyInstanceUID, by the reader and the bounds of studies; empty if it has none."""
     try:
-        return reader.look(file).read_study_uid()
+        return reader.look(file).study_uid
     except (OSError, AltaError):  # the study's own reading says what is wrong
         return ""
 

@@ -151,8 +151,11 @@ def load_study(
 
     The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
     """
-    _check_one_way(prior, find_prior)
-    files = read_files(source)
+    try:
+        files = read_files(source)
+    except StudyError:
+        _check_one_way(prior, find_prior)  # what the caller asks is told before what is wrong with the files
+        raise
     if files.is_one_file and files.files[0].is_image:
         if prior is not None:
             raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")

@@ -85,3 +85,29 @@ def test_the_learning_rate_warms_up_and_follows_a_cosine():
     assert learning_rate_at(recipe, 10) == pytest.approx(1.5e-4)
     assert learning_rate_at(recipe, 55) == pytest.approx(0.75e-4)
     assert learning_rate_at(recipe, 100) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objectives.local.weight=1" + "0" * 400, "weight is too large"),
+        ("seed=-1", "seed must be not negative"),
+        ("fusion=" + "[" * 5000, "fusion must be one of"),
+    ],
+)
+def test_absurd_values_are_refused_in_one_line(override, message):
+    with pytest.raises(TrainingError, match=message) as refused:
+        read_recipe(None, [override])
+    assert "\n" not in str(refused.value)
+
+
+def test_a_recipe_nested_without_end_is_refused(tmp_path):
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000, encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"deep\.toml cannot be read"):
+        read_recipe(tmp_path / "deep.toml")
+
+
+def test_a_text_with_quotes_is_written_so_that_it_can_be_read(tmp_path):
+    recipe, _ = read_recipe(None, ["intensity_profile='a\"b\\'"])
+    write_recipe(recipe, tmp_path / "recipe.toml")
+    assert read_recipe(tmp_path / "recipe.toml")[0] == recipe

@@ -81,7 +81,7 @@ class Recipe:
             _require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("image_mask", "text_mask", "text_dropout"):
             _require(0 <= getattr(self, name) < 1, name, "in 0 to 1, without 1")
-        for name in ("base_learning_rate", "weight_decay", "clip_norm", "warmup_epochs", "rotate", "shear"):
+        for name in ("seed", "base_learning_rate", "weight_decay", "clip_norm", "warmup_epochs", "rotate", "shear"):
             _require(getattr(self, name) >= 0, name, "not negative")
         _require(self.fusion in FUSION_MODES, "fusion", f"one of {', '.join(FUSION_MODES)}")
         _require(self.adapter in ADAPTERS, "adapter", f"one of {', '.join(ADAPTERS)}")
@@ -105,11 +105,18 @@ def fill_settings(defaults: Settings, given: Mapping[str, Any]) -> Settings:
     for name, value in given.items():
         kind = kinds[name]
         if kind is float and type(value) is int:
-            value = float(value)
+            value = _to_float(name, value)
         if type(value) is not kind:
             raise TrainingError(f"recipe: {name} must be a {kind.__name__}")
         checked[name] = value
     return replace(defaults, **checked)
+
+
+def _to_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise TrainingError(f"recipe: {name} is too large") from error
 
 
 def _require(is_valid: bool, name: str, what: str) -> None:

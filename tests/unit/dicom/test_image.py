@@ -186,6 +186,7 @@ def test_deflated_files_inflate_under_a_bound(grey12, monkeypatch):
         ({"Rows": 65}, "damaged or truncated"),
         ({"PixelRepresentation": 7}, "damaged or truncated"),
         ({"SamplesPerPixel": None}, "damaged or truncated"),
+        ({"FloatPixelData": bytes(4 * 64 * 48)}, "damaged or truncated"),
     ],
 )
 def test_pixels_that_the_header_does_not_describe_are_named(elements, message, grey12):
@@ -206,6 +207,16 @@ def test_no_data_set_outlives_the_reading_of_its_header(elements, grey12):
     image = read_image(data)
     assert count_data_sets() == before
     assert "QUIXLEY" not in repr(image) and "1.2.826" not in repr(image)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated"])
+def test_a_size_of_another_kind_than_the_standards_is_not_mended(keyword, grey12):
+    header = chest_header(grey12)
+    value = header[keyword].value
+    del header[keyword]
+    header.add_new(keyword, "FL", float(value))
+    with pytest.raises(DicomError, match="damaged or truncated"):
+        decode_grey(read_image(save(header)), CR)
 
 
 def test_headers_beyond_the_bounds_are_refused(grey12):

@@ -1,5 +1,6 @@
 """A file of a study is opened once and its header parsed once, whoever looks at it: counted, not timed."""
 
+import shutil
 import sys
 import zipfile
 from collections import Counter
@@ -95,7 +96,7 @@ def test_several_folders_on_one_command_line_share_one_bound(folder, reads, bund
     for number in range(4):
         make_dicom(f"days/{number}/1.dcm", StudyInstanceUID=f"1.3.{number}")
     days = sorted((tmp_path / "days").iterdir())
-    held = list_studies(days[0])[0].reader.look(days[0] / "1.dcm").held_bytes
+    held = read_files(days[0]).files[0].held_bytes
     monkeypatch.setattr(lists, "KEPT_BYTES", 2 * held + 1)
     entries = list_studies(*days)
     counts, parsed = reads(tmp_path / "days")
@@ -122,10 +123,29 @@ def test_what_a_header_inflates_to_counts_for_the_bound(tmp_path):
 def test_room_is_given_back_when_a_file_is_taken(make_dicom):
     path, other = make_dicom("a.dcm"), make_dicom("b.dcm")
     reader = FileReader(read_files(path).files[0].held_bytes)
-    first = reader.look(path)
-    assert reader.look(other) is not reader.look(other)  # no room for a second one
-    assert reader.take(path) is first
-    assert reader.look(other) is reader.look(other)
+    for one in (path, other):
+        assert reader.look(one).study_uid == "1.2.3.4"
+    assert reader.take_kept(other) is None  # no room for a second one
+    assert reader.take_kept(path).path == path
+    third = shutil.copy(path, path.with_name("c.dcm"))
+    reader.look(third)
+    assert reader.take_kept(third).path == third
+
+
+def test_beyond_the_bound_a_file_is_read_once_more_and_never_a_third_time(folder, reads, bundle, monkeypatch):
+    monkeypatch.setattr(lists, "KEPT_BYTES", 0)
+    counts, parsed = reads(folder)
+    result = CliRunner().invoke(main, ["score", str(folder), "--engine", str(bundle), "--labels", "rsna"])
+    assert result.exit_code == 0, result.output
+    assert max(counts.values()) == 2 and len(parsed) <= 2 * 7
+
+
+def test_what_cannot_be_read_is_tried_once(folder, reads, bundle):
+    (folder / "gone.dcm").symlink_to(folder / "nowhere")
+    counts, _ = reads(folder)
+    result = CliRunner().invoke(main, ["score", str(folder), "--engine", str(bundle), "--labels", "rsna"])
+    assert result.exit_code == 1 and "study cannot be read" in result.stderr
+    assert counts == Counter([*FILES, "notes.txt", "gone.dcm"])
 
 
 def test_without_room_to_keep_what_was_looked_at_files_are_read_again_and_the_studies_are_the_same(folder, monkeypatch):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from alta_sdk.errors import TrainingError
 
-from ..data.batches import Batch
+from ..data.batches import Batch, mix_seed
 from ..data.needs import Need
 from ..families.checkpoint import OBJECTIVE_PREFIX
 from ..model import AltaModel
@@ -44,7 +44,7 @@ class AlignmentObjective(nn.Module):
         for name, own in settings.items():
             if own.weight:
                 with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(recipe.seed)
+                    torch.manual_seed(mix_seed(recipe.seed, 0, 0))
                     made.append(OBJECTIVES[name](model.sizes, own))
         if not made:
             raise TrainingError("recipe: no objective has a weight above 0: set objectives.NAME.weight of one")

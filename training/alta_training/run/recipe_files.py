@@ -4,6 +4,7 @@ Top-level settings are those of `Recipe`. Each objective has a table of its own,
 the sizes of towers to pretrain are in [tower]; on the command line both are written with dots.
 """
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
@@ -33,7 +34,7 @@ def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> tuple[Recip
     if path is not None:
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise TrainingError(f"recipe {path.name} cannot be read: give a TOML file of name = value") from error
     for override in overrides:
         _apply_override(given, override)
@@ -111,7 +112,7 @@ def _take_table(given: dict[str, Any], name: str) -> dict[str, Any]:
 def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text  # a bare word is a string
 
 
@@ -120,4 +121,6 @@ def _render_settings(settings: Mapping[str, object]) -> list[str]:
 
 
 def _render(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # JSON's escapes are TOML's
+    return str(value).lower() if isinstance(value, bool) else repr(value)
