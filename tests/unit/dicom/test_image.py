@@ -310,7 +310,9 @@ def test_a_forked_process_does_not_use_its_parents_workers(jls, grey12):
 
     decode_first_frame(jls)
     if "fork" not in multiprocessing.get_all_start_methods() or threading.active_count() > 1:
+        parents = decoding._pool
         decoding._forget_workers()  # what a fork would call
+        parents.close()  # which no fork would: here the processes are its own
     else:
         child = multiprocessing.get_context("fork").Process(target=decode_first_frame, args=(jls,))
         child.start()
