@@ -29,7 +29,9 @@ from .matching.operating_point import OperatingPoint
 from .matching.ranking import RankedReport, Ranking
 from .matching.results import Comparison, ZeroShotResult
 from .matching.thresholds import Decision, Threshold
-from .study.study import Radiograph, Slot, Study
+from .study.radiograph import Radiograph
+from .study.slots import Slot
+from .study.study import Study
 
 __all__ = [
     "AltaError",

@@ -22,7 +22,8 @@ from ..errors import EngineError
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..study.geometry import CROP_PX
-from ..study.study import Slot, Study, load_study
+from ..study.slots import Slot
+from ..study.study import Study, load_study
 from .cold_start import measure_cold_start
 from .synthetic import make_frontal, make_grey
 from .timing import time_in_turn

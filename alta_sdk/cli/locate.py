@@ -7,7 +7,7 @@ import click
 
 from ..files.targets import check_target
 from ..locate.heatmap import Heatmap
-from ..study.study import Slot
+from ..study.slots import Slot
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_facts

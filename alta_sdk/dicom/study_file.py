@@ -53,9 +53,8 @@ class StudyFile:
         suffix = "" if self.path is None else self.path.suffix.lower()
         return self.is_dicom or self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK)) or suffix in SUFFIXES
 
-    @property
-    def held_bytes(self) -> int:
-        """The bytes of memory that it holds once its header was parsed, which this does: a header has its pixels."""
+    def count_held_bytes(self) -> int:
+        """Parse the header and return the bytes of memory that it and the file hold: a header has its pixels."""
         try:
             return self.size + (len(self.read_image().stored.data) if self.is_dicom else 0)
         except StudyError:
@@ -135,9 +134,10 @@ class FileReader:
             found = _read_what_matters(path, self._room)
         except (OSError, StudyError) as error:
             return error.with_traceback(None)
-        if found.held_bytes <= self._room:
+        held = found.count_held_bytes()
+        if held <= self._room:
             self._kept[path] = found
-            self._room -= found.held_bytes
+            self._room -= held
         return FileLook(found.may_be_study, found.read_study_uid())
 
     def _forget(self, path: Path) -> StudyFile | None:
@@ -145,7 +145,7 @@ class FileReader:
             raise failed
         found = self._kept.pop(path, None)
         if found is not None:
-            self._room += found.held_bytes
+            self._room += found.count_held_bytes()
         return found
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from alta_runtimes import Session
 
 from ..dicom.intensity import check_profile
-from ..study.study import Radiograph, Slot
+from ..study.radiograph import Radiograph
+from ..study.slots import Slot
 from . import bundle as files
 from .bundle import Bundle, open_bundle
 from .fusion import Head

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
-from ..study.study import Slot
+from ..study.slots import Slot
 from .manifest import FUSION_MODES
 from .vectors import Vector
 

@@ -18,7 +18,8 @@ from ..engine.manifest import LOCAL_HEADS
 from ..engine.vectors import softmax, to_unit_length
 from ..errors import ViewError
 from ..study.geometry import locate_patch, map_to_radiograph
-from ..study.study import Slot, Study
+from ..study.slots import Slot
+from ..study.study import Study
 from .heatmap import Heatmap
 
 Local = NDArray[np.float32]

@@ -17,7 +17,8 @@ from ..locate.heatmap import Heatmap
 from ..locate.phrase import choose_drawn_slots, locate_phrase
 from ..study.comparison import OneSide, ReadStudy, load_pair
 from ..study.read_ahead import ReadAhead
-from ..study.study import Slot, Study, load_study
+from ..study.slots import Slot
+from ..study.study import Study, load_study
 from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study
 from .few_shot import FewShotClassifier, fit_few_shot
 from .operating_point import Target

@@ -4,11 +4,14 @@ Never a later one, never another patient's: whoever reads the change between two
 take that for granted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from ..errors import StudyError
-from .examination import Examination, check_one_patient
+from .examination import Examination, SetAside, check_one_patient
+
+Read = TypeVar("Read")
 
 
 def check_patients(examinations: Sequence[Examination], message: str) -> None:
@@ -53,6 +56,30 @@ def list_priors(current: Examination, given: Sequence[Examination]) -> tuple[lis
     if not earlier:
         raise StudyError("prior is not earlier than the current study: compare the StudyDate and StudyTime elements")
     return sort_latest_first(earlier), len(given) - len(earlier)
+
+
+def pick_prior(
+    earlier: Sequence[Examination], read: Callable[[Examination], Read], *, is_required: bool
+) -> tuple[Read | None, list[SetAside]]:
+    """Return what `read` makes of the first of the earlier examinations, the latest first, that it can read.
+
+    read: raises StudyError for one without a usable frontal. Returns None if there is none, and what was passed over.
+    Raises the first one's error if a prior is required and none is usable.
+    """
+    passed: list[SetAside] = []
+    refusal: StudyError | None = None
+    for examination in earlier:
+        try:
+            picked = read(examination)
+        except StudyError as error:
+            refusal = refusal or error
+            passed.append(SetAside("folder", "study", "earlier, but it has no usable frontal radiograph"))
+        else:
+            unused = len(earlier) - len(passed) - 1
+            return picked, [*passed, *[SetAside("folder", "study", "earlier than the prior")] * unused]
+    if refusal is not None and is_required:
+        raise refusal
+    return None, passed
 
 
 def sort_latest_first(examinations: Sequence[Examination]) -> list[Examination]:

@@ -15,11 +15,9 @@ from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions
 from ..dicom.views import View
 from ..errors import StudyError, ViewError
 from .examination import Examination, ReadOptions, SetAside, read_examinations
-from .priors import list_priors, split_current
+from .priors import list_priors, pick_prior, split_current
 from .radiograph import GIVEN, ImageSource, Radiograph, decode_radiograph, read_picture
-from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Slot, SlotChoice, select_images
-
-__all__ = ["Radiograph", "Slot", "SlotChoice", "Study", "load_study"]
+from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Slot, select_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +127,14 @@ class Study:
         current, earlier = split_current(found)
         radiographs, current_aside = _read_selection(current, CURRENT_SLOTS, options)
         if prior is not None:
-            given, prior_aside = read_examinations(prior, options)
+            given, given_aside = read_examinations(prior, options)
             earlier, later = list_priors(current, given)
-            aside += prior_aside + [SetAside("folder", "study", "not earlier than the current one")] * later
-        prior_radiographs, prior_aside = _read_prior(earlier, options, is_required=prior is not None)
-        return cls(radiographs | prior_radiographs, (*current_aside, *prior_aside, *aside))
+            aside += given_aside + [SetAside("folder", "study", "not earlier than the current one")] * later
+        picked, passed_over = pick_prior(
+            earlier, lambda one: _read_selection(one, PRIOR_SLOTS, options), is_required=prior is not None
+        )
+        prior_radiographs, prior_aside = picked or ({}, ())
+        return cls(radiographs | prior_radiographs, (*current_aside, *prior_aside, *passed_over, *aside))
 
 
 def load_study(
@@ -187,26 +188,3 @@ def _read_selection(
         for slot, image in selection.images.items()
     }
     return radiographs, selection.set_aside
-
-
-def _read_prior(
-    earlier: Sequence[Examination], options: ReadOptions, *, is_required: bool
-) -> tuple[dict[Slot, Radiograph], list[SetAside]]:
-    """Read the first of the earlier examinations, the latest first, that has a usable frontal.
-
-    Raises the first one's error if a prior is required and none is usable.
-    """
-    aside: list[SetAside] = []
-    refusal: StudyError | None = None
-    for examination in earlier:
-        try:
-            radiographs, left = _read_selection(examination, PRIOR_SLOTS, options)
-        except StudyError as error:
-            refusal = refusal or error
-            aside.append(SetAside("folder", "study", "earlier, but it has no usable frontal radiograph"))
-        else:
-            unused = len(earlier) - len(aside) - 1
-            return radiographs, [*left, *aside, *[SetAside("folder", "study", "earlier than the prior")] * unused]
-    if refusal is not None and is_required:
-        raise refusal
-    return {}, aside

@@ -1,6 +1,8 @@
 """Every `alta` command and its errors, on studies full of marks: none comes out, and no socket is opened."""
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +161,13 @@ def test_machine_and_engine(bundle):
         assert result.exit_code == 0 and MARK not in result.output
 
 
+def test_the_figures_of_a_benchmark(bundle, write):
+    arguments = ["bench", bundle, "--study", write("image.dcm"), "--rounds", 3, "--max-batch", 1, "--threads", 1]
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0
+    assert_clean(result.output)
+
+
 CHANGES = {
     "of another body part": {"BodyPartExamined": MARK},
     "of another modality": {"Modality": MARK},
@@ -221,3 +230,8 @@ def test_errors_of_folders_priors_and_paths(bundle, write, tmp_path):
     for result in runs:
         assert result.exit_code == 1 and "Traceback" not in result.output, result.output
         assert_clean(result.output)
+
+
+def test_every_command_of_alta_is_run_here():
+    run_here = set(re.findall(r'(?:run\(|\[)"([a-z]+)", ', Path(__file__).read_text(encoding="utf-8")))
+    assert run_here >= set(alta.commands)

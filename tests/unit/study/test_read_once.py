@@ -96,7 +96,7 @@ def test_several_folders_on_one_command_line_share_one_bound(folder, reads, bund
     for number in range(4):
         make_dicom(f"days/{number}/1.dcm", StudyInstanceUID=f"1.3.{number}")
     days = sorted((tmp_path / "days").iterdir())
-    held = read_files(days[0]).files[0].held_bytes
+    held = read_files(days[0]).files[0].count_held_bytes()
     monkeypatch.setattr(lists, "KEPT_BYTES", 2 * held + 1)
     entries = list_studies(*days)
     counts, parsed = reads(tmp_path / "days")
@@ -122,7 +122,7 @@ def test_what_a_header_inflates_to_counts_for_the_bound(tmp_path):
 
 def test_room_is_given_back_when_a_file_is_taken(make_dicom):
     path, other = make_dicom("a.dcm"), make_dicom("b.dcm")
-    reader = FileReader(read_files(path).files[0].held_bytes)
+    reader = FileReader(read_files(path).files[0].count_held_bytes())
     for one in (path, other):
         assert reader.look(one).study_uid == "1.2.3.4"
     assert reader.take_kept(other) is None  # no room for a second one

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, Sampler
 
 from alta_sdk.engine.tokenizer import build_wordpiece
 from alta_sdk.errors import TrainingError
-from alta_sdk.study.study import Slot
+from alta_sdk.study.slots import Slot
 
 from ..families.checkpoint import TextModel
 from ..losses.report_modelling import IGNORED

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from alta_sdk.files.atomic import new_file
 from alta_sdk.study.geometry import CROP_PX, to_model_pixels
-from alta_sdk.study.study import Radiograph, Slot, load_study
+from alta_sdk.study.radiograph import Radiograph
+from alta_sdk.study.slots import Slot
+from alta_sdk.study.study import load_study
 
 from ..model.decoder import TARGET_ZOOM
 
