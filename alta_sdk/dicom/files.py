@@ -17,13 +17,12 @@ from typing import BinaryIO
 
 from ..errors import StudyError
 from .dicomdir import is_dicomdir, list_images
-from .study_file import HEAD_BYTES, IMAGE_MARKS, MAX_FILE_BYTES, FileReader, StudyFile, read_file
+from .study_file import HEAD_BYTES, MAX_FILE_BYTES, FileReader, StudyFile, read_file
 
 PathLike = str | os.PathLike[str]
 
 MAX_FILES = 1000
 MAX_STUDY_BYTES = 1 << 31
-MARK_BYTES = 8
 # Others need decompressors with a memory of their own that a member's header chooses.
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -82,8 +81,9 @@ def _read_path(path: Path, reader: FileReader) -> Iterator[StudyFile]:
         return
     kept = reader.take_kept(path)
     with io.BytesIO(kept.data) if kept else open(path, "rb") as opened:
-        is_picture = opened.read(MARK_BYTES).startswith(IMAGE_MARKS)  # also with an archive behind it
-        if not is_picture and zipfile.is_zipfile(opened):
+        head = StudyFile(opened.read(HEAD_BYTES)) if kept is None else kept
+        # The first bytes decide: an archive may lie behind a picture, too.
+        if not (head.is_image or head.is_dicom) and zipfile.is_zipfile(opened):
             yield from _read_zip(opened)
             return
         opened.seek(0)

@@ -25,22 +25,25 @@ SUFFIXES = (".dcm", ".dicom")  # damaged ones, too: reading them says what is wr
 class StudyFile:
     """A file's bytes, and what it says if it is DICOM. path: None for a member of an archive.
 
-    data: all of it, or the first bytes of a file that no study can be made of (is_whole is false then).
+    data: all of it, or the first bytes of a file that no study can be made of (is_whole is false then); nothing where
+    `parsed` is kept in its place, which has the pixels. size: the number of bytes that were read.
     """
 
     data: bytes = field(repr=False)
     path: Path | None = field(default=None, repr=False)
     is_whole: bool = True
+    parsed: DicomImage | None = field(default=None, repr=False)
+    size: int = -1
 
-    @property
-    def size(self) -> int:
-        """The number of bytes that were read."""
-        return len(self.data)
+    def __post_init__(self) -> None:
+        """Count the bytes."""
+        if self.size < 0:
+            object.__setattr__(self, "size", len(self.data))
 
     @cached_property
     def is_dicom(self) -> bool:
         """True if the bytes open as DICOM."""
-        return is_dicom(self.data)
+        return self.parsed is not None or is_dicom(self.data)
 
     @property
     def is_image(self) -> bool:
@@ -53,15 +56,26 @@ class StudyFile:
         suffix = "" if self.path is None else self.path.suffix.lower()
         return self.is_dicom or self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK)) or suffix in SUFFIXES
 
+    def slim(self) -> "StudyFile":
+        """Return the file with what it says in place of its bytes, if that names its study; else the file itself.
+
+        A study that no header names is named by its bytes.
+        """
+        if not self.read_study_uid():
+            return self
+        return StudyFile(b"", self.path, self.is_whole, self.read_image(), self.size)
+
     def count_held_bytes(self) -> int:
-        """Parse the header and return the bytes of memory that it and the file hold: a header has its pixels."""
+        """Return the bytes of memory that a file and its header hold."""
         try:
-            return self.size + (len(self.read_image().stored.data) if self.is_dicom else 0)
+            return len(self.data) + (len(self.read_image().stored.data) if self.is_dicom else 0)
         except StudyError:
-            return self.size
+            return len(self.data)
 
     @cached_property
     def _image(self) -> DicomImage | str:
+        if self.parsed is not None:
+            return self.parsed
         try:
             return read_image(self.data)
         except DicomError as error:
@@ -131,7 +145,7 @@ class FileReader:
 
     def _look(self, path: Path) -> FileLook | OSError | StudyError:
         try:
-            found = _read_what_matters(path, self._room)
+            found = _read_what_matters(path, self._room).slim()
         except (OSError, StudyError) as error:
             return error.with_traceback(None)
         held = found.count_held_bytes()

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeGuard
 
-from ..dicom.files import MARK_BYTES, PathLike, Source
-from ..dicom.study_file import IMAGE_MARKS
+from ..dicom.files import PathLike, Source
+from ..dicom.study_file import HEAD_BYTES, StudyFile
 from .slots import CURRENT_SLOTS, Slot
 from .study import Study
 
@@ -47,6 +47,6 @@ def _is_picture(path: PathLike) -> bool:
     """True if a path is a JPEG or PNG file, by its first bytes."""
     try:
         with open(path, "rb") as file:
-            return file.read(MARK_BYTES).startswith(IMAGE_MARKS)
+            return StudyFile(file.read(HEAD_BYTES)).is_image
     except OSError:  # a folder, or nothing: reading it as DICOM says which
         return False

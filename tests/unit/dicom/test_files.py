@@ -139,6 +139,18 @@ def test_a_zip_of_a_medium_is_read(tmp_path):
     assert Study.from_dicom(tmp_path / "medium.zip").slots == (Slot.FRONTAL,)
 
 
+def test_a_dicom_file_with_an_archive_behind_it_is_that_file(tmp_path):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("a.dcm", save(chest_header(PIXELS[::-1].copy())))
+    path = tmp_path / "image.dcm"
+    path.write_bytes(save(chest_header(PIXELS)))
+    expected = load_study(path).radiographs[Slot.FRONTAL].grey_u8
+    path.write_bytes(path.read_bytes() + archive.getvalue())
+    assert zipfile.is_zipfile(path)
+    np.testing.assert_array_equal(load_study(path).radiographs[Slot.FRONTAL].grey_u8, expected)
+
+
 @pytest.mark.parametrize("name", ["PNG", "JPEG"])
 def test_a_picture_with_an_archive_behind_it_is_that_picture(name, tmp_path):
     grey = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
