@@ -82,7 +82,7 @@ def _read_path(path: Path, reader: FileReader) -> Iterator[StudyFile]:
     kept = reader.take_kept(path)
     with io.BytesIO(kept.data) if kept else open(path, "rb") as opened:
         head = StudyFile(opened.read(HEAD_BYTES)) if kept is None else kept
-        # The first bytes decide: an archive may lie behind a picture, too.
+        # The first bytes decide: an archive may lie behind an image, too.
         if not (head.is_image or head.is_dicom) and zipfile.is_zipfile(opened):
             yield from _read_zip(opened)
             return
