@@ -97,7 +97,7 @@ def interpret_header(header: "Dataset") -> DicomImage:
         has_pixels="Rows" in header or "PixelData" in header,
         body_part_refusal=refuse_body_part(header),
         finding=read_view(header),
-        view_position=_code(header, "ViewPosition") if _code(header, "ViewPosition") in KNOWN_POSITIONS else "",
+        view_position=_read_position(header),
         lie=read_lie(header),
         traits=_read_traits(header),
         stored=stored,
@@ -154,6 +154,11 @@ def _read_keys(header: "Dataset") -> ImageKeys:
         study_time=_text(header, "StudyTime"),
         acquired=_read_moment(header),
     )
+
+
+def _read_position(header: "Dataset") -> str:
+    position = _code(header, "ViewPosition")
+    return position if position in KNOWN_POSITIONS else ""
 
 
 def _read_moment(header: "Dataset") -> str:

@@ -35,18 +35,21 @@ TURNS = {  # by (rows and columns exchanged, then mirrored left to right, then t
 class Lie:
     """How an image lies. directions: main directions of rows and columns, None if not stated or unusable.
 
-    plane: "coronal", "sagittal", or "" if the directions tell neither. refusal: why nobody can tell how the stored
-    pixels lie, or nothing.
+    refusal: why nobody can tell how the stored pixels lie, or nothing.
     """
 
     directions: tuple[str, str] | None
-    plane: str
     refusal: str
+
+    @property
+    def plane(self) -> str:
+        """What `name_plane` says of the directions."""
+        return name_plane(self.directions)
 
 
 def read_lie(header: "Dataset") -> Lie:
     """Read how an image lies."""
-    return Lie(read_directions(header), read_plane(header), refuse_rotation(header))
+    return Lie(read_directions(header), refuse_rotation(header))
 
 
 def read_directions(header: "Dataset") -> tuple[str, str] | None:
@@ -60,9 +63,8 @@ def read_directions(header: "Dataset") -> tuple[str, str] | None:
     return row, column
 
 
-def read_plane(header: "Dataset") -> str:
-    """Return "coronal", "sagittal", or "" if PatientOrientation tells neither."""
-    directions = read_directions(header)
+def name_plane(directions: tuple[str, str] | None) -> str:
+    """Return "coronal", "sagittal", or "" if the directions of rows and columns tell neither."""
     if directions is None:
         return ""
     axes = frozenset({"R": "L", "P": "A", "H": "F"}.get(direction, direction) for direction in directions)

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import DicomError, StudyError
+from ..errors import StudyError
 from .image import DicomImage, read_image
 from .parsing import is_dicom
+from .stated import Stated
 
 MAX_FILE_BYTES = 1 << 30
 HEAD_BYTES = 1024  # enough to tell what a file is, a DICOM file without preamble, too
@@ -26,19 +27,19 @@ class StudyFile:
     """A file's bytes, and what it says if it is DICOM. path: None for a member of an archive.
 
     data: all of it, or the first bytes of a file that no study can be made of (is_whole is false then); nothing where
-    `parsed` is kept in its place, which has the pixels. size: the number of bytes that were read.
+    `parsed` is kept in its place, which has the pixels. dropped: the number of bytes that were read and not kept.
     """
 
     data: bytes = field(repr=False)
     path: Path | None = field(default=None, repr=False)
     is_whole: bool = True
-    parsed: DicomImage | None = field(default=None, repr=False)
-    size: int = -1
+    parsed: Stated[DicomImage] | None = field(default=None, repr=False)
+    dropped: int = 0
 
-    def __post_init__(self) -> None:
-        """Count the bytes."""
-        if self.size < 0:
-            object.__setattr__(self, "size", len(self.data))
+    @property
+    def size(self) -> int:
+        """The number of bytes that were read."""
+        return len(self.data) + self.dropped
 
     @cached_property
     def is_dicom(self) -> bool:
@@ -63,36 +64,32 @@ class StudyFile:
         """
         if not self.read_study_uid():
             return self
-        return StudyFile(b"", self.path, self.is_whole, self.read_image(), self.size)
+        return StudyFile(b"", self.path, self.is_whole, self._image, self.size)
 
     def count_held_bytes(self) -> int:
         """Return the bytes of memory that a file and its header hold."""
-        try:
-            return len(self.data) + (len(self.read_image().stored.data) if self.is_dicom else 0)
-        except StudyError:
-            return len(self.data)
-
-    @cached_property
-    def _image(self) -> DicomImage | str:
-        if self.parsed is not None:
-            return self.parsed
-        try:
-            return read_image(self.data)
-        except DicomError as error:
-            return str(error)  # not the error, which would hold what was parsed until it was raised
+        image = self._find_image()
+        return len(self.data) + (0 if image is None else len(image.stored.data))
 
     def read_image(self) -> DicomImage:
         """Return what the file says; parsed when first asked for. Raises DicomError as `image.read_image` does."""
-        if isinstance(self._image, str):
-            raise DicomError(self._image)
-        return self._image
+        return self._image.get()
 
     def read_study_uid(self) -> str:
         """Return the StudyInstanceUID, patient data; empty if there is none, or the file cannot be read as DICOM."""
+        image = self._find_image()
+        return "" if image is None else image.keys.study_uid
+
+    @cached_property
+    def _image(self) -> Stated[DicomImage]:
+        return self.parsed or Stated.read(lambda: read_image(self.data))
+
+    def _find_image(self) -> DicomImage | None:
+        """Return what the file says, None if it is not DICOM or cannot be read as such."""
         try:
-            return self.read_image().keys.study_uid if self.is_dicom else ""
+            return self.read_image() if self.is_dicom else None
         except StudyError:
-            return ""
+            return None
 
     def cut(self, count: int) -> "StudyFile":
         """Return the file as if no more than its first bytes had been read."""
@@ -101,10 +98,14 @@ class StudyFile:
 
 @dataclass(frozen=True)
 class FileLook:
-    """What one look at a file tells. study_uid: as `StudyFile.read_study_uid` gives it, patient data."""
+    """What one look at a file tells. study_uid: as `StudyFile.read_study_uid` gives it, patient data.
+
+    failure: why the file cannot be read. Such a file may be a study: reading it tells, and others are scored.
+    """
 
     may_be_study: bool
     study_uid: str = field(repr=False)
+    failure: OSError | StudyError | None = None
 
 
 class FileReader:
@@ -117,19 +118,13 @@ class FileReader:
         """Keep files that were looked at, with their parsed headers, in at most `room` bytes."""
         self._room = room
         self._kept: dict[Path, StudyFile] = {}
-        self._looks: dict[Path, FileLook | OSError | StudyError] = {}
+        self._looks: dict[Path, FileLook] = {}
 
     def look(self, path: Path) -> FileLook:
-        """Say what a file is: DICOM is read whole, so is what may be a study and fits, of others the first bytes.
-
-        Raises OSError, or StudyError if it is larger than the bound.
-        """
+        """Say what a file is: DICOM is read whole, so is what may be a study and fits, of others the first bytes."""
         if path not in self._looks:
             self._looks[path] = self._look(path)
-        found = self._looks[path]
-        if not isinstance(found, FileLook):
-            raise found
-        return found
+        return self._looks[path]
 
     def take(self, path: Path) -> StudyFile:
         """Return a file that lies beside others, and forget it: whole if it is DICOM, else at least its first bytes.
@@ -139,15 +134,15 @@ class FileReader:
         return self._forget(path) or _read_what_matters(path, 0)
 
     def take_kept(self, path: Path) -> StudyFile | None:
-        """Return a whole file that was kept, and forget it; None if it has to be read. Raises as `look` does."""
+        """Return a whole file that was kept, and forget it; None if it has to be read. Raises as `take` does."""
         found = self._forget(path)
         return found if found is not None and found.is_whole else None
 
-    def _look(self, path: Path) -> FileLook | OSError | StudyError:
+    def _look(self, path: Path) -> FileLook:
         try:
             found = _read_what_matters(path, self._room).slim()
         except (OSError, StudyError) as error:
-            return error.with_traceback(None)
+            return FileLook(may_be_study=True, study_uid="", failure=error.with_traceback(None))
         held = found.count_held_bytes()
         if held <= self._room:
             self._kept[path] = found
@@ -155,8 +150,9 @@ class FileReader:
         return FileLook(found.may_be_study, found.read_study_uid())
 
     def _forget(self, path: Path) -> StudyFile | None:
-        if isinstance(failed := self._looks.get(path), OSError | StudyError):
-            raise failed
+        look = self._looks.get(path)
+        if look is not None and look.failure is not None:
+            raise look.failure
         found = self._kept.pop(path, None)
         if found is not None:
             self._room += found.count_held_bytes()

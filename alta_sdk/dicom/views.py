@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
 
-from .orientation import read_plane
+from .orientation import name_plane, read_directions
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -102,8 +102,9 @@ def _tell(header: "Dataset") -> Iterator[tuple[str, View, Confidence]]:
     found += [("ViewCodeSequence", _match_code(code), Confidence.HIGH) for code in items_of(header, "ViewCodeSequence")]
     found += [(key, match_view(words_of(header, key)), Confidence.MEDIUM) for key in IMAGE_DESCRIPTIONS]
     found += [(key, match_view(words_of(header, key)), Confidence.LOW) for key in STUDY_DESCRIPTIONS]
-    plane = {"coronal": View.FRONTAL, "sagittal": View.LATERAL}.get(read_plane(header), View.UNKNOWN)
-    found.append(("PatientOrientation", plane, Confidence.LOW))
+    plane = name_plane(read_directions(header))
+    lies = {"coronal": View.FRONTAL, "sagittal": View.LATERAL}.get(plane, View.UNKNOWN)
+    found.append(("PatientOrientation", lies, Confidence.LOW))
     return ((source, view, confidence) for source, view, confidence in found if view is not View.UNKNOWN)
 
 

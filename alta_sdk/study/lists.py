@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..dicom.files import StudyFiles, read_files
 from ..dicom.study_file import FileReader
-from ..errors import AltaError, StudyError
+from ..errors import StudyError
 
 T = TypeVar("T")
 KEPT_BYTES = 1 << 29  # of files that were looked at and their parsed headers, until their studies are read
@@ -75,7 +75,7 @@ def _split(folder: Path, reader: FileReader) -> list[StudyEntry]:
     studies: dict[str, tuple[Path, ...]] = {}
     for entry in sorted(folder.iterdir()):
         if not entry.name.startswith(".") and (entry.is_dir() or _may_be_study(entry, reader)):
-            uid = "" if entry.is_dir() else _read_study_uid(entry, reader)
+            uid = "" if entry.is_dir() else reader.look(entry).study_uid
             group = uid or f"/{entry.name}"  # no UID has a slash
             studies[group] = (*studies.get(group, ()), entry)
     return [StudyEntry(paths, reader) for paths in studies.values()]
@@ -87,25 +87,13 @@ def _is_one_study(folder: Path, reader: FileReader) -> bool:
     for file in folder.rglob("*"):
         if file.suffix.lower() == ".zip":
             return False
-        if file.is_file() and (uid := _read_study_uid(file, reader)):
+        if file.is_file() and (uid := reader.look(file).study_uid):
             found.add(uid)
             if len(found) > 1:
                 return False
     return len(found) == 1
 
 
-def _read_study_uid(file: Path, reader: FileReader) -> str:
-    """Return a file's StudyInstanceUID, by the reader and the bounds of studies; empty if it has none."""
-    try:
-        return reader.look(file).study_uid
-    except (OSError, AltaError):  # the study's own reading says what is wrong
-        return ""
-
-
 def _may_be_study(file: Path, reader: FileReader) -> bool:
-    if file.name.upper() == "DICOMDIR":  # the table of contents of a medium, not a study of its own
-        return False
-    try:
-        return reader.look(file).may_be_study
-    except (OSError, AltaError):  # one that cannot be read is told, and the others are scored
-        return True
+    """True unless the file is the table of contents of a medium, or nothing that a study can be made of."""
+    return file.name.upper() != "DICOMDIR" and reader.look(file).may_be_study

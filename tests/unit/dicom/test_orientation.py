@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from alta_sdk.dicom.orientation import read_directions, read_plane, turn_upright
+from alta_sdk.dicom.orientation import name_plane, read_directions, turn_upright
 
 UPRIGHT = np.arange(12, dtype=np.uint8).reshape(3, 4)  # rows to the patient's left, columns to the feet
 
@@ -30,7 +30,7 @@ def test_every_lie_of_a_frontal_is_brought_upright(row, column):
     if {row, column} <= set("LR") or {row, column} <= set("HF"):
         assert directions is None
         return
-    assert read_plane(header) == "coronal"
+    assert name_plane(read_directions(header)) == "coronal"
     upright, turned = turn_upright(stored_as(row, column), directions, "coronal")
     np.testing.assert_array_equal(upright, UPRIGHT)
     assert bool(turned) == ((row, column) != ("L", "F"))
@@ -58,4 +58,4 @@ def test_an_unusable_orientation_tells_nothing(value):
     header = Dataset()
     header.PatientOrientation = value
     assert read_directions(header) is None
-    assert read_plane(header) == ""
+    assert name_plane(read_directions(header)) == ""
