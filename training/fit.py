@@ -54,7 +54,7 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     if not backbone.is_file():
         raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain.py wrote")
     text = read_text_model(folder)
-    loaded = load_backbone(backbone, folder, text.config, adapter=recipe.adapter)
+    loaded = load_backbone(backbone, folder, text.config, adapter=recipe.adapter, seed=recipe.seed)
     freeze_backbones(loaded.model)
     validate = None
     if given["validation"]:

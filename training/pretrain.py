@@ -63,7 +63,7 @@ def _pretrain(
 ) -> None:
     text = read_text_model(folder)
     if backbone:
-        model = load_backbone(backbone, folder, text.config, adapter=recipe.adapter).model
+        model = load_backbone(backbone, folder, text.config, adapter=recipe.adapter, seed=recipe.seed).model
     else:
         model = make_model(sizes, recipe.seed, recipe.adapter)
     train_backbones(model)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
@@ -115,6 +116,13 @@ def test_a_run_leaves_its_recipe_metrics_weights_and_text_model(whole_run):
     losses = read_losses(whole_run)
     assert [line["step"] for line in losses] == [1, 2, 3, 4]
     assert {"global", "local", "reconstruction", "report", "learning_rate", "radiographs_per_second"} <= set(losses[0])
+
+
+def test_the_rate_changes_with_every_step(whole_run):
+    """Half a cosine over two epochs of two steps, as published: by the step, and not by the epoch."""
+    peak = 0.01 * 4 / 256
+    rates = [line["learning_rate"] for line in read_losses(whole_run)]
+    assert rates == pytest.approx([0.5 * peak * (1 + math.cos(math.pi * step / 4)) for step in range(4)])
 
 
 def test_frozen_weights_stay_and_trained_ones_move(whole_run, backbone):

@@ -49,3 +49,19 @@ def test_what_is_needed_moves_no_random_number_of_the_rest(make_batch):
     plain, whole = make_batch(), make_batch(Need.TARGET, Need.CAPTION)
     for name in ("pixels", "input_ids", "hidden_ids", "keep", "restore"):
         assert torch.equal(getattr(plain, name), getattr(whole, name)), name
+
+
+def test_the_four_slots_draw_their_masks_independently(make_batch):
+    """As published; the reconstruction takes the current frontal's."""
+    keep = make_batch().keep
+    assert keep.shape == (2, 4, 49)
+    for study in keep.sort(dim=2).values:
+        assert len({tuple(slot.tolist()) for slot in study}) == 4
+
+
+def test_the_reconstruction_restores_the_current_frontal(make_batch):
+    batch = make_batch(Need.TARGET)
+    assert batch.restore.shape == (2, 196)
+    for keep, restore in zip(batch.keep[:, 0], batch.restore, strict=True):
+        assert (restore < 49).nonzero().flatten().tolist() == sorted(keep.tolist())
+        assert restore[keep].tolist() == list(range(49))  # where the pass has them

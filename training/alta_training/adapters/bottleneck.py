@@ -22,8 +22,13 @@ class BottleneckAdapter(Adapter):
         super().__init__(width, hidden)
         self.D_fc1 = nn.Linear(width, hidden)
         self.D_fc2 = nn.Linear(hidden, width)
-        nn.init.zeros_(self.D_fc2.weight)
-        nn.init.zeros_(self.D_fc2.bias)
+        self.start()
+
+    def start(self) -> None:
+        """Draw the first layer as the published code does (Xavier, zero bias), and make the second one zero."""
+        nn.init.xavier_uniform_(self.D_fc1.weight)
+        for zero in (self.D_fc1.bias, self.D_fc2.weight, self.D_fc2.bias):
+            nn.init.zeros_(zero)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the adapter's contribution."""

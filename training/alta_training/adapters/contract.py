@@ -39,6 +39,10 @@ class Adapter(nn.Module):
         """Return the adapter's contribution."""
         raise NotImplementedError
 
+    def start(self) -> None:
+        """Draw the weights anew so that the adapter adds exactly nothing: training starts at the backbone."""
+        raise NotImplementedError
+
     def merged(self) -> AdapterTerms:
         """Return what an export has to carry of this adapter."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ from transformers import BertConfig
 
 from alta_sdk.errors import CheckpointError
 
-from ..adapters import ADAPTERS, PUBLISHED_ADAPTER
+from ..adapters import ADAPTERS, PUBLISHED_ADAPTER, Adapter
 from ..model import AltaModel
 from ..model.names import published_name
 from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
@@ -61,19 +61,23 @@ def load_backbone(
     config: BertConfig,
     adapter_share: float = 0.25,
     adapter: str = PUBLISHED_ADAPTER,
+    seed: int = 0,
 ) -> Backbone:
     """Build a model around the towers of a checkpoint and of a BERT folder.
 
     adapter_share: hidden units of an adapter per unit of its tower's width (published: 192 of 768).
     adapter: the kind to make; those that the checkpoint has are taken if they are of this kind.
+    seed: of what neither has, so that a run's start depends on its recipe alone.
     Text weights in the folder (CXR-BERT) come before those in the checkpoint.
     Raises CheckpointError if a tensor of a tower is missing or of another shape, or if neither the
     checkpoint nor the folder has the text tower's weights.
     """
     checkpoint = read_checkpoint(path)
     read_adapter_kind(checkpoint)
-    model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share, adapter))
-    start_fresh(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share, adapter))
+        start_fresh(model)
     text = _read_text_weights(text_folder, needed=not _has_text(checkpoint.weights))
     given = {**checkpoint.weights, **text}
     own = {published_name(name): tensor for name, tensor in model.state_dict().items()}
@@ -138,13 +142,14 @@ def start_fresh(model: AltaModel) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        if name.endswith("_adapter"):
-            nn.init.zeros_(module.D_fc2.weight)
     kernel = model.image.patch_embed.proj.weight
     nn.init.xavier_uniform_(kernel.data.view(len(kernel), -1))
     for name, parameter in model.text.bert.named_parameters():
         if "adapter" not in name and name.endswith("weight") and parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.02)
+    for module in model.modules():
+        if isinstance(module, Adapter):  # last: its layers were drawn above, as every other one was
+            module.start()
 
 
 def _adapter_widths(
