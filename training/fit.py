@@ -13,9 +13,11 @@ from alta_training.data.labelled import read_labelled
 from alta_training.data.records import read_table
 from alta_training.evaluation.validate import ValidationSet, validate_model
 from alta_training.families.backbone import load_backbone
-from alta_training.families.checkpoint import read_text_model
+from alta_training.families.checkpoint import TextModel, read_text_model
 from alta_training.model.trainable import freeze_backbones
-from alta_training.run.loop import RunOptions
+from alta_training.objectives.record_modelling import TowerSizes
+from alta_training.recipe import Recipe, fill_settings
+from alta_training.run.loop import RunOptions, Validate
 from alta_training.run.recipe_files import read_recipe
 from alta_training.run.setup import (
     DeviceOptions,
@@ -23,8 +25,10 @@ from alta_training.run.setup import (
     add_run_options,
     count_processes,
     refuse_towers,
+    start_options,
     start_run,
 )
+from alta_training.run.text_folder import open_text_folder
 
 
 @click.command(context_settings=CONTEXT)
@@ -49,21 +53,22 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     last.safetensors and text-model/, which alta-export reads. Not for clinical use.
     """
     recipe, towers = read_recipe(given["recipe_file"], given["overrides"])
-    refuse_towers(towers)
-    folder = text_model or backbone.parent / "text-model"
+    refuse_towers(towers, recipe)
     if not backbone.is_file():
         raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain.py wrote")
+    beside = backbone.parent / "text-model"
+    # A whole text tower may start fresh, and then with the table's own words.
+    folder = text_model or (None if recipe.text_tower == "whole" and not beside.is_dir() else beside)
+    resumed = output if given["resume"] else None
+    sizes = fill_settings(TowerSizes(), towers)
+    with open_text_folder(folder, resumed, given["data"], given["root"], sizes) as text_folder:
+        _fit(recipe, backbone, text_folder, output, given)
+
+
+def _fit(recipe: Recipe, backbone: Path, folder: Path, output: Path, given: dict[str, Any]) -> None:
     text = read_text_model(folder)
-    loaded = load_backbone(backbone, folder, text.config, adapter=recipe.adapter, seed=recipe.seed)
-    freeze_backbones(loaded.model)
-    validate = None
-    if given["validation"]:
-        radiographs = read_labelled(
-            given["validation"], split=given["validation_split"], finding=given["validation_finding"]
-        )
-        pairs = read_table(given["validation_pairs"]) if given["validation_pairs"] else []
-        data = ValidationSet(radiographs, given["validation_finding"], pairs, recipe.intensity_profile)
-        validate = partial(validate_model, text_model=text, data=data)
+    loaded = load_backbone(backbone, folder, text.config, start_options(recipe))
+    freeze_backbones(loaded.model, recipe.image_tower, recipe.text_tower)
     devices, nodes = count_processes(given["devices"], given["nodes"])
     metadata = {name: given[name] for name in ("training_data", "licence", "notice") if given[name]}
     start_run(
@@ -85,8 +90,19 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
             "backbone_sha256": loaded.source.sha256,
             "intensity_profile": recipe.intensity_profile,
         },
-        validate,
+        _make_validation(recipe, text, given),
     )
+
+
+def _make_validation(recipe: Recipe, text: TextModel, given: dict[str, Any]) -> Validate | None:
+    if not given["validation"]:
+        return None
+    radiographs = read_labelled(
+        given["validation"], split=given["validation_split"], finding=given["validation_finding"]
+    )
+    pairs = read_table(given["validation_pairs"]) if given["validation_pairs"] else []
+    data = ValidationSet(radiographs, given["validation_finding"], pairs, recipe.intensity_profile)
+    return partial(validate_model, text_model=text, data=data)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+IMAGE_TOWERS = ("adapters", "frozen")
+TEXT_TOWERS = ("adapters", "whole", "frozen")
+NOT_NEGATIVE = (
+    "seed",
+    "base_learning_rate",
+    "weight_decay",
+    "clip_norm",
+    "warmup_epochs",
+    "rotate",
+    "shear",
+    "image_rate",
+    "text_rate",
+    "head_rate",
+    "image_from",
+    "patience",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,14 @@ class Recipe:
     rotate, shear: degrees; translate: share of the side; scale, brightness, contrast: ± around 1.
     text_dropout: of the text tower in training, whatever its config.json says; with little data 0 learns
     much faster. fusion: what of a study meets the report ("published": mean of four slots). adapter: the
-    kind, by name. objectives: settings by name; one that is not named has its defaults.
+    kind, by name; adapter_share: its hidden units for each unit of the tower's width.
+    image_tower, text_tower: what of a tower trains. "adapters": as published, its adapters, norms and
+    learned tokens; "whole": all of it but adapters, for a small text tower that starts fresh; "frozen":
+    nothing. Heads and temperatures always train. image_rate, text_rate, head_rate: of the learning rate,
+    for the image tower, the text tower, and the rest. image_from: epochs for which the image tower waits,
+    so that heads come first. ema: above 0, the decay of an average of the weights over the steps, which is
+    what is validated and stored. patience: above 0, the epochs without a better validation after which a
+    run ends. objectives: settings by name; one that is not named has its defaults.
     """
 
     seed: int = 0
@@ -73,16 +96,28 @@ class Recipe:
     precision: str = "32-true"
     intensity_profile: str = "published-v1"
     adapter: str = PUBLISHED_ADAPTER
+    adapter_share: float = 0.25
+    image_tower: str = "adapters"
+    text_tower: str = "adapters"
+    image_rate: float = 1.0
+    text_rate: float = 1.0
+    head_rate: float = 1.0
+    image_from: float = 0.0
+    ema: float = 0.0
+    patience: int = 0
     objectives: Mapping[str, ObjectiveSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be trained with (TrainingError)."""
         for name in ("batch", "accumulate", "epochs", "schedule_epochs", "max_tokens"):
             _require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("image_mask", "text_mask", "text_dropout"):
+        for name in ("image_mask", "text_mask", "text_dropout", "ema"):
             _require(0 <= getattr(self, name) < 1, name, "in 0 to 1, without 1")
-        for name in ("seed", "base_learning_rate", "weight_decay", "clip_norm", "warmup_epochs", "rotate", "shear"):
+        for name in NOT_NEGATIVE:
             _require(getattr(self, name) >= 0, name, "not negative")
+        _require(0 < self.adapter_share <= 4, "adapter_share", "above 0 and at most 4")
+        _require(self.image_tower in IMAGE_TOWERS, "image_tower", f"one of {', '.join(IMAGE_TOWERS)}")
+        _require(self.text_tower in TEXT_TOWERS, "text_tower", f"one of {', '.join(TEXT_TOWERS)}")
         _require(self.fusion in FUSION_MODES, "fusion", f"one of {', '.join(FUSION_MODES)}")
         _require(self.adapter in ADAPTERS, "adapter", f"one of {', '.join(ADAPTERS)}")
         _require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from alta_training.adapters import Adapter
 from alta_training.data.synthetic import make_random_model, write_text_model
-from alta_training.families.backbone import load_backbone
+from alta_training.families.backbone import BackboneOptions, load_backbone
 from alta_training.families.checkpoint import read_text_model, save_checkpoint
 from alta_training.model.alta import to_model_input
 from alta_training.model.names import published_name
@@ -143,9 +143,9 @@ def test_what_a_backbone_lacks_is_drawn_from_the_seed(tmp_path):
     torch.save(state, file)
     config = read_text_model(text).config
     torch.manual_seed(1)
-    one = load_backbone(file, text, config, seed=4).model
+    one = load_backbone(file, text, config, BackboneOptions(seed=4)).model
     torch.manual_seed(2)
-    same, other = (load_backbone(file, text, config, seed=seed).model for seed in (4, 5))
+    same, other = (load_backbone(file, text, config, BackboneOptions(seed=seed)).model for seed in (4, 5))
     head = "image.projection_head.dense_to_hidden.weight"
     assert torch.equal(one.state_dict()[head], same.state_dict()[head])
     assert not torch.equal(one.state_dict()[head], other.state_dict()[head])

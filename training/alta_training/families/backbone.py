@@ -24,6 +24,7 @@ from .checkpoint import (
     PUBLISHED_DECODER_HEADS,
     Checkpoint,
     count_layers,
+    infer_decoder_sizes,
     read_adapter_kind,
     read_checkpoint,
     shape_of,
@@ -46,6 +47,27 @@ OPTIONAL = (
 
 
 @dataclass(frozen=True)
+class BackboneOptions:
+    """What to put around a backbone's towers.
+
+    adapter: the kind to make; those that the checkpoint has are taken if they are of this kind.
+    adapter_share: hidden units of an adapter per unit of its tower's width (published: 192 of 768).
+    seed: of what the backbone lacks, so that a run's start depends on its recipe alone.
+    fresh_text: the text tower may start fresh, where neither the checkpoint nor the folder has one.
+    has_decoder: make a decoder, where the checkpoint has none.
+    """
+
+    adapter: str = PUBLISHED_ADAPTER
+    adapter_share: float = 0.25
+    seed: int = 0
+    fresh_text: bool = False
+    has_decoder: bool = True
+
+
+PUBLISHED_START = BackboneOptions()
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A model with pretrained towers, and what was and was not found for it."""
 
@@ -56,33 +78,27 @@ class Backbone:
 
 
 def load_backbone(
-    path: Path,
-    text_folder: Path,
-    config: BertConfig,
-    adapter_share: float = 0.25,
-    adapter: str = PUBLISHED_ADAPTER,
-    seed: int = 0,
+    path: Path, text_folder: Path, config: BertConfig, options: BackboneOptions = PUBLISHED_START
 ) -> Backbone:
     """Build a model around the towers of a checkpoint and of a BERT folder.
 
-    adapter_share: hidden units of an adapter per unit of its tower's width (published: 192 of 768).
-    adapter: the kind to make; those that the checkpoint has are taken if they are of this kind.
-    seed: of what neither has, so that a run's start depends on its recipe alone.
     Text weights in the folder (CXR-BERT) come before those in the checkpoint.
     Raises CheckpointError if a tensor of a tower is missing or of another shape, or if neither the
-    checkpoint nor the folder has the text tower's weights.
+    checkpoint nor the folder has the text tower's weights and none may start fresh.
     """
     checkpoint = read_checkpoint(path)
     read_adapter_kind(checkpoint)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AltaModel(infer_backbone_sizes(checkpoint, config, adapter_share, adapter))
+        torch.manual_seed(options.seed)
+        model = AltaModel(infer_backbone_sizes(checkpoint, config, options))
         start_fresh(model)
-    text = _read_text_weights(text_folder, needed=not _has_text(checkpoint.weights))
+    has_text = _has_text(checkpoint.weights)
+    text = _read_text_weights(text_folder, needed=not has_text and not options.fresh_text)
+    may_lack = OPTIONAL if has_text or text or not options.fresh_text else (*OPTIONAL, "bert_encoder.")
     given = {**checkpoint.weights, **text}
     own = {published_name(name): tensor for name, tensor in model.state_dict().items()}
     usable = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
-    optional = (*ADAPTERS[adapter].trained_parts, *OPTIONAL)
+    optional = (*ADAPTERS[options.adapter].trained_parts, *may_lack)
     lacking = sorted(name for name in own if name not in usable and not any(part in name for part in optional))
     clashing = sorted(name for name in given if name in own and name not in usable)
     if lacking or clashing:
@@ -98,14 +114,15 @@ def load_backbone(
 
 
 def infer_backbone_sizes(
-    checkpoint: Checkpoint, config: BertConfig, adapter_share: float, adapter: str = PUBLISHED_ADAPTER
+    checkpoint: Checkpoint, config: BertConfig, options: BackboneOptions = PUBLISHED_START
 ) -> ModelSizes:
     """Read a backbone's sizes from its tensors; heads from its metadata, else 64 units each."""
     shape = partial(shape_of, checkpoint.weights)
     width, patch_px = shape("patch_embed.proj.weight", 0), shape("patch_embed.proj.weight", 2)
     side = round((shape("pos_embed", 1) - 1) ** 0.5)
     heads = int(checkpoint.metadata.get("image_heads", 0)) or max(1, width // PUBLISHED_HEAD_SIZE)
-    adapter_widths = partial(_adapter_widths, checkpoint.weights, ADAPTERS[adapter].hidden_in, share=adapter_share)
+    hidden_in, share = ADAPTERS[options.adapter].hidden_in, options.adapter_share
+    adapter_widths = partial(_adapter_widths, checkpoint.weights, hidden_in, share=share)
     depth = count_layers(checkpoint.weights, "blocks")
     image = ImageSizes(
         width,
@@ -115,20 +132,13 @@ def infer_backbone_sizes(
         *adapter_widths("blocks.0", width),
         side * patch_px,
         patch_px,
-        adapter=adapter,
+        adapter=options.adapter,
     )
-    decoder = DecoderSizes(width=width, heads=PUBLISHED_DECODER_HEADS.get(width, heads), mlp_width=4 * width)
-    if "decoder_embed.weight" in checkpoint.weights:
-        decoder_width = shape("decoder_embed.weight", 0)
-        stated = int(checkpoint.metadata.get("decoder_heads", 0))
-        decoder = DecoderSizes(
-            width=decoder_width,
-            depth=count_layers(checkpoint.weights, "decoder_blocks"),
-            heads=stated or PUBLISHED_DECODER_HEADS.get(decoder_width, heads),
-            mlp_width=shape("decoder_blocks.0.mlp.fc1.weight", 0),
-        )
+    decoder = infer_decoder_sizes(checkpoint, heads)
+    if decoder is None and options.has_decoder:
+        decoder = DecoderSizes(width=width, heads=PUBLISHED_DECODER_HEADS.get(width, heads), mlp_width=4 * width)
     layer = "bert_encoder.bert.encoder.layer.0"
-    text = TextSizes(config, *adapter_widths(layer, config.hidden_size), adapter=adapter)
+    text = TextSizes(config, *adapter_widths(layer, config.hidden_size), adapter=options.adapter)
     return ModelSizes(image, decoder, text)
 
 

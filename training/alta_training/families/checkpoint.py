@@ -158,7 +158,7 @@ def save_checkpoint(
         raise CheckpointError(f"{beyond[0]} holds values that {storage} cannot: the checkpoint is not written")
     own = {
         "image_heads": str(model.sizes.image.heads),
-        "decoder_heads": str(model.sizes.decoder.heads),
+        **({"decoder_heads": str(model.sizes.decoder.heads)} if model.sizes.decoder else {}),
         "adapter": model.sizes.image.adapter,
     }
     with new_file(path) as temporary:
@@ -192,14 +192,20 @@ def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int 
         embedding=shape("projection_head.dense_to_output.weight", 0),
         adapter=kind,
     )
-    decoder_width = shape("decoder_embed.weight", 0)
-    decoder = DecoderSizes(
-        width=decoder_width,
+    return ModelSizes(image, infer_decoder_sizes(checkpoint, heads), text)
+
+
+def infer_decoder_sizes(checkpoint: Checkpoint, image_heads: int) -> DecoderSizes | None:
+    """Read the decoder's sizes from its tensors; a checkpoint without any has no decoder, and gives None."""
+    if not any(name.startswith(("decoder_", "mask_token")) for name in checkpoint.weights):
+        return None
+    width = shape_of(checkpoint.weights, "decoder_embed.weight", 0)
+    return DecoderSizes(
+        width=width,
         depth=count_layers(checkpoint.weights, "decoder_blocks"),
-        heads=int(checkpoint.metadata.get("decoder_heads", 0)) or PUBLISHED_DECODER_HEADS.get(decoder_width, heads),
-        mlp_width=shape("decoder_blocks.0.mlp.fc1.weight", 0),
+        heads=int(checkpoint.metadata.get("decoder_heads", 0)) or PUBLISHED_DECODER_HEADS.get(width, image_heads),
+        mlp_width=shape_of(checkpoint.weights, "decoder_blocks.0.mlp.fc1.weight", 0),
     )
-    return ModelSizes(image, decoder, text)
 
 
 def read_adapter_kind(checkpoint: Checkpoint) -> str:

@@ -25,7 +25,7 @@ class AltaModel(nn.Module):
         self.sizes = sizes
         self.image = ImageTower(sizes.image)
         self.text = TextTower(sizes.text)
-        self.decoder = Decoder(sizes.image, sizes.decoder)
+        self.decoder = Decoder(sizes.image, sizes.decoder) if sizes.decoder else None
         self.bert_embed = nn.Linear(sizes.image.width, sizes.text.config.hidden_size)
         self.logit_scale = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
         self.logit_scale_local1 = nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))

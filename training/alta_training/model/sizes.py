@@ -58,7 +58,7 @@ class ModelSizes:
     """Sizes of a whole ALTA model."""
 
     image: ImageSizes
-    decoder: DecoderSizes
+    decoder: DecoderSizes | None  # none where nothing is to be reconstructed
     text: TextSizes
 
     def describe(self) -> dict[str, int]:

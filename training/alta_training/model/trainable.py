@@ -4,8 +4,9 @@ The rule gives the published set of names, which a test holds against the publis
 these a run trains what its objectives reach.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -44,12 +45,23 @@ class ParameterCount:
         return f"{self.trained:,} of {self.total:,} ({100 * self.trained / self.total:.1f} %)"
 
 
-def freeze_backbones(model: AltaModel) -> ParameterCount:
-    """Let the published set of parameters train and freeze the rest; return the counts."""
-    parts = (*ADAPTERS[model.sizes.image.adapter].trained_parts, *TRAINED_PARTS)
+def freeze_backbones(model: AltaModel, image_tower: str = "adapters", text_tower: str = "adapters") -> ParameterCount:
+    """Let the published set of parameters train and freeze the rest; return the counts.
+
+    image_tower, text_tower: "adapters" is the published set; "frozen" takes all of that tower but its heads
+    out; "whole" takes all of the text tower in but its adapters, which stay as they are.
+    """
+    adapter_parts = ADAPTERS[model.sizes.image.adapter].trained_parts
     for name, parameter in model.named_parameters():
         own = published_name(name)
-        parameter.requires_grad_(own in TRAINED_NAMES or any(part in own.lower() for part in parts))
+        is_adapter = any(part in own.lower() for part in adapter_parts)
+        trains = is_adapter or own in TRAINED_NAMES or any(part in own.lower() for part in TRAINED_PARTS)
+        if "projection_head" not in own:
+            if name.startswith("image.") and image_tower == "frozen":
+                trains = False
+            elif name.startswith("text.") and text_tower != "adapters":
+                trains = text_tower == "whole" and not is_adapter
+        parameter.requires_grad_(trains)
     return count_parameters(model)
 
 
@@ -74,15 +86,32 @@ def count_parameters(model: nn.Module) -> ParameterCount:
     return ParameterCount(trained, sum(p.numel() for p in model.parameters()))
 
 
-def group_parameters(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, object]]:
+def group_parameters(
+    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float, shares: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Return AdamW's groups of named parameters: biases, vectors and scalars are not decayed, all else is.
 
-    The learned tokens (cls_token, view_embedding, …) are decayed, too.
+    The learned tokens (cls_token, view_embedding, …) are decayed, too. shares: of the learning rate, by part
+    (see `name_part`); a group keeps its part's name and share.
     Source: the published code, which takes timm 0.6.12's grouping without its list of exempt names.
     """
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
-            (kept if parameter.ndim <= 1 or name.endswith(".bias") else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+            is_decayed = parameter.ndim > 1 and not name.endswith(".bias")
+            groups.setdefault((name_part(name), is_decayed), []).append(parameter)
+    return [
+        {
+            "params": own,
+            "weight_decay": weight_decay if is_decayed else 0.0,
+            "part": part,
+            "share": shares[part],
+        }
+        for (part, is_decayed), own in sorted(groups.items(), key=lambda item: (item[0][0], not item[0][1]))
+    ]
+
+
+def name_part(name: str) -> str:
+    """Tell by our name which part a parameter belongs to: "image" and "text" are towers, "head" all the rest."""
+    tower = name.partition(".")[0]
+    return tower if tower in ("image", "text") and "projection_head" not in name else "head"

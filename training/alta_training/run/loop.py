@@ -5,14 +5,10 @@ start, so a run resumed in the middle of an epoch goes on as if it had not stopp
 """
 
 import math
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -27,8 +23,10 @@ from ..model import AltaModel
 from ..model.trainable import group_parameters
 from ..objectives.alignment import AlignmentObjective, Losses
 from ..recipe import Recipe
+from .average import average_weights
 from .files import cut_metrics, load_state, save_state
 from .progress import ProgressReport
+from .termination import catch_termination, ignore_termination
 
 Validate = Callable[[AltaModel], dict[str, float]]
 
@@ -66,6 +64,8 @@ class Trainer:
         self.fabric, self.recipe, self.options = fabric, recipe, options
         self.alignment, self.model = alignment, alignment.model
         self.metadata, self.validate = metadata, validate
+        if recipe.patience and validate is None:
+            raise TrainingError("recipe: patience needs a validation to wait for: give --validation, or patience=0")
         self.sampler = EpochSampler(len(dataset), recipe, fabric.global_rank, fabric.world_size)
         self.loader = DataLoader(
             dataset,
@@ -78,13 +78,16 @@ class Trainer:
         )
         optimizer = torch.optim.AdamW(
             group_parameters(
-                [*self.model.named_parameters(), *alignment.objectives.named_parameters()], recipe.weight_decay
+                [*self.model.named_parameters(), *alignment.objectives.named_parameters()],
+                recipe.weight_decay,
+                {"image": recipe.image_rate, "text": recipe.text_rate, "head": recipe.head_rate},
             ),
             lr=recipe.learning_rate,
             betas=(recipe.beta1, recipe.beta2),
         )
         self.objective, self.optimizer = fabric.setup(alignment, optimizer)
-        self.epoch, self.step, self.best = 0, 0, -math.inf
+        self.average = average_weights(alignment, recipe.ema) if recipe.ema else None
+        self.epoch, self.step, self.best, self.best_epoch = 0, 0, -math.inf, 0
         if options.resume:
             self._restore(load_state(options.output, recipe, metadata))
             if fabric.is_global_zero:
@@ -95,8 +98,19 @@ class Trainer:
         """Optimizer steps in an epoch."""
         return len(self.sampler) // self.recipe.accumulate
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are run, or the recipe's patience is at its end."""
+        patience = self.recipe.patience
+        return self.epoch >= self.recipe.epochs or bool(patience) and self.epoch - self.best_epoch >= patience
+
+    @property
+    def judged(self) -> AlignmentObjective:
+        """What is validated and stored: the average over the steps, if the recipe has one."""
+        return self.alignment if self.average is None else cast(AlignmentObjective, self.average.module)
+
     def run(self) -> None:
-        """Train to the last epoch; on SIGTERM save the state and return."""
+        """Train to the last epoch, or until patience ends; on SIGTERM save the state and return."""
         recipe = self.recipe
         steps = recipe.epochs * self.steps_per_epoch
         first = self.fabric.is_global_zero
@@ -104,7 +118,7 @@ class Trainer:
             ProgressReport(self.options.output, recipe.epochs, steps, self.step, first) as report,
             catch_termination() as is_terminated,
         ):
-            while self.epoch < recipe.epochs:
+            while not self.is_finished:
                 for _ in self._train_epoch(report):
                     stop = self._any_process(is_terminated() or self.step == self.options.stop_after)
                     if stop or self.options.save_every and self.step % self.options.save_every == 0:
@@ -159,13 +173,16 @@ class Trainer:
             )
 
     def _update(self, rate: float) -> None:
+        begun = self.step / self.steps_per_epoch >= self.recipe.image_from
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"] * (begun or group["part"] != "image")
         if self.recipe.clip_norm:
             self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=self.recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.alignment.clamp()
+        if self.average is not None:
+            self.average.update_parameters(self.alignment)
         self.step += 1
 
     def _finish_epoch(self, report: ProgressReport) -> None:
@@ -173,11 +190,11 @@ class Trainer:
         due = self.epoch % self.options.validate_every == 0 or self.epoch == self.recipe.epochs
         is_first = self.fabric.is_global_zero
         if due and self.validate is not None and is_first:
-            self.model.eval()
-            figures = self.validate(self.model)
+            model = self.judged.model.eval()
+            figures = self.validate(model)
             report.show_validation(self.step, self.epoch - 1, figures)
             if figures["auc"] > self.best:
-                self.best = figures["auc"]
+                self.best, self.best_epoch = figures["auc"], self.epoch
                 self._write_weights("best.safetensors", {"validation_auc": f"{self.best:.4f}"})
         if is_first:
             self._write_weights("last.safetensors", {})
@@ -185,7 +202,8 @@ class Trainer:
 
     def _write_weights(self, name: str, more: dict[str, str]) -> None:
         stated = {**self.metadata, **more, "epoch": str(self.epoch)}
-        save_checkpoint(self.model, self.options.output / name, stated, objective_weights=self.alignment.own_weights())
+        judged = self.judged
+        save_checkpoint(judged.model, self.options.output / name, stated, objective_weights=judged.own_weights())
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
@@ -195,7 +213,9 @@ class Trainer:
                 "epoch": self.epoch,
                 "step": self.step,
                 "best": self.best,
+                "best_epoch": self.best_epoch,
                 "model": {n: p.detach().cpu() for n, p in self.model.named_parameters() if p.requires_grad},
+                "average": self._average_state(),
                 "objectives": {n: t.detach().cpu() for n, t in self.alignment.own_state().items()},
                 "optimizer": self.optimizer.state_dict(),
             }
@@ -213,33 +233,25 @@ class Trainer:
                     raise TrainingError(f"the state to resume from is of another model: {name} has another shape")
                 own[name].copy_(tensor)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        if self.average is not None:
+            restored = self.average.load_state_dict(state["average"], strict=False)
+            if restored.unexpected_keys:
+                raise TrainingError("the state to resume from is of another model: give the same --backbone")
+
+    def _average_state(self) -> dict[str, Tensor]:
+        """Return what of the average moves; the frozen rest is the backbone's."""
+        if self.average is None:
+            return {}
+        moving = {f"module.{n}" for n, p in self.alignment.named_parameters() if p.requires_grad} | {"n_averaged"}
+        return {n: t.detach().cpu() for n, t in self.average.state_dict().items() if n in moving}
 
     def _any_process(self, value: bool) -> bool:
         if self.fabric.world_size == 1:
             return value
         counted = self.fabric.all_reduce(torch.tensor(float(value), device=self.fabric.device), reduce_op="sum")
         return bool(torch.as_tensor(counted) > 0)
-
-
-def ignore_termination(worker: int) -> None:
-    """Leave SIGTERM, which a scheduler sends to every process of a run, to the process that saves."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@contextmanager
-def catch_termination() -> Iterator[Callable[[], bool]]:
-    """Note SIGTERM instead of dying of it; gives a function that tells whether it came."""
-    noted = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield partial(bool, noted)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def open_fabric(precision: str, device: str, devices: int, nodes: int) -> Fabric:

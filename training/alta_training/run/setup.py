@@ -16,15 +16,18 @@ from ..data.batches import StudyDataset
 from ..data.needs import Need
 from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
+from ..families.backbone import BackboneOptions
 from ..families.checkpoint import TextModel
 from ..model import AltaModel
 from ..model.trainable import count_parameters, freeze_unreached, set_dropout
 from ..objectives.alignment import AlignmentObjective
+from ..objectives.reconstruction import Reconstruction
 from ..recipe import Recipe
 from .files import open_run_folder
 from .loop import RunOptions, Trainer, Validate, open_fabric
 
 NOT_CLINICAL = "Not for clinical use."
+TEXT_SIZES = ("text_width", "text_depth", "text_heads", "vocabulary", "max_tokens")
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,26 @@ def start_run(
     trainer = Trainer(fabric, alignment, dataset, recipe, run, stated, validate)
     trainer.run()
     if fabric.is_global_zero:
-        done = trainer.epoch == recipe.epochs
-        say(f"{'finished' if done else 'stopped; go on with --resume'}: {run.output}")
+        say(f"{'finished' if trainer.is_finished else 'stopped; go on with --resume'}: {run.output}")
 
 
-def refuse_towers(towers: dict[str, object]) -> None:
-    """Refuse tower sizes in a recipe for alignment: they come from the backbone."""
-    if towers:
-        raise TrainingError("recipe has a [tower] table: sizes come from --backbone; pretrain.py takes them")
+def refuse_towers(towers: dict[str, object], recipe: Recipe) -> None:
+    """Refuse tower sizes in a recipe for alignment: they come from the backbone, but a fresh text tower's."""
+    own = TEXT_SIZES if recipe.text_tower == "whole" else ()
+    others = [name for name in towers if name not in own]
+    if others:
+        raise TrainingError(
+            f"recipe has {', '.join(others)} in [tower]: sizes come from --backbone; pretrain.py takes them, and "
+            f'with text_tower = "whole" fit.py takes {", ".join(TEXT_SIZES)}'
+        )
+
+
+def start_options(recipe: Recipe) -> BackboneOptions:
+    """Return what a recipe for alignment puts around a backbone's towers."""
+    return BackboneOptions(
+        recipe.adapter,
+        recipe.adapter_share,
+        recipe.seed,
+        fresh_text=recipe.text_tower == "whole",
+        has_decoder=recipe.objectives[Reconstruction.name].weight > 0,
+    )
