@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 IMAGES := $(sort $(wildcard examples/data/*.jpg))
 
-.PHONY: setup help demo demo-model test lint benchmark clean
+.PHONY: setup help demo demo-wheel demo-model test lint benchmark clean
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)  ## make the virtual environment in .venv with everything in it (make alone does this)
@@ -27,6 +27,9 @@ demo: $(INSTALLED)  ## export the demo model and score sample radiographs with i
 	@$(BIN)/alta score $(IMAGES) --engine build/demo.alta --labels "pneumonia, pleural effusion, cardiomegaly"
 	@echo; echo "The DICOM study:"
 	@$(BIN)/alta score build/demo/study --engine build/demo.alta --labels "pneumonia, pleural effusion, cardiomegaly"
+
+demo-wheel: $(INSTALLED)  ## build the data package of `alta demo` into dist
+	@$(BIN)/python examples/demo_wheel/build.py
 
 # What trained the demo model, in about half an hour on two cores. DATA as ../shared/data of the project's machines.
 # glibc would hand every large array back to the kernel and fault it in again: without this a step takes longer.

@@ -37,6 +37,7 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")
 
 ROOT = Path(__file__).parent.parent
+DEMO_WHEEL = ROOT / "examples" / "demo_wheel" / "build.py"
 SHARED = ROOT.parent / "shared"
 DATA_DIR = Path(os.environ.get("ALTA_DATA_DIR", SHARED / "data"))
 # On CI nothing else may be skipped: a test that silently stops running is a defect.
@@ -59,11 +60,17 @@ def make_sizes(width=32, depth=2, heads=2, adapter=8, text_depth=2, vocabulary=4
     )
 
 
-def run_training_command(name, *arguments):
-    """Run training/NAME.py in this process, so that what it uses can be replaced and no start-up is paid."""
-    spec = importlib.util.spec_from_file_location(f"training_{name}", ROOT / "training" / f"{name}.py")
+def load_program(path):
+    """Return a program of the tree, which is in no package, as a module."""
+    spec = importlib.util.spec_from_file_location("_".join(path.relative_to(ROOT).with_suffix("").parts), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def run_training_command(name, *arguments):
+    """Run training/NAME.py in this process, so that what it uses can be replaced and no start-up is paid."""
+    module = load_program(ROOT / "training" / f"{name}.py")
     return CliRunner().invoke(module.main, [str(argument) for argument in arguments])
 
 
@@ -171,6 +178,28 @@ def demo_export(make_once):
         (folder / "stderr").write_text(done.stderr, encoding="utf-8")
 
     return make_once("demo", make)
+
+
+def build_demo_wheel(engine, folder, **changes):
+    """Build the wheel of the demo engine into a folder, as `make demo-wheel` does."""
+    command = [sys.executable, DEMO_WHEEL, "--engine", engine, "--output", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **changes)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def demo_wheel(make_once, demo_export):
+    return next(make_once("demo-wheel", lambda to: build_demo_wheel(demo_export / "demo.alta", to)).glob("*.whl"))
+
+
+@pytest.fixture
+def demo_package(bundle, tmp_path_factory, monkeypatch):
+    """The package alta_sdk_demo of a small engine, on sys.path as if it were installed."""
+    tree = tmp_path_factory.mktemp("demo") / "tree"
+    load_program(DEMO_WHEEL).stage_tree(bundle, tree)
+    monkeypatch.syspath_prepend(tree)
+    return tree / "alta_sdk_demo"
 
 
 @pytest.fixture(scope="session")

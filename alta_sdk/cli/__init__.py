@@ -6,6 +6,7 @@ from .._version import __version__
 from .bench import bench
 from .calibrate import calibrate
 from .compare import compare
+from .demo import demo
 from .doctor import doctor
 from .embed import embed
 from .inspect import inspect
@@ -28,7 +29,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, compare, locate, embed, rank, calibrate, inspect, doctor, bench):
+for command in (score, compare, locate, embed, rank, calibrate, inspect, doctor, bench, demo):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -14,15 +14,15 @@ from .terminal import say
 
 @dataclass(frozen=True)
 class Reading:
-    """The engine, how it runs, and which images it may look at."""
+    """The engine, how it runs, and which images it may look at; as without options, where nothing is said."""
 
     engine: str
-    threads: int | None
-    fusion_mode: str | None
-    any_body_part: bool
-    any_view: bool
-    window: int | None
-    allow_for_processing: bool
+    threads: int | None = None
+    fusion_mode: str | None = None
+    any_body_part: bool = False
+    any_view: bool = False
+    window: int | None = None
+    allow_for_processing: bool = False
 
     def open_matcher(self) -> Matcher:
         """Open the engine; raises what Matcher raises."""

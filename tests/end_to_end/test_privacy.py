@@ -161,6 +161,12 @@ def test_machine_and_engine(bundle):
         assert result.exit_code == 0 and MARK not in result.output
 
 
+def test_the_demo(demo_package):
+    for more in ("--json", "--path"):
+        result = run("demo", more)
+        assert result.exit_code == 0 and MARK not in result.output
+
+
 def test_the_figures_of_a_benchmark(bundle, write):
     arguments = ["bench", bundle, "--study", write("image.dcm"), "--rounds", 3, "--max-batch", 1, "--threads", 1]
     result = run(*arguments, "--json")

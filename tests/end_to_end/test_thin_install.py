@@ -39,6 +39,20 @@ def python(wheel, tmp_path_factory):
     return python
 
 
+@pytest.fixture
+def demo_engine(python, demo_wheel):
+    """The demo package in the fresh environment for one test: the others measure what is there without it."""
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--no-index", "--no-deps", demo_wheel], check=True, capture_output=True)
+    yield
+    subprocess.run([*pip, "uninstall", "--yes", "alta-sdk-demo"], check=True, capture_output=True)
+
+
+def run_alta(python, *arguments):
+    command = [python.with_name("alta"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_it_is_small(python):
     site = next((python.parent.parent / "lib").glob("python3*/site-packages"))
     not_counted = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
@@ -83,3 +97,25 @@ def test_it_scores_and_says_what_export_needs(python, bundle, radiograph_path, t
     refused = subprocess.run([export, *arguments], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "pip install 'alta-sdk[export]'" in refused.stderr
+
+
+def test_without_the_demo_package_it_says_what_to_install(python):
+    done = run_alta(python, "demo")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pip install 'alta-sdk[demo]'" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_the_demo_package_scores_as_alta_score_does(python, demo_engine):
+    engine = run_alta(python, "demo", "--path").stdout.strip()
+    told = json.loads(run_alta(python, "demo", "--json").stdout)
+    assert told["engine"] == engine
+    paths = [f"{engine}/../radiographs/{study['file']}" for study in told["studies"]]
+    options = ["--engine", engine, "--labels", "pneumonia, pleural effusion, cardiomegaly", "--json"]
+    scored = json.loads(run_alta(python, "score", *paths, *options).stdout)["studies"]
+    extra = ("file", "view", "finding")
+    assert [{key: study[key] for key in study if key not in extra} for study in told["studies"]] == scored
+    shown = run_alta(python, "demo")
+    assert shown.returncode == 0 and "Not for clinical use." in shown.stderr
+    assert all(f"{study['scores']['pneumonia']:.3f}" in shown.stdout for study in told["studies"])
+    tested = json.loads(run_alta(python, "doctor", engine, "--json").stdout)
+    assert tested["passed"] is True

@@ -1,10 +1,15 @@
-"""The wheel: every room and every file that the packages need, and nothing beside them."""
+"""The wheels: every room and every file that the packages need, and nothing beside them; and the demo engine's."""
 
 import zipfile
+from email import message_from_bytes
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
+from conftest import DEMO_WHEEL, ROOT, build_demo_wheel, load_program
+
+from alta_export import pipeline
+from alta_sdk import __version__
 
 PACKAGES = {"alta_sdk": ".", "alta_runtimes": "runtimes", "alta_training": "training", "alta_export": "export"}
 SHIPPED = (".py", ".html", ".toml", ".typed")
@@ -14,6 +19,12 @@ SHIPPED = (".py", ".html", ".toml", ".typed")
 def names(wheel):
     with zipfile.ZipFile(wheel) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def read_metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return message_from_bytes(archive.read(name))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -36,3 +47,41 @@ def test_every_folder_with_code_is_a_package():
 
 def test_nothing_else_is_in_the_wheel(names):
     assert {PurePosixPath(name).parts[0] for name in names} == set(PACKAGES)
+
+
+def test_the_demo_is_an_extra_of_the_same_version(wheel, demo_wheel):
+    assert f'alta-sdk-demo=={__version__}; extra == "demo"' in read_metadata(wheel).get_all("Requires-Dist")
+    told = read_metadata(demo_wheel)
+    assert (told["Name"], told["Version"], told.get_all("Requires-Dist")) == ("alta-sdk-demo", __version__, None)
+
+
+def test_the_demo_wheel_is_the_engine_two_radiographs_and_what_is_said_of_them(demo_wheel, demo_export):
+    with zipfile.ZipFile(demo_wheel) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    engine = {path.name: path.read_bytes() for path in (demo_export / "demo.alta").iterdir()}
+    inside = {PurePosixPath(name): data for name, data in held.items()}
+    assert {path.name: data for path, data in inside.items() if path.parent.name == "demo.alta"} == engine
+    radiographs = {path.name: data for path, data in inside.items() if path.suffix == ".jpg"}
+    assert len(radiographs) == 2
+    for name, data in radiographs.items():
+        assert data == (ROOT / "examples" / "data" / name).read_bytes()
+        for said in ("README.md", "findings.csv"):
+            assert name in held[f"alta_sdk_demo/radiographs/{said}"].decode()
+    attribution = held["alta_sdk_demo/radiographs/README.md"].decode()
+    assert "NIH Clinical Center" in attribution and attribution.count(".jpg") == 2
+    card = (ROOT / "examples" / "models" / "demo" / "README.md").read_bytes()
+    assert held["alta_sdk_demo/MODEL_CARD.md"] == card
+    assert {path.name for path in inside if path.parent.name == "licenses"} == {"LICENSE", "NOTICE"}
+    assert [name for name in held if name.endswith(".py")] == ["alta_sdk_demo/__init__.py"]
+
+
+def test_the_same_engine_gives_the_same_wheel(demo_wheel, demo_export, tmp_path):
+    again = build_demo_wheel(demo_export / "demo.alta", tmp_path, umask=0o077)
+    assert again.read_bytes() == demo_wheel.read_bytes()
+
+
+def test_without_an_engine_the_demo_model_is_exported(monkeypatch, tmp_path):
+    monkeypatch.setattr(pipeline, "export_engine", lambda options, stage: SimpleNamespace(path=options))
+    options = load_program(DEMO_WHEEL).export_demo(tmp_path / "demo.alta", "fp16")
+    assert (options.checkpoint.name, options.precision) == ("demo.safetensors", "fp16")
+    assert options.output == tmp_path / "demo.alta"
