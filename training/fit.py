@@ -35,6 +35,7 @@ from alta_training.run.text_folder import open_text_folder
 @click.option("--backbone", required=True, type=PATH, help="MRM.pth, or what pretrain.py wrote.")
 @click.option("--text-model", type=PATH, help="BERT folder (CXR-BERT). [default: text-model beside the backbone]")
 @add_run_options
+@click.option("--teacher", type=PATH, help="Sentence vectors of teach.py, for objectives.distillation.")
 @click.option("--validation", type=PATH, help="Labelled table: image, patient, view, findings, split.")
 @click.option("--validation-split", default="val", show_default=True, help="Its rows to take.")
 @click.option("--validation-finding", default="Pneumonia", show_default=True, help="Against No Finding.")
@@ -68,13 +69,13 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
 def _fit(recipe: Recipe, backbone: Path, folder: Path, output: Path, given: dict[str, Any]) -> None:
     text = read_text_model(folder)
     loaded = load_backbone(backbone, folder, text.config, start_options(recipe))
-    freeze_backbones(loaded.model, recipe.image_tower, recipe.text_tower)
+    freeze_backbones(loaded.model, recipe.image_tower, recipe.text_tower, recipe.image_blocks)
     devices, nodes = count_processes(given["devices"], given["nodes"])
     metadata = {name: given[name] for name in ("training_data", "licence", "notice") if given[name]}
     start_run(
         loaded.model,
         recipe,
-        TableOptions(given["data"], given["root"], given["bad_rows"], given["cache"], given["workers"]),
+        TableOptions(*(given[name] for name in ("data", "root", "bad_rows", "cache", "workers", "teacher"))),
         DeviceOptions(given["device"], devices, nodes),
         RunOptions(
             output,

@@ -21,6 +21,7 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 IMAGE_TOWERS = ("adapters", "frozen")
 TEXT_TOWERS = ("adapters", "whole", "frozen")
+LOOKS = '0 unless fusion is "frontal" and image_mask is 0'
 NOT_NEGATIVE = (
     "seed",
     "base_learning_rate",
@@ -34,6 +35,10 @@ NOT_NEGATIVE = (
     "head_rate",
     "image_from",
     "patience",
+    "image_blocks",
+    "looks",
+    "min_sentences",
+    "max_sentences",
 )
 
 
@@ -55,17 +60,20 @@ class Recipe:
     batch: studies of one optimizer step over all processes and accumulated parts. learning_rate is
     base_learning_rate · batch / 256. schedule_epochs: length of the cosine, of which `epochs` are run.
     min_sentences: above 0, a random number of a report's sentences, from this to all, is shown; 0: all.
-    rotate, shear: degrees; translate: share of the side; scale, brightness, contrast: ± around 1.
-    text_dropout: of the text tower in training, whatever its config.json says; with little data 0 learns
-    much faster. fusion: what of a study meets the report ("published": mean of four slots). adapter: the
-    kind, by name; adapter_share: its hidden units for each unit of the tower's width.
-    image_tower, text_tower: what of a tower trains. "adapters": as published, its adapters, norms and
-    learned tokens; "whole": all of it but adapters, for a small text tower that starts fresh; "frozen":
-    nothing. Heads and temperatures always train. image_rate, text_rate, head_rate: of the learning rate,
-    for the image tower, the text tower, and the rest. image_from: epochs for which the image tower waits,
-    so that heads come first. ema: above 0, the decay of an average of the weights over the steps, which is
-    what is validated and stored. patience: above 0, the epochs without a better validation after which a
-    run ends. objectives: settings by name; one that is not named has its defaults.
+    max_sentences: above 0, no more than so many of them. rotate, shear: degrees; translate: share of the
+    side; scale, brightness, contrast: ± around 1. text_dropout: of the text tower in training, whatever its
+    config.json says; with little data 0 learns much faster. fusion: what of a study meets the report
+    ("published": mean of four slots). adapter: the kind, by name; adapter_share: its hidden units for each
+    unit of the tower's width. image_tower, text_tower: what of a tower trains. "adapters": as published, its
+    adapters, norms and learned tokens; "whole": all of it but adapters, for a small text tower that starts
+    fresh; "frozen": nothing. Heads and temperatures always train. image_rate, text_rate, head_rate: of the
+    learning rate, for the image tower, the text tower, and the rest. image_from: epochs for which the image
+    tower waits, so that heads come first. image_blocks: above 0, nothing of the image tower trains below its
+    last so many blocks. looks: above 0, each radiograph has so many augmentations, drawn once, and not a new
+    one each epoch; the frozen foot of the image tower is then run once for each, and what it gives is kept.
+    ema: above 0, the decay of an average of the weights over the steps, which is what is validated and
+    stored. patience: above 0, the epochs without a better validation after which a run ends. objectives:
+    settings by name; one that is not named has its defaults.
     """
 
     seed: int = 0
@@ -86,6 +94,7 @@ class Recipe:
     max_tokens: int = 128
     shuffle_sentences: bool = True
     min_sentences: int = 0
+    max_sentences: int = 0
     fusion: str = "published"
     rotate: float = 20.0
     shear: float = 10.0
@@ -103,6 +112,8 @@ class Recipe:
     text_rate: float = 1.0
     head_rate: float = 1.0
     image_from: float = 0.0
+    image_blocks: int = 0
+    looks: int = 0
     ema: float = 0.0
     patience: int = 0
     objectives: Mapping[str, ObjectiveSettings] = field(default_factory=dict)
@@ -118,8 +129,14 @@ class Recipe:
         _require(0 < self.adapter_share <= 4, "adapter_share", "above 0 and at most 4")
         _require(self.image_tower in IMAGE_TOWERS, "image_tower", f"one of {', '.join(IMAGE_TOWERS)}")
         _require(self.text_tower in TEXT_TOWERS, "text_tower", f"one of {', '.join(TEXT_TOWERS)}")
+        _require(
+            not self.max_sentences or self.max_sentences >= self.min_sentences,
+            "max_sentences",
+            "at least min_sentences",
+        )
         _require(self.fusion in FUSION_MODES, "fusion", f"one of {', '.join(FUSION_MODES)}")
         _require(self.adapter in ADAPTERS, "adapter", f"one of {', '.join(ADAPTERS)}")
+        _require(not self.looks or self.fusion == "frontal" and not self.image_mask, "looks", LOOKS)
         _require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
         _require(self.batch % self.accumulate == 0, "accumulate", "a divisor of batch")
         _require(self.epochs <= self.schedule_epochs, "epochs", "at most schedule_epochs")

@@ -42,4 +42,8 @@ def batch():
         caption_mask=torch.ones(STUDIES, 5, dtype=torch.int64),
         keep=order[:, :, :KEPT],
         restore=order[:, 0].argsort(dim=1),
+        found=draw(STUDIES, 5, below=2, dtype=torch.int8),
+        claimed=draw(STUDIES, 5, below=3, dtype=torch.int8) - 1,
+        teacher=torch.randn(STUDIES, 12, generator=generator),
+        tokens=torch.empty(STUDIES, 0),
     )

@@ -5,7 +5,6 @@ batch is the same with any number of workers, and a resumed run goes on where it
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -23,22 +22,30 @@ from ..families.checkpoint import TextModel
 from ..losses.report_modelling import IGNORED
 from ..recipe import Recipe
 from .augment import apply_augmentation, draw_augmentation
+from .feet import Feet
 from .needs import Need
 from .pixels import PixelReader
 from .records import Record
+from .sentences import list_claims, list_labels, list_statements, read_wordings, split_sentences
+from .teacher import Teacher
 
-SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
+UNKNOWN_CLAIM = 2
 
 
 @dataclass  # not frozen: Fabric rebuilds what goes in and out of a module
 class Batch:
     """One batch of n studies.
 
-    rows: (n,) int64, of the table. pixels: (n, 4, side, side) uint8. missing: (n, 4) bool. target: (n,
-    2 · side, 2 · side) uint8, the current frontal, or (n, 0) if nothing is reconstructed. input_ids,
+    rows: (n,) int64, of the table. pixels: (n, 4, side, side) uint8. missing: (n, 4) bool. target: (n, 2 ·
+    side, 2 · side) uint8, the current frontal, or (n, 0) if nothing is reconstructed. input_ids,
     attention_mask, labels: (n, length) int64; hidden_ids: the same with the hidden words masked.
     caption_ids, caption_mask: (n, length) int64, or (n, 0) if no objective reads captions. keep: (n, 4,
-    kept) int64, the visible patches; restore: (n, patches) int64, of the current frontal.
+    kept) int64, the visible patches; restore: (n, patches) int64, of the current frontal. found: (n,
+    findings) int8, 1 for what is labelled in the study; claimed: (n, findings) int8, what the report says
+    of each, 1 there, -1 not there, 0 nothing, UNKNOWN_CLAIM in all where it says more than that; both (n,
+    0) if no objective reads them. tokens: (n, tokens, width) float32, what the frozen foot of the image
+    tower gave for the current frontal, or (n, 0) where the tower begins with pixels, which are (n, 0)
+    otherwise. teacher: (n, width) float32, the teacher's vector of the report, or (n, 0).
     """
 
     rows: Tensor
@@ -53,6 +60,10 @@ class Batch:
     caption_mask: Tensor
     keep: Tensor
     restore: Tensor
+    found: Tensor
+    claimed: Tensor
+    teacher: Tensor
+    tokens: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
@@ -74,11 +85,18 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         reader: PixelReader,
         patches: int,
         needs: frozenset[Need] = frozenset(),
+        teacher: Teacher | None = None,
+        feet: Feet | None = None,
     ) -> None:
         """Look at records with a recipe.
 
         patches: the number that the image tower makes. needs: what the objectives of the run read.
+        teacher: vectors of every sentence of the records, where an objective reads them. feet: what the
+        frozen foot gives for every look at the frontals, which are not read then.
         """
+        self.teacher, self.feet = teacher, feet
+        self._wordings = read_wordings()
+        self._claims = list_claims(self._wordings)
         self.needs = needs
         self.records = list(records)
         self.recipe = recipe
@@ -98,8 +116,9 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         epoch, position = index
         record = self.records[position]
         generator = torch.Generator().manual_seed(mix_seed(self.recipe.seed, epoch, record.row))
-        pixels, target, missing = self._read_slots(record, generator)
-        ids = self._encode(self._choose_sentences(record.report, generator))
+        pixels, target, missing, tokens = self._read_images(record, generator)
+        sentences = self._choose_sentences(record.report, generator)
+        ids = self._encode(" ".join(sentences))
         hidden, labels = self._hide_words(ids, generator)
         keep, restore = draw_visible(self.patches, self.recipe.image_mask, len(Slot), generator)
         return {
@@ -113,7 +132,28 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
             "caption_ids": self._encode(record.caption) if record.caption else torch.empty(0, dtype=torch.int64),
             "keep": keep,
             "restore": restore[Slot.FRONTAL],
+            **self._read_labels(record, sentences),
+            "tokens": tokens,
+            "teacher": self.teacher.embed(sentences) if self.teacher else torch.empty(0),
         }
+
+    def _read_labels(self, record: Record, sentences: Sequence[str]) -> dict[str, Tensor]:
+        if record.findings is None:
+            return {"found": torch.empty(0, dtype=torch.int8), "claimed": torch.empty(0, dtype=torch.int8)}
+        found = torch.tensor(list_labels(record.findings, self._wordings), dtype=torch.int8)
+        stated = list_statements(sentences, self._claims, self._wordings)
+        claimed = torch.full_like(found, UNKNOWN_CLAIM) if stated is None else torch.tensor(stated, dtype=torch.int8)
+        return {"found": found, "claimed": claimed}
+
+    def _read_images(self, record: Record, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return pixels, target, which slots are missing, and the foot's tokens: pixels or tokens are empty."""
+        frontal = record.images[Slot.FRONTAL]
+        if self.feet is None or frontal is None:
+            return *self._read_slots(record, generator), torch.empty(0)
+        look = int(torch.randint(self.recipe.looks, (1,), generator=generator))
+        missing = torch.tensor([slot != Slot.FRONTAL for slot in Slot])
+        none = torch.empty(0, dtype=torch.uint8)
+        return none, none, missing, self.feet.load(frontal, look)
 
     def _read_slots(self, record: Record, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         # One draw for both frontals, one for both laterals.
@@ -135,14 +175,15 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         missing = torch.tensor([slot is None for slot in slots])
         return torch.stack([blank if slot is None else slot for slot in slots]), target, missing
 
-    def _choose_sentences(self, report: str, generator: torch.Generator) -> str:
-        sentences = SENTENCE_END.split(report.strip())
+    def _choose_sentences(self, report: str, generator: torch.Generator) -> list[str]:
+        sentences = split_sentences(report)
         if self.recipe.shuffle_sentences:
             sentences = [sentences[i] for i in torch.randperm(len(sentences), generator=generator).tolist()]
-        fewest = self.recipe.min_sentences
+        fewest, most = self.recipe.min_sentences, self.recipe.max_sentences or len(sentences)
         if 0 < fewest < len(sentences):
-            sentences = sentences[: int(torch.randint(fewest, len(sentences) + 1, (1,), generator=generator))]
-        return " ".join(sentences)
+            most = min(most, len(sentences))
+            return sentences[: int(torch.randint(fewest, most + 1, (1,), generator=generator))]
+        return sentences[:most]
 
     def _encode(self, text: str) -> Tensor:
         from tokenizers import Tokenizer
@@ -172,7 +213,7 @@ def collate_studies(items: Sequence[dict[str, Tensor]]) -> Batch:
     pad = torch.nn.utils.rnn.pad_sequence
     stacked = {
         name: torch.stack([item[name] for item in items])
-        for name in ("rows", "pixels", "missing", "target", "keep", "restore")
+        for name in ("rows", "pixels", "missing", "target", "keep", "restore", "found", "claimed", "teacher", "tokens")
     }
     ids, captions = ([item[name] for item in items] for name in ("input_ids", "caption_ids"))
     return Batch(

@@ -8,7 +8,8 @@ class Need(Enum):
 
     Studies, reports and hidden words are in every batch: those a data set prepares whatever is needed.
     TARGET: the current frontal is read at twice the resolution, too. CAPTION: a second text of the study,
-    from the table's column `caption`.
+    from the table's column `caption`. LABELS: what is found, from the column `radiograph_findings`, and what
+    each sentence of the report claims. TEACHER: a larger text model's vector of the report.
     """
 
     STUDY = auto()
@@ -18,3 +19,5 @@ class Need(Enum):
     CAPTION = auto()
     HIDDEN_WORDS = auto()
     TARGET = auto()
+    LABELS = auto()
+    TEACHER = auto()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
+from .records import split_findings
 from .tables import read_rows
 
 RULES = Path(__file__).with_name("pairing_rules.toml")
@@ -71,7 +72,7 @@ def read_radiographs(path: Path, split: str | None = None) -> list[FoundRadiogra
             row["image"],
             row["patient"],
             _time_order(row.get("follow_up") or row.get("date") or ""),
-            tuple(name.strip() for name in row["findings"].split("|") if name.strip()),
+            split_findings(row["findings"]),
         )
         for row in rows
     ]

@@ -75,9 +75,14 @@ class PixelReader:
 
     def _file(self, path: Path, zoom: int) -> Path:
         """Name a cache file after everything that its pixels depend on; a hash, since paths carry names."""
-        stat = path.stat()
-        identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{self.intensity_profile}|{zoom}"
+        identity = f"{identify_file(path)}|{self.intensity_profile}|{zoom}"
         digest = hashlib.sha256(identity.encode()).hexdigest()
         if self.cache is None:
             raise AssertionError("no cache folder")
         return self.cache / digest[:2] / f"{digest}.npy"
+
+
+def identify_file(path: Path) -> str:
+    """Name a file and its state, so that what was made of it is made anew when it changes."""
+    stat = path.stat()
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"

@@ -14,6 +14,7 @@ from .tables import read_rows
 COLUMNS = ("image_path", "auxview_image_path", "last_image_path", "last_auxview_image_path")
 REPORT = "report"
 CAPTION = "caption"
+FINDINGS = "radiograph_findings"
 MISSING = "-1"
 SHOWN_ROWS = 10
 ImagePaths = tuple[Path | None, Path | None, Path | None, Path | None]
@@ -23,13 +24,14 @@ ImagePaths = tuple[Path | None, Path | None, Path | None, Path | None]
 class Record:
     """One study and its report; `row` counts the table's data rows from 1, `images` follow the slots.
 
-    caption: a second text of the study; None where no objective reads one.
+    caption: a second text of the study; findings: what is labelled in it; None where no objective reads them.
     """
 
     row: int
     images: ImagePaths
     report: str
     caption: str | None = None
+    findings: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,34 @@ class BadRow:
     problem: str
 
 
-def read_table(path: Path, root: Path | None = None, *, with_caption: bool = False) -> list[Record]:
+def read_table(
+    path: Path, root: Path | None = None, *, with_caption: bool = False, with_findings: bool = False
+) -> list[Record]:
     """Read a table; relative image paths start at root, or at the table's folder.
 
-    with_caption: the table must have the column `caption`, too.
+    with_caption, with_findings: the table must have the column `caption`, or `radiograph_findings`, too;
+    findings are separated by "|".
     Rows without a frontal or a text are kept for the checker. Raises TrainingError for a table that
     is not there, is damaged, lacks columns or has no row.
     """
     base = root or path.parent
-    texts = (REPORT, CAPTION) if with_caption else (REPORT,)
-    rows = read_rows(path, (*COLUMNS, *texts))
+    more = [*([CAPTION] if with_caption else []), *([FINDINGS] if with_findings else [])]
+    rows = read_rows(path, (*COLUMNS, REPORT, *more))
     return [
-        Record(number, read_record_paths(row, base), *(row[name].strip() for name in texts))
+        Record(
+            number,
+            read_record_paths(row, base),
+            row[REPORT].strip(),
+            row[CAPTION].strip() if with_caption else None,
+            split_findings(row[FINDINGS]) if with_findings else None,
+        )
         for number, row in enumerate(rows, start=1)
     ]
+
+
+def split_findings(cell: str) -> tuple[str, ...]:
+    """Return the names in a cell of findings, which are separated by "|"."""
+    return tuple(name.strip() for name in cell.split("|") if name.strip())
 
 
 def check_records(
@@ -112,14 +128,15 @@ def keep_good(records: Sequence[Record], bad: Sequence[BadRow], on_bad_row: str,
 
 
 def digest_records(records: Sequence[Record]) -> str:
-    """Return a SHA-256 of the studies, in order: file names (not folders) and texts.
+    """Return a SHA-256 of the studies, in order: file names (not folders), texts and, where read, findings.
 
     A model keeps it, so that what it was trained on can be proved to whoever has the table.
     """
     digest = hashlib.sha256()
     for record in records:
         names = [MISSING if path is None else path.name for path in record.images]
-        texts = [record.report] if record.caption is None else [record.report, record.caption]
+        texts = [record.report, *([record.caption] if record.caption is not None else [])]
+        texts += record.findings or ()
         digest.update("\x1f".join([*names, *texts]).encode() + b"\x1e")
     return digest.hexdigest()
 

@@ -45,24 +45,41 @@ class ParameterCount:
         return f"{self.trained:,} of {self.total:,} ({100 * self.trained / self.total:.1f} %)"
 
 
-def freeze_backbones(model: AltaModel, image_tower: str = "adapters", text_tower: str = "adapters") -> ParameterCount:
+def freeze_backbones(
+    model: AltaModel, image_tower: str = "adapters", text_tower: str = "adapters", image_blocks: int = 0
+) -> ParameterCount:
     """Let the published set of parameters train and freeze the rest; return the counts.
 
     image_tower, text_tower: "adapters" is the published set; "frozen" takes all of that tower but its heads
-    out; "whole" takes all of the text tower in but its adapters, which stay as they are.
+    out; "whole" takes all of the text tower in but its adapters, which stay as they are. image_blocks: above
+    0, nothing of the image tower below its last so many blocks trains.
     """
+    foot = count_frozen_blocks(model, image_tower, image_blocks)
     adapter_parts = ADAPTERS[model.sizes.image.adapter].trained_parts
     for name, parameter in model.named_parameters():
         own = published_name(name)
         is_adapter = any(part in own.lower() for part in adapter_parts)
         trains = is_adapter or own in TRAINED_NAMES or any(part in own.lower() for part in TRAINED_PARTS)
         if "projection_head" not in own:
-            if name.startswith("image.") and image_tower == "frozen":
+            if name.startswith("image.") and (image_tower == "frozen" or foot and not _is_above(name, foot)):
                 trains = False
             elif name.startswith("text.") and text_tower != "adapters":
                 trains = text_tower == "whole" and not is_adapter
         parameter.requires_grad_(trains)
     return count_parameters(model)
+
+
+def count_frozen_blocks(model: AltaModel, image_tower: str, image_blocks: int) -> int:
+    """Return how many blocks at the image tower's foot are frozen with all that is before them; 0: none is."""
+    depth = len(model.image.blocks)
+    if image_tower == "frozen":
+        return depth
+    return max(0, depth - image_blocks) if image_blocks else 0
+
+
+def _is_above(name: str, foot: int) -> bool:
+    parts = name.split(".")
+    return name.startswith("image.norm.") or parts[1] == "blocks" and int(parts[2]) >= foot
 
 
 def freeze_unreached(model: AltaModel, parts: Collection[str]) -> None:

@@ -3,8 +3,11 @@
 From top to bottom as the data flows: patches, position and slot, blocks, heads.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..adapters import ADAPTER_SCALE, ADAPTERS
 from . import torchvision_ops  # noqa: F401  timm imports torchvision
@@ -40,6 +43,21 @@ class AdapterBlock(nn.Module):
         out: Tensor = x + self.mlp(normed) + ADAPTER_SCALE * self.mlp_adapter(normed)
         return out
 
+    def read_cls(self, x: Tensor) -> Tensor:
+        """Transform tokens (n, tokens, width) and give CLS alone, (n, 1, width): the others are only looked at."""
+        normed = self.norm1(x)
+        attn, heads = self.attn, self.attn.num_heads
+        weights, biases = attn.qkv.weight.chunk(3), attn.qkv.bias.chunk(3)
+        query, key, value = (
+            F.linear(part, weight, bias).unflatten(-1, (heads, -1)).transpose(1, 2)  # (n, heads, tokens, head size)
+            for part, weight, bias in zip((normed[:, :1], normed, normed), weights, biases, strict=True)
+        )
+        attended = attn.proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        cls = x[:, :1] + attended + self.attn_adapter(attended)
+        normed = self.norm2(cls)
+        out: Tensor = cls + self.mlp(normed) + ADAPTER_SCALE * self.mlp_adapter(normed)
+        return out
+
 
 class ImageTower(nn.Module):
     """Encodes radiographs; each is told its slot by a view and a temporal embedding."""
@@ -73,6 +91,12 @@ class ImageTower(nn.Module):
         Returns tokens (n, 1 + patches, width) after the final norm, CLS first.
         Source: `forward_img_feature` and `forward_encoder` of the published code.
         """
+        return self.read_tokens(self.embed_patches(pixels, slot, missing, keep), 0)
+
+    def embed_patches(
+        self, pixels: Tensor, slot: Tensor, missing: Tensor | None = None, keep: Tensor | None = None
+    ) -> Tensor:
+        """Return what the first block reads: tokens (n, 1 + patches, width); arguments as of `forward`."""
         x = self.patch_embed(pixels)  # (n, patches, width)
         if missing is not None:
             x = torch.where(missing[:, None, None], self.missing_token, x)
@@ -80,10 +104,19 @@ class ImageTower(nn.Module):
         if keep is not None:
             x = torch.gather(x, 1, keep[:, :, None].expand(-1, -1, x.shape[-1]))  # (n, kept, width)
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
-        x = torch.cat([cls, x], dim=1) + self.slot_embedding()[slot][:, None]
-        for block in self.blocks:
+        return torch.cat([cls, x], dim=1) + self.slot_embedding()[slot][:, None]
+
+    def read_tokens(self, x: Tensor, first: int, *, cls_alone: bool = False) -> Tensor:
+        """Go on from the tokens before block `first`, (n, tokens, width), to those after the final norm.
+
+        cls_alone: the last block is run for CLS alone, and (n, 1, width) returned.
+        """
+        for block in self.blocks[first:-1]:
             x = block(x)
-        tokens: Tensor = self.norm(x)
+        if first < len(self.blocks):
+            last = cast(AdapterBlock, self.blocks[-1])
+            x = last.read_cls(x) if cls_alone else last(x)
+        tokens: Tensor = self.norm(x[:, :1] if cls_alone else x)
         return tokens
 
     def slot_embedding(self) -> Tensor:

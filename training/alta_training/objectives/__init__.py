@@ -7,13 +7,16 @@ set, freezing, metrics, checkpoints and resuming follow from that.
 """
 
 from .contract import Objective
+from .distillation import Distillation
 from .global_contrast import GlobalContrast
+from .label_contrast import LabelContrast
 from .local_contrast import LocalContrast
 from .reconstruction import Reconstruction
 from .report_modelling import ReportModelling
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    objective.name: objective for objective in (GlobalContrast, LocalContrast, Reconstruction, ReportModelling)
+    objective.name: objective
+    for objective in (GlobalContrast, LocalContrast, Reconstruction, ReportModelling, LabelContrast, Distillation)
 }
 
 __all__ = ["OBJECTIVES", "Objective"]

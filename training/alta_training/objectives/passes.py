@@ -6,10 +6,11 @@ its patch tokens meet the words, and the decoder fills in the rest. What no obje
 
 from functools import cached_property
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.batches import Batch
+from ..data.batches import UNKNOWN_CLAIM, Batch
 from ..model import AltaModel
 from ..model.alta import to_model_input
 from .gather import gather_padded, gather_rows
@@ -22,9 +23,14 @@ class Passes:
     meets in a contrast is float32 whatever the precision of the run.
     """
 
-    def __init__(self, model: AltaModel, batch: Batch, fusion: str) -> None:
-        """Take a model, a batch and the fusion mode; nothing is run yet."""
+    def __init__(self, model: AltaModel, batch: Batch, fusion: str, *, foot: int = 0, cls_alone: bool = False) -> None:
+        """Take a model, a batch and the fusion mode; nothing is run yet.
+
+        foot: the image tower's blocks that the batch's tokens have behind them. cls_alone: patch tokens are
+        not asked for, and those of the last block not run.
+        """
         self.model, self.batch, self.fusion = model, batch, fusion
+        self.foot, self.cls_alone = foot, cls_alone
 
     @property
     def cls(self) -> Tensor:
@@ -84,6 +90,25 @@ class Passes:
         return gather_padded(self.batch.attention_mask[:, 1:]).bool()
 
     @cached_property
+    def fits(self) -> Tensor:
+        """Which reports no label of a study contradicts, gathered: (N studies, N reports) bool, its own always.
+
+        A report of which not every sentence is made of labels fits its own study alone.
+        """
+        found, claimed = gather_rows(self.batch.found), gather_rows(self.batch.claimed)  # (N, findings)
+        known = (claimed != UNKNOWN_CLAIM).all(dim=1)
+        truth = 2 * found - 1  # (N, findings), 1 there, -1 not there
+        # Each claim that is true counts 1, each that is not -1: all are true where the sum is their number.
+        agreements = truth.float() @ claimed.float().T
+        own = torch.eye(len(found), dtype=torch.bool, device=found.device)
+        return own | known & (agreements == (claimed != 0).sum(dim=1))
+
+    @property
+    def teacher(self) -> Tensor:
+        """The teacher's vectors of the reports, gathered: (N, width)."""
+        return gather_rows(self.batch.teacher)
+
+    @cached_property
     def hidden_words(self) -> Tensor:
         """Logits of the report with hidden words, the study's feature added: (n, length, vocabulary)."""
         model, batch = self.model, self.batch
@@ -106,12 +131,16 @@ class Passes:
         Mode frontal has one slot; mode present has zeros for those that are missing.
         """
         image, batch = self.model.image, self.batch
+        if self.foot:
+            run = image.read_tokens(batch.tokens, self.foot, cls_alone=self.cls_alone)[:, None]
+            return run[:, :, 0], run[:, :, 1:]
         pixels = to_model_input(batch.pixels)
         if self.fusion == "published":
             return image.encode_studies(pixels, batch.missing, batch.keep)
         slots = 1 if self.fusion == "frontal" else batch.missing.shape[1]
         study, slot = (~batch.missing[:, :slots]).nonzero(as_tuple=True)
-        run = image(pixels[study, slot], slot, keep=batch.keep[study, slot])  # (radiographs, 1 + kept, width)
+        tokens = image.embed_patches(pixels[study, slot], slot, keep=batch.keep[study, slot])
+        run = image.read_tokens(tokens, 0, cls_alone=self.cls_alone)  # (radiographs, 1 + kept, width)
         tokens = run.new_zeros(len(pixels), slots, *run.shape[1:]).index_put((study, slot), run)
         return tokens[:, :, 0], tokens[:, :, 1:]
 

@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import click
+from lightning_fabric import Fabric
 
 from alta_sdk.cli.option_groups import PATH
 from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
 
 from ..data.batches import StudyDataset
+from ..data.feet import Feet
 from ..data.needs import Need
 from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
+from ..data.sentences import split_sentences
+from ..data.teacher import Teacher, read_teacher
 from ..families.backbone import BackboneOptions
 from ..families.checkpoint import TextModel
 from ..model import AltaModel
 from ..model.trainable import count_parameters, freeze_unreached, set_dropout
 from ..objectives.alignment import AlignmentObjective
+from ..objectives.distillation import Distillation
 from ..objectives.reconstruction import Reconstruction
 from ..recipe import Recipe
+from .feet import keep_feet, open_feet
 from .files import open_run_folder
 from .loop import RunOptions, Trainer, Validate, open_fabric
 
@@ -39,6 +45,7 @@ class TableOptions:
     bad_rows: str
     cache: Path | None
     workers: int
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,9 @@ def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_records(options: TableOptions, reader: PixelReader, needs: frozenset[Need], is_first: bool) -> list[Record]:
     """Read and check the whole table; the first process lists every bad row on standard error."""
-    records = read_table(options.data, options.root, with_caption=Need.CAPTION in needs)
+    records = read_table(
+        options.data, options.root, with_caption=Need.CAPTION in needs, with_findings=Need.LABELS in needs
+    )
     bad = check_records(records, lambda path: reader.read(path, with_target=True), max(1, options.workers))
     for row in bad if is_first else ():
         say(f"row {row.row}: {row.problem}")
@@ -129,7 +138,10 @@ def start_run(
     set_dropout(model.text, recipe.text_dropout)
     reader = PixelReader(recipe.intensity_profile, table.cache)
     records = read_records(table, reader, alignment.needs, fabric.is_global_zero)
-    dataset = StudyDataset(records, recipe, text_model[0], reader, model.sizes.image.patches, alignment.needs)
+    feet = _keep_feet(alignment, recipe, records, reader, table.cache, fabric) if recipe.looks else None
+    teacher = _read_teacher(alignment, records, table.teacher)
+    patches = model.sizes.image.patches
+    dataset = StudyDataset(records, recipe, text_model[0], reader, patches, alignment.needs, teacher, feet)
     if fabric.is_global_zero:
         say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
         open_run_folder(run.output, recipe, text_model[1], run.resume)
@@ -139,6 +151,34 @@ def start_run(
     trainer.run()
     if fabric.is_global_zero:
         say(f"{'finished' if trainer.is_finished else 'stopped; go on with --resume'}: {run.output}")
+
+
+def _keep_feet(
+    alignment: AlignmentObjective,
+    recipe: Recipe,
+    records: list[Record],
+    reader: PixelReader,
+    cache: Path | None,
+    fabric: Fabric,
+) -> Feet:
+    if Need.TARGET in alignment.needs:
+        raise TrainingError("recipe: looks are not for the reconstruction: set looks=0, or leave it out")
+    model, cls_alone = alignment.model, Need.PATCHES not in alignment.needs
+    feet = open_feet(model, recipe, alignment.foot, cls_alone=cls_alone, cache=cache)
+    if fabric.is_global_zero:
+        keep_feet(feet, model.to(fabric.device), recipe, records, reader, alignment.foot, fabric, cls_alone=cls_alone)
+    fabric.barrier()
+    return feet
+
+
+def _read_teacher(alignment: AlignmentObjective, records: list[Record], path: Path | None) -> Teacher | None:
+    if Need.TEACHER not in alignment.needs:
+        return None
+    if path is None:
+        raise TrainingError("recipe: a distillation needs a teacher: give --teacher, the table of training/teach.py")
+    width = next(one.to_teacher.out_features for one in alignment.active if isinstance(one, Distillation))
+    sentences = {sentence for record in records for sentence in split_sentences(record.report)}
+    return read_teacher(path, sentences, width)
 
 
 def refuse_towers(towers: dict[str, object], recipe: Recipe) -> None:

@@ -1,0 +1,64 @@
+"""The teacher's table: vectors that a larger text model gave the sentences of a training table.
+
+Kept as an .npz without pickles: sentences (n,) text, vectors (n, width) float32. `training/teach.py` makes it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alta_sdk.errors import TrainingError
+from alta_sdk.files.atomic import new_file
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Vectors (width,) float32 by sentence, of one length for all."""
+
+    vectors: dict[str, NDArray[np.float32]]
+
+    @property
+    def width(self) -> int:
+        """The length of a vector."""
+        return len(next(iter(self.vectors.values())))
+
+    def embed(self, sentences: Sequence[str]) -> Tensor:
+        """Return the mean vector of a text's sentences: (width,)."""
+        return torch.from_numpy(np.mean([self.vectors[sentence] for sentence in sentences], axis=0))
+
+
+def read_teacher(path: Path, sentences: Iterable[str], width: int) -> Teacher:
+    """Read a table and check that it knows every sentence, in vectors of the width that the recipe has.
+
+    Raises TrainingError if it cannot be read, is of another form, or lacks a sentence.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            known, vectors = content["sentences"], content["vectors"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise TrainingError(
+            f"teacher {path.name} cannot be read: give the .npz that training/teach.py writes"
+        ) from error
+    if vectors.ndim != 2 or known.shape != vectors.shape[:1] or known.dtype.kind != "U" or vectors.dtype != np.float32:
+        raise TrainingError(f"teacher {path.name} does not hold one float32 vector for each sentence: make it anew")
+    if vectors.shape[1] != width or not np.isfinite(vectors).all():
+        raise TrainingError(
+            f"teacher {path.name} has vectors of {vectors.shape[1]} numbers, the recipe says {width}, or some are not "
+            "finite: set objectives.distillation.width, or make the table anew"
+        )
+    teacher = Teacher(dict(zip(known.tolist(), vectors, strict=True)))
+    lacking = len(set(sentences) - set(teacher.vectors))
+    if lacking:
+        raise TrainingError(f"teacher {path.name} lacks {lacking} sentences of the table: run training/teach.py on it")
+    return teacher
+
+
+def write_teacher(path: Path, sentences: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    """Write a table, atomically."""
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, sentences=np.array(sentences, dtype=np.str_), vectors=np.asarray(vectors, dtype=np.float32))
