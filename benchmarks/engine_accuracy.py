@@ -23,8 +23,9 @@ from alta_sdk.engine.environment import processor_name
 from alta_sdk.files.atomic import new_file
 from alta_training.data.labelled import read_labelled
 from alta_training.evaluation.encoders import BundleEncoder
+from alta_training.evaluation.metrics import Figures
 from alta_training.evaluation.model_card import spell_interval
-from alta_training.evaluation.protocols import Figures, evaluate_labelled
+from alta_training.evaluation.zero_shot import evaluate_labelled
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SPLITS = ("val", "test")

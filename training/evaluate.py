@@ -8,15 +8,11 @@ import click
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say
 from alta_training.data.labelled import read_labelled
-from alta_training.evaluation.encoders import open_encoder
-from alta_training.evaluation.protocols import (
-    Figures,
-    evaluate_baseline,
-    evaluate_chexpert5,
-    evaluate_chexpert8,
-    evaluate_labelled,
-    evaluate_rsna,
-)
+from alta_training.evaluation.baselines import PIXELS, evaluate_baseline, evaluate_frozen
+from alta_training.evaluation.encoders import CheckpointEncoder, open_encoder
+from alta_training.evaluation.metrics import Figures
+from alta_training.evaluation.protocols import evaluate_chexpert5, evaluate_chexpert8, evaluate_rsna
+from alta_training.evaluation.zero_shot import evaluate_labelled
 
 
 @click.command(context_settings=CONTEXT)
@@ -34,7 +30,7 @@ from alta_training.evaluation.protocols import (
 @click.option("--published-threshold", is_flag=True, help="rsna: choose the threshold inside the test set.")
 @click.option("--split", default="test", show_default=True, help="labelled: rows to take.")
 @click.option("--finding", default="Pneumonia", show_default=True, help="labelled: against No Finding.")
-@click.option("--baseline", is_flag=True, help="labelled: also fit the pixel baseline on the train split.")
+@click.option("--baseline", is_flag=True, help="labelled: also fit the baselines on the train split.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @fail_in_one_line
@@ -67,11 +63,16 @@ def main(
         if baseline:
             train = read_labelled(data, image_root, split="train", finding=finding)
             figures.append(evaluate_baseline(train, radiographs, seed=seed))
+            if isinstance(encoder, CheckpointEncoder):
+                figures.append(evaluate_frozen(encoder, train, radiographs, seed=seed))
+            else:
+                say("no frozen features: an engine's adapters are merged; give the checkpoint for them")
     if as_json:
         click.echo(json.dumps({"model": encoder.name, "data": data.name, "figures": figures}))
     else:
         for part in figures:
-            title = f"{part['protocol']} · {encoder.name if part['protocol'] != 'baseline' else 'pixels'} · {data.name}"
+            measured = "pixels" if part["protocol"] == PIXELS else encoder.name
+            title = f"{part['protocol']} · {measured} · {data.name}"
             facts = [(name, _show(value)) for name, value in part.items() if name != "protocol"]
             print_facts(title, facts)
     say("Not for clinical use.")

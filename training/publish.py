@@ -13,9 +13,10 @@ from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_folder
 from alta_training.data.labelled import read_labelled
+from alta_training.evaluation.baselines import evaluate_baseline
 from alta_training.evaluation.encoders import CheckpointEncoder, Encoder
 from alta_training.evaluation.model_card import CardFacts, SplitFigures, render_card, spell_interval
-from alta_training.evaluation.protocols import evaluate_baseline, evaluate_labelled
+from alta_training.evaluation.zero_shot import evaluate_labelled
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 from alta_training.model.trainable import freeze_backbones
 from alta_training.run.files import METRICS, copy_text_model

@@ -14,8 +14,9 @@ from alta_export.demo_model import DEMO_FOLDER, find_inputs
 from alta_sdk.errors import ExportError
 from alta_training.data.labelled import read_labelled
 from alta_training.data.records import digest_records, read_table
+from alta_training.evaluation.baselines import evaluate_baseline
 from alta_training.evaluation.encoders import open_encoder
-from alta_training.evaluation.protocols import evaluate_baseline, evaluate_labelled
+from alta_training.evaluation.zero_shot import evaluate_labelled
 
 CHECKPOINT = DEMO_FOLDER / "demo.safetensors"
 CARD = DEMO_FOLDER / "README.md"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .protocols import Figures
+from .metrics import Figures
 
 VIEWS_NOTE = (
     "The view alone separates the two classes on this data with the AUC in the row “view alone”: read the "
