@@ -22,9 +22,9 @@ from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.files.atomic import new_file
 from alta_training.data.labelled import read_labelled
+from alta_training.evaluation.card_sections import spell_interval
 from alta_training.evaluation.encoders import BundleEncoder
 from alta_training.evaluation.metrics import Figures
-from alta_training.evaluation.model_card import spell_interval
 from alta_training.evaluation.zero_shot import evaluate_labelled
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")

@@ -3,7 +3,10 @@
 Every figure is a number by a name; intervals are 95 % bootstraps of whole patients.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,11 @@ from numpy.typing import NDArray
 from alta_sdk.engine.vectors import Vector
 from alta_sdk.matching.prompts import make_pair
 
-from ..data.labelled import LabelledRadiograph, spell_finding
+from ..data.labelled import LabelledRadiograph, count_findings, read_labelled, spell_finding
 from .encoders import Encoder, embed_label
 from .metrics import Figures, measure_auc
+
+FEWEST = 10  # positives that a finding needs in a split to be measured
 
 
 def evaluate_labelled(
@@ -25,6 +30,41 @@ def evaluate_labelled(
     view_alone: the AUC of guessing by PA against the rest.
     """
     return describe_scores("labelled table", radiographs, score_pair(encoder, radiographs, finding), seed=seed)
+
+
+@dataclass(frozen=True)
+class FindingFigures:
+    """One finding against No Finding on one split; positives by view, and how many have the main finding, too."""
+
+    finding: str
+    figures: Figures
+    by_view: Mapping[str, int]
+    with_main: int
+
+
+def evaluate_findings(
+    encoder: Encoder, table: Path, split: str, main: str, *, fewest: int = FEWEST, seed: int = 0
+) -> tuple[list[FindingFigures], dict[str, int]]:
+    """Measure every finding of a labelled table but the main one, each against No Finding, the commonest first.
+
+    Returns them, and those that were left out with their number of positives, under `fewest`.
+    Raises TrainingError as `read_labelled`.
+    """
+    counts = {name: count for name, count in count_findings(table, split).most_common() if name.lower() != main.lower()}
+    measured = []
+    for name, count in counts.items():
+        if count >= fewest:
+            radiographs = read_labelled(table, split=split, finding=name)
+            positives = [radiograph for radiograph in radiographs if radiograph.is_positive]
+            measured.append(
+                FindingFigures(
+                    name,
+                    evaluate_labelled(encoder, radiographs, name, seed=seed),
+                    Counter(radiograph.view for radiograph in positives),
+                    sum(main.lower() in radiograph.findings for radiograph in positives),
+                )
+            )
+    return measured, {name: count for name, count in counts.items() if count < fewest}
 
 
 def score_pair(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], finding: str) -> Vector:

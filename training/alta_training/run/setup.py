@@ -18,7 +18,7 @@ from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
 from ..families.checkpoint import TextModel
 from ..model import AltaModel
-from ..model.trainable import count_parameters, freeze_unreached, set_dropout
+from ..model.trainable import TRAINED, count_parameters, freeze_unreached, set_dropout
 from ..objectives.alignment import AlignmentObjective
 from ..recipe import Recipe
 from .files import open_run_folder
@@ -131,7 +131,7 @@ def start_run(
         say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
         open_run_folder(run.output, recipe, text_model[1], run.resume)
     fabric.barrier()
-    stated = {**metadata, "studies_sha256": digest_records(records)}
+    stated = {**metadata, "studies_sha256": digest_records(records), TRAINED: str(count_parameters(alignment))}
     trainer = Trainer(fabric, alignment, dataset, recipe, run, stated, validate)
     trainer.run()
     if fabric.is_global_zero:
