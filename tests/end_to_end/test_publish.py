@@ -88,7 +88,7 @@ def test_a_run_without_validation_is_stored_with_what_it_states_and_what_others_
         "None of the 90 texts of the training table holds the sentence “There is pneumonia.”",
         "## Another hospital: elsewhere",
         "The test split: 4 radiographs of 2 patients",
-        "The 4 radiographs of 2 patients that its table calls pneumonia score above the 6 No Finding radiographs",
+        "AUC of the 4 radiographs of 2 patients that its table calls pneumonia, by name or cause, against the 6 ",
     ):
         assert said in card
     assert "Validation over the epochs" not in card

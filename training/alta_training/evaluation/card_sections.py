@@ -124,10 +124,10 @@ def show_other_hospital(named: str, table: str, other: OtherHospital | None) -> 
             "",
             *_table(["recall at", "radiograph to caption", "chance", "caption to radiograph", "chance"], rows),
             "",
-            f"The {shift['positive']} radiographs of {shift['positive_patients']} patients that its table calls "
-            f"{named} score above the {shift['normal']} No Finding radiographs of {table} ({other.split} split) with "
-            f"an AUC of {spell_interval(shift, 'auc')}. They come from other scanners, cropped in another way, so this "
-            f"may be the scanner's difference and not the {named}'s.",
+            f"AUC of the {shift['positive']} radiographs of {shift['positive_patients']} patients that its table calls "
+            f"{named}, by name or cause, against the {shift['normal']} No Finding radiographs of {table} "
+            f"({other.split} split): {spell_interval(shift, 'auc')}. They come from other scanners, cropped in another "
+            f"way, so this may be the scanner's difference and not the {named}'s.",
         ]
     )
 
