@@ -1,22 +1,23 @@
-"""Measure a checkpoint or an engine by the published protocols, or on a labelled table."""
+"""Measure a checkpoint or an engine by the published protocols, or on a labelled or captioned table."""
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say
+from alta_training.data.captioned import read_captioned
 from alta_training.data.labelled import read_labelled
-from alta_training.evaluation.encoders import open_encoder
-from alta_training.evaluation.protocols import (
-    Figures,
-    evaluate_baseline,
-    evaluate_chexpert5,
-    evaluate_chexpert8,
-    evaluate_labelled,
-    evaluate_rsna,
-)
+from alta_training.evaluation.baselines import PIXELS, evaluate_baseline, evaluate_frozen
+from alta_training.evaluation.encoders import CheckpointEncoder, Encoder, open_encoder
+from alta_training.evaluation.metrics import Figures
+from alta_training.evaluation.other_hospital import evaluate_pairs, evaluate_shift
+from alta_training.evaluation.protocols import evaluate_chexpert5, evaluate_chexpert8, evaluate_rsna
+from alta_training.evaluation.zero_shot import evaluate_labelled
 
 
 @click.command(context_settings=CONTEXT)
@@ -24,57 +25,76 @@ from alta_training.evaluation.protocols import (
 @click.option(
     "--protocol",
     required=True,
-    type=click.Choice(["chexpert5x200", "chexpert8x200", "rsna", "labelled"]),
+    type=click.Choice(["chexpert5x200", "chexpert8x200", "rsna", "labelled", "pairs"]),
     help="What to measure.",
 )
-@click.option("--data", required=True, type=PATH, help="Its table (5x200, labelled) or folder (8x200, rsna).")
+@click.option("--data", required=True, type=PATH, help="Its table (5x200, labelled, pairs) or folder (8x200, rsna).")
 @click.option("--image-root", type=PATH, help="Folder that image paths start at. [default: the table's]")
 @click.option("--text-model", type=PATH, help="Of a checkpoint. [default: text-model beside it]")
 @click.option("--image-heads", type=click.IntRange(min=1), help="Of a checkpoint that does not state them.")
 @click.option("--published-threshold", is_flag=True, help="rsna: choose the threshold inside the test set.")
-@click.option("--split", default="test", show_default=True, help="labelled: rows to take.")
-@click.option("--finding", default="Pneumonia", show_default=True, help="labelled: against No Finding.")
-@click.option("--baseline", is_flag=True, help="labelled: also fit the pixel baseline on the train split.")
+@click.option("--split", default="test", show_default=True, help="labelled, pairs: rows to take.")
+@click.option("--finding", default="Pneumonia", show_default=True, help="labelled, pairs: against No Finding.")
+@click.option("--baseline", is_flag=True, help="labelled: also fit the baselines on the train split.")
+@click.option("--against", type=PATH, help="pairs: labelled table with No Finding radiographs for the finding's AUC.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @fail_in_one_line
 def main(
-    model: Path,
-    protocol: str,
-    data: Path,
-    image_root: Path | None,
-    text_model: Path | None,
-    image_heads: int | None,
-    published_threshold: bool,
-    split: str,
-    finding: str,
-    baseline: bool,
-    seed: int,
-    as_json: bool,
+    model: Path, protocol: str, text_model: Path | None, image_heads: int | None, as_json: bool, **given: Any
 ) -> None:
     """Measure MODEL, a checkpoint (.pth, .safetensors) or an engine (.alta), in frontal mode."""
     encoder = open_encoder(model, text_model, image_heads)
-    figures: list[Figures] = []
-    if protocol == "chexpert5x200":
-        figures.append(evaluate_chexpert5(encoder, data, image_root))
-    elif protocol == "chexpert8x200":
-        figures.append(evaluate_chexpert8(encoder, data, image_root))
-    elif protocol == "rsna":
-        figures.append(evaluate_rsna(encoder, data, published_threshold=published_threshold, seed=seed))
-    else:
-        radiographs = read_labelled(data, image_root, split=split, finding=finding)
-        figures.append(evaluate_labelled(encoder, radiographs, finding, seed=seed))
-        if baseline:
-            train = read_labelled(data, image_root, split="train", finding=finding)
-            figures.append(evaluate_baseline(train, radiographs, seed=seed))
+    figures = measure(encoder, protocol, given)
+    data = given["data"].name
     if as_json:
-        click.echo(json.dumps({"model": encoder.name, "data": data.name, "figures": figures}))
+        click.echo(json.dumps({"model": encoder.name, "data": data, "figures": figures}))
     else:
         for part in figures:
-            title = f"{part['protocol']} · {encoder.name if part['protocol'] != 'baseline' else 'pixels'} · {data.name}"
+            title = f"{part['protocol']} · {encoder.name if part['protocol'] != PIXELS else 'pixels'} · {data}"
             facts = [(name, _show(value)) for name, value in part.items() if name != "protocol"]
             print_facts(title, facts)
     say("Not for clinical use.")
+
+
+def measure(encoder: Encoder, protocol: str, given: Mapping[str, Any]) -> list[Figures]:
+    """Run one protocol; given: the options by name."""
+    data, root, seed = given["data"], given["image_root"], given["seed"]
+    if protocol == "chexpert5x200":
+        return [evaluate_chexpert5(encoder, data, root)]
+    if protocol == "chexpert8x200":
+        return [evaluate_chexpert8(encoder, data, root)]
+    if protocol == "rsna":
+        return [evaluate_rsna(encoder, data, published_threshold=given["published_threshold"], seed=seed)]
+    if protocol == "pairs":
+        return measure_pairs(encoder, given)
+    return measure_labelled(encoder, given)
+
+
+def measure_labelled(encoder: Encoder, given: Mapping[str, Any]) -> list[Figures]:
+    """Measure a finding of a labelled table and, if asked for, the baselines."""
+    read = partial(read_labelled, given["data"], given["image_root"], finding=given["finding"])
+    radiographs, seed = read(split=given["split"]), given["seed"]
+    figures = [evaluate_labelled(encoder, radiographs, given["finding"], seed=seed)]
+    if given["baseline"]:
+        train = read(split="train")
+        figures.append(evaluate_baseline(train, radiographs, seed=seed))
+        if isinstance(encoder, CheckpointEncoder):
+            figures.append(evaluate_frozen(encoder, train, radiographs, seed=seed))
+        else:
+            say("no frozen features: an engine's adapters are merged; give the checkpoint for them")
+    return figures
+
+
+def measure_pairs(encoder: Encoder, given: Mapping[str, Any]) -> list[Figures]:
+    """Measure retrieval of captions and, if a table of normal radiographs is given, the finding against them."""
+    split, finding, seed = given["split"], given["finding"], given["seed"]
+    radiographs = read_captioned(given["data"], given["image_root"], split=split)
+    figures = [evaluate_pairs(encoder, radiographs, seed=seed)]
+    if given["against"]:
+        normal = read_labelled(given["against"], split=split, finding=finding)
+        figures.append(evaluate_shift(encoder, radiographs, normal, finding, seed=seed))
+    return figures
 
 
 def _show(value: object) -> str:

@@ -11,6 +11,7 @@ from alta_sdk.cli.terminal import fail_in_one_line
 from alta_sdk.errors import CheckpointError
 from alta_training.data.labelled import read_labelled
 from alta_training.data.records import read_table
+from alta_training.evaluation.prompt_sentences import PROMPT_SENTENCES, state_prompt_sentences
 from alta_training.evaluation.validate import ValidationSet, validate_model
 from alta_training.families.backbone import load_backbone
 from alta_training.families.checkpoint import TextModel, read_text_model
@@ -90,6 +91,9 @@ def _fit(recipe: Recipe, backbone: Path, folder: Path, output: Path, given: dict
             **metadata,
             "backbone_sha256": loaded.source.sha256,
             "intensity_profile": recipe.intensity_profile,
+            PROMPT_SENTENCES: state_prompt_sentences(
+                given["data"], given["root"], given["validation_finding"], given["validation"]
+            ),
         },
         _make_validation(recipe, text, given),
     )

@@ -12,15 +12,22 @@ from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_folder
-from alta_training.data.labelled import read_labelled
-from alta_training.evaluation.encoders import CheckpointEncoder, Encoder
-from alta_training.evaluation.model_card import CardFacts, SplitFigures, render_card, spell_interval
-from alta_training.evaluation.protocols import evaluate_baseline, evaluate_labelled
-from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
+from alta_training.evaluation.card_figures import SplitFigures, measure_other_hospital, measure_splits
+from alta_training.evaluation.card_sections import spell_interval
+from alta_training.evaluation.encoders import CheckpointEncoder
+from alta_training.evaluation.model_card import CardFacts, render_card
+from alta_training.families.checkpoint import (
+    Checkpoint,
+    load_model,
+    read_checkpoint,
+    read_text_model,
+    save_checkpoint,
+)
 from alta_training.model.trainable import freeze_backbones
 from alta_training.run.files import METRICS, copy_text_model
 
 STATED = ("notice", "training_data", "licence")
+BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 @click.command(context_settings=CONTEXT)
@@ -28,32 +35,47 @@ STATED = ("notice", "training_data", "licence")
 @click.option("--output", required=True, type=PATH, help="Folder to write: NAME.safetensors, text-model/, README.md.")
 @click.option("--data", required=True, type=PATH, help="Labelled table: image, patient, view, findings, split.")
 @click.option("--finding", default="Pneumonia", show_default=True, help="Against No Finding.")
+@click.option("--other-pairs", type=PATH, help="Of other hospitals: image, patient, findings, caption, split.")
+@click.option(
+    "--statement",
+    "statements",
+    multiple=True,
+    type=PATH,
+    help="Markdown for the card's end, as it is; repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is already there.")
 @fail_in_one_line
-def main(run: Path, output: Path, data: Path, finding: str, overwrite: bool) -> None:
-    """Store the best weights of RUN, a folder of fit.py, with figures on the val and test splits."""
+def main(
+    run: Path,
+    output: Path,
+    data: Path,
+    finding: str,
+    other_pairs: Path | None,
+    statements: tuple[Path, ...],
+    overwrite: bool,
+) -> None:
+    """Store the best weights of RUN, a folder of fit.py, with figures on the val and test splits.
+
+    The last weights are stored if the run had no --validation; the card says which they are.
+    """
     if output.exists() and not overwrite:
         raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
     if not output.resolve().parent.is_dir():
         raise TrainingError(f"--output {output.name}: its parent folder does not exist; make it first")
-    if not (run / "best.safetensors").is_file():
-        raise TrainingError(f"{run.name} has no best.safetensors: give a folder of fit.py that ran with --validation")
-    best = read_checkpoint(run / "best.safetensors")
-    lacking = [name for name in STATED if name not in best.metadata]
-    if lacking:
-        raise TrainingError(f"the run does not state its {', '.join(lacking)}: give them to fit.py")
+    appended = [read_statement(path) for path in statements]
+    weights = run / BEST if (run / BEST).is_file() else run / LAST
+    kept = read_run(weights)
     text_model = read_text_model(run / "text-model")
     with new_folder(output, overwrite=overwrite) as folder:
         copy_text_model(run / "text-model", folder / "text-model")
         file = folder / f"{output.name}.safetensors"
-        save_checkpoint(load_model(best, text_model), file, best.metadata, torch.float16)
+        save_checkpoint(load_model(kept, text_model), file, kept.metadata, torch.float16)
         stored = read_checkpoint(file)
         model = load_model(stored, text_model)  # what is measured is what others get
-        splits = measure_splits(
-            CheckpointEncoder(model, text_model, output.name, stored.metadata.get("intensity_profile", PUBLISHED)),
-            data,
-            finding,
-        )
+        profile = stored.metadata.get("intensity_profile", PUBLISHED)
+        encoder = CheckpointEncoder(model, text_model, output.name, profile)
+        splits = [show_split(split) for split in measure_splits(encoder, data, finding)]
+        other = measure_other_hospital(encoder, other_pairs, data, finding) if other_pairs else None
         facts = CardFacts(
             name=output.name,
             stated=stored.metadata,
@@ -61,29 +83,54 @@ def main(run: Path, output: Path, data: Path, finding: str, overwrite: bool) -> 
             table=data.parent.name,
             trained=str(freeze_backbones(model)),
             size_bytes=file.stat().st_size,
+            number_format=spell_format(stored),
             sizes=model.sizes.describe(),
+            is_validated=weights.name == BEST,
         )
-        card = render_card(facts, splits, read_curve(run / METRICS))
+        card = render_card(facts, splits, read_curve(run / METRICS), other, appended)
         (folder / "README.md").write_text(card, encoding="utf-8")
     say(f"stored: {output}. Not for clinical use.")
 
 
-def measure_splits(encoder: Encoder, data: Path, finding: str) -> list[SplitFigures]:
-    """Measure the model and the pixel baseline on the val and test splits of a labelled table."""
-    train = read_labelled(data, split="train", finding=finding)
-    splits = []
-    for split in ("val", "test"):
-        radiographs = read_labelled(data, split=split, finding=finding)
-        own, baseline = evaluate_labelled(encoder, radiographs, finding), evaluate_baseline(train, radiographs)
-        splits.append(SplitFigures(split, own, baseline))
-        say(f"{split}: AUC {spell_interval(own, 'auc')}; pixel baseline {baseline['auc']:.3f}")
-    return splits
+def read_run(weights: Path) -> Checkpoint:
+    """Read a run's weights; raise TrainingError if there are none, or they lack a statement that a card needs."""
+    if not weights.is_file():
+        raise TrainingError(f"{weights.parent.name} has no {BEST} and no {LAST}: give a folder of fit.py")
+    kept = read_checkpoint(weights)
+    lacking = [name for name in STATED if name not in kept.metadata]
+    if lacking:
+        raise TrainingError(f"the run does not state its {', '.join(lacking)}: give them to fit.py")
+    return kept
+
+
+def read_statement(path: Path) -> str:
+    """Read a section for the card; raise TrainingError if it cannot be read, or has no heading of its own."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"statement {path.name} cannot be read: give a Markdown file in UTF-8") from error
+    if not text.lstrip().startswith("## "):
+        raise TrainingError(f"statement {path.name} has no heading: begin it with “## ” and a title")
+    return text
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
     """Read the validation figures of a run, epoch by epoch."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line["kind"] == "validation"]
+
+
+def show_split(split: SplitFigures) -> SplitFigures:
+    """Print what was measured on a split, and pass it on."""
+    own = spell_interval(split.model, "auc")
+    beside = f"pixel baseline {split.pixels['auc']:.3f}; frozen features {split.frozen['auc']:.3f}"
+    say(f"{split.split}: AUC {own}; {beside}")
+    return split
+
+
+def spell_format(stored: Checkpoint) -> str:
+    """Name the number formats of a stored file: float16."""
+    return ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in stored.weights.values()}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from PIL import Image
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 
 STATED = {"notice": "TEST MODEL.", "training_data": "nothing", "licence": "none"}
+LETTERS = "abcd"
 SPLITS = {"train": 90, "val": 12, "test": 12}
 
 
@@ -24,7 +25,7 @@ def table(tmp_path_factory):
         for number in range(count):
             name = f"{split}{number}.png"
             Image.fromarray(rng.integers(0, 255, (48, 48), dtype=np.uint8)).save(folder / name)
-            finding = "Pneumonia" if number % 2 else "No Finding"
+            finding = "Pneumonia|Effusion" if number % 2 else "No Finding"
             rows.append([name, f"{split}{number}", "PA" if number % 3 else "AP", finding, split])
     with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["image", "patient", "view", "findings", "split"], *rows])
@@ -58,6 +59,63 @@ def test_the_stored_model_is_half_as_large_and_its_card_has_both_splits(run_fold
     for said in ("TEST MODEL.", "Not for clinical use", "| val | 12 (6) | 12 | all |", "| test |", "view alone"):
         assert said in card
     assert "| 2 | 0.625 | 0.500 to 0.750 |" in card
+    assert "the epoch of the best AUC on the validation split, epoch 2" in card
+    assert "by the published rule; the run does not state its own" in card
+    assert "The run does not state whether its training texts hold the sentences “There is pneumonia.”" in card
+    assert "Left out, with fewer than 10 positives in the split: val: Effusion (6); test: Effusion (6)." in card
+    assert "## Another hospital\n\nNone has been tried." in card
+    assert "stored in float16" in card
+
+
+def test_a_run_without_validation_is_stored_with_what_it_states_and_what_others_measured(run_folder, table, tmp_path):
+    best = read_checkpoint(run_folder / "best.safetensors")
+    model = load_model(best, read_text_model(run_folder / "text-model"))
+    counts = json.dumps({"reports": 90, "findings": {"pneumonia": [0, 0]}})
+    own = {"epoch": "5", "trained_parameters": "7 of 9 (77.8 %)", "prompt_sentences": counts}
+    save_checkpoint(model, run_folder / "last.safetensors", {**STATED, **own})
+    (run_folder / "best.safetensors").unlink()
+    (run_folder / "metrics.jsonl").write_text("", encoding="utf-8")
+    (tmp_path / "parts.md").write_text("## Without each part\n\n| part | AUC |\n", encoding="utf-8")
+    result = publish(
+        *(run_folder, "--output", tmp_path / "small", "--data", table),
+        *("--other-pairs", write_pairs(table, tmp_path), "--statement", tmp_path / "parts.md"),
+    )
+    assert result.exit_code == 0, result.output
+    card = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    for said in (
+        "Chosen: the weights after epoch 5, the run's last: no validation chose them",
+        "Trained parameters of the alignment: 7 of 9 (77.8 %)\n",
+        "None of the 90 texts of the training table holds the sentence “There is pneumonia.”",
+        "## Another hospital: elsewhere",
+        "The test split: 4 radiographs of 2 patients",
+        "AUC of the 4 radiographs of 2 patients that its table calls pneumonia, by name or cause, against the 6 ",
+    ):
+        assert said in card
+    assert "Validation over the epochs" not in card
+    assert card.endswith("## Without each part\n\n| part | AUC |\n")
+
+
+def write_pairs(table, tmp_path):
+    """Write a table of four captioned radiographs, which are files of the labelled table."""
+    rows = [[f"test{n}.png", n // 2, "COVID-19", f"There is {LETTERS[n]} edema.", "test"] for n in range(4)]
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(table.parent, tmp_path / "elsewhere" / "images")
+    with (tmp_path / "elsewhere" / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["image", "patient", "findings", "caption", "split"], *rows])
+    return tmp_path / "elsewhere" / "metadata.csv"
+
+
+def test_a_statement_without_a_heading_and_a_run_without_weights_are_refused(run_folder, table, tmp_path):
+    (tmp_path / "parts.md").write_text("| part | AUC |\n", encoding="utf-8")
+    given = [run_folder, "--output", tmp_path / "small", "--data", table]
+    headless = publish(*given, "--statement", tmp_path / "parts.md")
+    assert headless.exit_code == 1 and "statement parts.md has no heading" in headless.stderr
+    absent = publish(*given, "--statement", tmp_path / "absent.md")
+    assert absent.exit_code == 1 and "statement absent.md cannot be read" in absent.stderr
+    (run_folder / "best.safetensors").unlink()
+    empty = publish(*given)
+    assert empty.exit_code == 1 and "run has no best.safetensors and no last.safetensors" in empty.stderr
+    assert not (tmp_path / "small").exists()
 
 
 def test_a_taken_folder_and_a_run_without_statements_are_refused(run_folder, table, tmp_path):

@@ -24,7 +24,8 @@ from alta_training.data.batches import EpochSampler, StudyDataset, collate_studi
 from alta_training.data.pixels import PixelReader
 from alta_training.data.records import COLUMNS, read_table
 from alta_training.data.synthetic import make_random_model, write_text_model
-from alta_training.families.checkpoint import read_text_model, save_checkpoint
+from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
+from alta_training.model.trainable import freeze_backbones
 from alta_training.recipe import Recipe
 
 TRAINING = Path(__file__).parents[2] / "training"
@@ -116,6 +117,13 @@ def test_a_run_leaves_its_recipe_metrics_weights_and_text_model(whole_run):
     losses = read_losses(whole_run)
     assert [line["step"] for line in losses] == [1, 2, 3, 4]
     assert {"global", "local", "reconstruction", "report", "learning_rate", "radiographs_per_second"} <= set(losses[0])
+
+
+def test_a_run_states_what_it_trained_and_which_prompts_its_texts_hold(whole_run, backbone):
+    stated = read_checkpoint(whole_run / "last.safetensors").metadata
+    model = load_model(read_checkpoint(backbone), read_text_model(backbone.parent / "text-model"))
+    assert stated["trained_parameters"] == str(freeze_backbones(model))
+    assert json.loads(stated["prompt_sentences"]) == {"reports": 8, "findings": {"pneumonia": [0, 0]}}
 
 
 def test_the_rate_changes_with_every_step(whole_run):

@@ -1,1 +1,3 @@
-"""Stand-ins for what these machines do not have: CUDA and TensorRT, held to NVIDIA's own signatures."""
+"""Stand-ins for what these machines do not have, or tests do not need: an encoder; CUDA and TensorRT, held to
+NVIDIA's own signatures.
+"""

@@ -10,11 +10,11 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from alta_sdk import TrainingError
-from alta_training.data.labelled import LabelledRadiograph, read_labelled
+from alta_training.data.labelled import read_labelled
 from alta_training.evaluation.encoders import open_encoder
-from alta_training.evaluation.metrics import choose_threshold, measure_auc, precision_at, score_at
+from alta_training.evaluation.metrics import choose_threshold, measure_auc, measure_auc_loss, precision_at, score_at
 from alta_training.evaluation.protocol_files import CHEXPERT5
-from alta_training.evaluation.protocols import evaluate_baseline, evaluate_chexpert5, evaluate_chexpert8, evaluate_rsna
+from alta_training.evaluation.protocols import evaluate_chexpert5, evaluate_chexpert8, evaluate_rsna
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # words of the test vocabulary, so that reports differ
 SAME = 1e-4  # a figure of a checkpoint and of its engine: float32 in another order
@@ -43,6 +43,21 @@ def test_copies_of_a_patients_radiographs_do_not_narrow_the_interval():
     by_row = measure_auc(*many, resamples=300)
     by_patient = measure_auc(*many, groups=np.repeat(np.arange(60), 10), resamples=300)
     assert by_patient.high - by_patient.low > 2 * (by_row.high - by_row.low)
+
+
+def test_a_loss_is_paired_so_that_like_scores_lose_little_and_surely():
+    truth, score = draw_scores(80)
+    worse = score - 0.15 * truth
+    patients = np.arange(80) // 2
+    loss = measure_auc_loss(truth, score, worse, groups=patients, resamples=300)
+    apart = [measure_auc(truth, one, groups=patients, resamples=300) for one in (score, worse)]
+    assert loss.value == pytest.approx(apart[0].value - apart[1].value)
+    assert 0 < loss.low <= loss.value <= loss.high
+    assert loss.high - loss.low < (apart[0].high - apart[0].low) / 4
+    same = measure_auc_loss(truth, score, 2 * score, groups=patients, resamples=30)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    with pytest.raises(TrainingError, match="not finite"):
+        measure_auc_loss(truth, score, np.full(80, np.nan))
 
 
 def test_one_class_and_scores_that_are_not_finite_are_refused():
@@ -135,20 +150,6 @@ def test_rsna_takes_its_threshold_from_the_validation_list_unless_told(encoders,
     inside = evaluate_rsna(encoders[0], tmp_path, published_threshold=True)
     assert "inside the test set" in inside["note"]
     assert inside["auc"] == figures[0]["auc"]
-
-
-def test_the_baseline_learns_what_pixels_show(tmp_path):
-    rng = np.random.default_rng(2)
-    radiographs = []
-    for number in range(120):
-        pixels = rng.integers(0, 120, (48, 48), dtype=np.uint8)
-        pixels[:24] += 100 * (number % 2)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-        view = "PA" if number % 3 else "AP"
-        radiographs.append(LabelledRadiograph(tmp_path / f"{number}.png", str(number), view, bool(number % 2)))
-    figures = evaluate_baseline(radiographs[:90], radiographs[90:])
-    assert figures["auc"] > 0.99
-    assert {"auc_AP", "auc_PA", "auc_view_alone"} <= figures.keys()
 
 
 def run_evaluate(*arguments):

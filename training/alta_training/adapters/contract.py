@@ -4,9 +4,12 @@ An adapter belongs to one block and gives what is added there. Where it stands, 
 counts, is the block's business.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 
@@ -46,3 +49,22 @@ class Adapter(nn.Module):
     def merged(self) -> AdapterTerms:
         """Return what an export has to carry of this adapter."""
         raise NotImplementedError
+
+
+@contextmanager
+def leave_out_adapters(tower: nn.Module) -> Iterator[None]:
+    """Let every adapter of a tower add exactly nothing in this context: what is left is the backbone.
+
+    Layer norms and tokens stay as they were trained. Blocks call their adapters as modules, so this asks
+    nothing of a kind and changes no weight.
+    """
+
+    def silence(adapter: nn.Module, given: object, contribution: Tensor) -> Tensor:
+        return torch.zeros_like(contribution)
+
+    hooks = [module.register_forward_hook(silence) for module in tower.modules() if isinstance(module, Adapter)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,5 +1,7 @@
 """Labelled radiographs: a metadata table (image, patient, view, findings, split) read for one finding."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,16 @@ AGAINST = "No Finding"
 
 @dataclass(frozen=True)
 class LabelledRadiograph:
-    """One radiograph with its truth; patient groups radiographs of one person, view may be empty."""
+    """One radiograph with its truth; patient groups radiographs of one person, view may be empty.
+
+    findings: all that its row names, in lower case.
+    """
 
     path: Path
     patient: str
     view: str
     is_positive: bool
+    findings: frozenset[str] = frozenset()
 
 
 def read_labelled(
@@ -30,19 +36,16 @@ def read_labelled(
     table's own folder. findings are separated by "|" and compared without regard to case.
     Raises TrainingError for a table that cannot be read, lacks columns, or has only one of the two.
     """
-    folder = images or (path.parent / "images" if (path.parent / "images").is_dir() else path.parent)
+    folder = find_images(path, images)
     rows = read_rows(path, (*NEEDED, "split") if split else NEEDED)
     radiographs = []
     for row in rows:
         truth = is_positive(row["findings"], finding, against)
         if truth is not None and (split is None or row["split"] == split):
-            radiographs.append(LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), truth))
-    absent = sum(not radiograph.path.is_file() for radiograph in radiographs)
-    if absent:
-        raise TrainingError(
-            f"labelled table {path.name}: {absent} of {len(radiographs)} image files are not there: "
-            "they are looked for in images beside the table, or beside it"
-        )
+            found = frozenset(name.lower() for name in split_findings(row["findings"]))
+            own = LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), truth, found)
+            radiographs.append(own)
+    check_images(path, [radiograph.path for radiograph in radiographs])
     if len({radiograph.is_positive for radiograph in radiographs}) < 2:
         raise TrainingError(
             f"labelled table {path.name} does not have both {finding} and {against}"
@@ -51,9 +54,50 @@ def read_labelled(
     return radiographs
 
 
+def count_findings(path: Path, split: str | None = None, against: str = AGAINST) -> Counter[str]:
+    """Return the findings that a table names, as it spells them first, by their number of radiographs.
+
+    split: of these rows alone; None counts all. `against` is no finding. Raises TrainingError as `read_labelled`.
+    """
+    rows = read_rows(path, (*NEEDED, "split") if split else NEEDED)
+    spelled: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if split is None or row["split"] == split:
+            own = {name.lower(): name for name in split_findings(row["findings"])}
+            counts.update(spelled.setdefault(key, name) for key, name in own.items() if key != against.lower())
+    return counts
+
+
 def is_positive(findings: str, finding: str, against: str = AGAINST) -> bool | None:
     """Tell whether a cell of findings, separated by "|", has the finding; None if it has neither nor `against`."""
-    found = {name.strip().lower() for name in findings.split("|")}
+    found = {name.lower() for name in split_findings(findings)}
     if finding.lower() in found:
         return True
     return False if against.lower() in found else None
+
+
+def split_findings(cell: str) -> list[str]:
+    """Return the names in a cell of findings, separated by "|"."""
+    return [name.strip() for name in cell.split("|") if name.strip()]
+
+
+def spell_finding(finding: str) -> str:
+    """Return a table's name of a finding as a prompt says it: Pleural_Thickening is pleural thickening."""
+    return finding.replace("_", " ").lower()
+
+
+def find_images(table: Path, images: Path | None = None) -> Path:
+    """Return the folder of a table's image files: the given one, or `images` beside it, or its own."""
+    beside = table.parent / "images"
+    return images or (beside if beside.is_dir() else table.parent)
+
+
+def check_images(table: Path, paths: Sequence[Path]) -> None:
+    """Raise TrainingError if image files that a table names are not there."""
+    absent = sum(not path.is_file() for path in paths)
+    if absent:
+        raise TrainingError(
+            f"labelled table {table.name}: {absent} of {len(paths)} image files are not there: "
+            "they are looked for in images beside the table, or beside it"
+        )

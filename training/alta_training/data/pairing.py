@@ -14,7 +14,7 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .records import split_findings
+from .labelled import spell_finding, split_findings
 from .tables import read_rows
 
 RULES = Path(__file__).with_name("pairing_rules.toml")
@@ -72,7 +72,7 @@ def read_radiographs(path: Path, split: str | None = None) -> list[FoundRadiogra
             row["image"],
             row["patient"],
             _time_order(row.get("follow_up") or row.get("date") or ""),
-            split_findings(row["findings"]),
+            tuple(split_findings(row["findings"])),
         )
         for row in rows
     ]
@@ -157,8 +157,8 @@ def describe_findings(radiograph: FoundRadiograph, rules: Mapping[str, Sequence[
     """
     if NORMAL in radiograph.findings:
         absent = [name for name in rules if name != NORMAL]
-        return " ".join(f"There is no {_spell(name)}." for name in absent)
-    return " ".join(f"There is {_spell(name)}." for name in radiograph.findings)
+        return " ".join(f"There is no {spell_finding(name)}." for name in absent)
+    return " ".join(f"There is {spell_finding(name)}." for name in radiograph.findings)
 
 
 def _distance(wanted: frozenset[str], found: frozenset[str]) -> int:
@@ -169,10 +169,6 @@ def _fits(report: Report, word: str) -> bool:
     if word.startswith("="):
         return report.mesh == (word[1:],)
     return any(word in (term if "/" in word else term.partition("/")[0]) for term in report.mesh)
-
-
-def _spell(finding: str) -> str:
-    return finding.replace("_", " ").lower()
 
 
 def _time_order(text: str) -> tuple[float, str]:

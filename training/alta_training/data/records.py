@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alta_sdk.errors import AltaError, TrainingError
 
+from .labelled import split_findings
 from .tables import read_rows
 
 # In the order of alta_sdk.Slot; the published train.csv.
@@ -61,15 +62,10 @@ def read_table(
             read_record_paths(row, base),
             row[REPORT].strip(),
             row[CAPTION].strip() if with_caption else None,
-            split_findings(row[FINDINGS]) if with_findings else None,
+            tuple(split_findings(row[FINDINGS])) if with_findings else None,
         )
         for number, row in enumerate(rows, start=1)
     ]
-
-
-def split_findings(cell: str) -> tuple[str, ...]:
-    """Return the names in a cell of findings, which are separated by "|"."""
-    return tuple(name.strip() for name in cell.split("|") if name.strip())
 
 
 def check_records(

@@ -14,8 +14,9 @@ from typing import Any
 
 from alta_sdk.errors import TrainingError
 
+from .labelled import AGAINST as NORMAL
+
 WORDINGS = Path(__file__).with_name("wordings.toml")
-NORMAL = "No Finding"
 SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 
 

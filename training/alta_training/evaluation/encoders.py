@@ -3,7 +3,8 @@
 Radiographs are embedded in frontal mode, through the SDK's own reading of files.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from alta_sdk import Matcher, Radiograph, Slot
 from alta_sdk.dicom.intensity import PUBLISHED
@@ -20,6 +22,7 @@ from alta_sdk.errors import TrainingError
 from alta_sdk.matching.scoring import average_prompts
 from alta_sdk.study.study import load_study
 
+from ..adapters import leave_out_adapters
 from ..families.checkpoint import TextModel, load_model, read_checkpoint, read_text_model
 from ..model import AltaModel
 from ..model.alta import to_model_input
@@ -29,9 +32,10 @@ READERS = 2
 
 
 class Encoder(Protocol):
-    """What the protocols measure."""
+    """What the protocols measure. logit_scale: what cosines are multiplied with before a softmax, as learned."""
 
     name: str
+    logit_scale: float
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
         """Embed files as current frontals: (n, embedding) float32, unit length."""
@@ -64,6 +68,7 @@ class CheckpointEncoder:
         from tokenizers import Tokenizer
 
         self.name = name
+        self.logit_scale = math.exp(model.logit_scale.item())
         self._model = model.eval()
         self._intensity_profile = intensity_profile
         self._max_tokens = text_model.config.max_position_embeddings
@@ -75,11 +80,30 @@ class CheckpointEncoder:
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
         """See Encoder."""
+        return self._map_radiographs(paths, self._model.embed_radiographs)
+
+    def embed_frozen(self, paths: Sequence[Path]) -> Vector:
+        """Return what the image tower makes of files without its adapters: (n, 2 · width) float32.
+
+        The CLS token, then the mean of the patch tokens, both after the final norm; layer norms, tokens and
+        slot embeddings stay the model's.
+        """
+        tower = self._model.image
+
+        def encode(pixels: Tensor) -> Tensor:
+            tokens = tower(pixels, torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device))
+            return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)  # (n, 2 · width)
+
+        with leave_out_adapters(tower):
+            return self._map_radiographs(paths, encode)
+
+    def _map_radiographs(self, paths: Sequence[Path], encode: Callable[[Tensor], Tensor]) -> Vector:
+        """Give files, read as current frontals (n, 3, px, px), to a part of the model, in batches."""
         vectors = []
         with torch.no_grad():
             for batch in _in_batches(_read_frontals(paths, self._intensity_profile)):
                 grey = torch.from_numpy(np.stack([radiograph.pixels_u8 for radiograph in batch])).to(self._device)
-                vectors.append(self._model.embed_radiographs(to_model_input(grey)).float().cpu().numpy())
+                vectors.append(encode(to_model_input(grey)).float().cpu().numpy())
         return np.concatenate(vectors)
 
     def project_texts(self, texts: Sequence[str]) -> Vector:
@@ -104,6 +128,7 @@ class BundleEncoder:
         if matcher.fusion_mode != "frontal":
             raise TrainingError("the protocols measure frontal mode: open the engine with fusion_mode frontal")
         self.name = matcher.engine.manifest.name
+        self.logit_scale = matcher.engine.manifest.logit_scale
         self._engine = matcher.engine
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
@@ -115,6 +140,24 @@ class BundleEncoder:
     def project_texts(self, texts: Sequence[str]) -> Vector:
         """See Encoder."""
         return self._engine.project_prompts([self._engine.cut_prompt(text) for text in texts])
+
+
+class RememberingEncoder:
+    """Another encoder that embeds each file once: one radiograph is asked about many findings."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        """Remember what an encoder says of files; texts are passed on."""
+        self.name, self.logit_scale = encoder.name, encoder.logit_scale
+        self.project_texts = encoder.project_texts
+        self._encoder = encoder
+        self._known: dict[Path, Vector] = {}
+
+    def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
+        """See Encoder."""
+        new = [path for path in dict.fromkeys(paths) if path not in self._known]
+        if new:
+            self._known.update(zip(new, self._encoder.embed_radiographs(new), strict=True))
+        return np.stack([self._known[path] for path in paths])
 
 
 def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | None = None) -> Encoder:

@@ -1,4 +1,4 @@
-"""Figures with intervals: AUC, accuracy, precision at k, thresholds."""
+"""Figures with intervals: AUC and its loss, accuracy, precision at k, thresholds."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from alta_sdk.statistics.intervals import RESAMPLES, Interval, bootstrap
 
 Floats = NDArray[np.floating[Any]]
 Truth = NDArray[np.bool_]
+Figures = dict[str, Any]  # what a protocol reports: numbers by name
 
 
 def measure_auc(
@@ -22,14 +23,32 @@ def measure_auc(
     groups: (n,) the patient of each; whole patients are drawn then, since their radiographs are not
     independent. Raises TrainingError for one class or scores that are not finite.
     """
-    truth = np.asarray(truth, dtype=bool)
-    if truth.all() or not truth.any():
-        raise TrainingError("an AUC needs both classes: the set has only one")
-    if not np.isfinite(score).all():
-        raise TrainingError("scores are not finite: the model's weights are damaged")
+    truth = _check_truth(truth, score)
     return bootstrap(
         lambda rows: compute_auc(score[rows], truth[rows]), len(truth), groups=groups, resamples=resamples, seed=seed
     )
+
+
+def measure_auc_loss(
+    truth: Truth,
+    reference: Floats,
+    score: Floats,
+    *,
+    groups: NDArray[Any] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Return how much lower the AUC of `score` (n,) is than that of `reference` (n,): negative where it is higher.
+
+    Both are measured on the same drawn radiographs (whole patients with groups), so that what makes a draw easy
+    or hard for both leaves their difference. Raises as `measure_auc`.
+    """
+    truth = _check_truth(truth, reference, score)
+
+    def measure(rows: NDArray[np.int64]) -> float:
+        return compute_auc(reference[rows], truth[rows]) - compute_auc(score[rows], truth[rows])
+
+    return bootstrap(measure, len(truth), groups=groups, resamples=resamples, seed=seed)
 
 
 def measure_accuracy(correct: Truth, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -66,3 +85,12 @@ def score_at(truth: Truth, score: Floats, threshold: float) -> dict[str, float]:
         "sensitivity": float(said[truth].mean()) if truth.any() else float("nan"),
         "specificity": float((~said[~truth]).mean()) if (~truth).any() else float("nan"),
     }
+
+
+def _check_truth(truth: Truth, *scores: Floats) -> Truth:
+    truth = np.asarray(truth, dtype=bool)
+    if truth.all() or not truth.any():
+        raise TrainingError("an AUC needs both classes: the set has only one")
+    if not all(np.isfinite(score).all() for score in scores):
+        raise TrainingError("scores are not finite: the model's weights are damaged")
+    return truth

@@ -16,7 +16,7 @@ from ..families.checkpoint import TextModel
 from ..model import AltaModel
 from .encoders import CheckpointEncoder, Encoder, embed_reports
 from .metrics import measure_auc, precision_at
-from .protocols import score_pair
+from .zero_shot import score_pair
 
 RETRIEVED = (1, 5, 10)
 

@@ -33,6 +33,9 @@ TRAINED_NAMES = frozenset(
 )
 
 
+TRAINED = "trained_parameters"  # the key under which a run states its count in a checkpoint's metadata
+
+
 @dataclass(frozen=True)
 class ParameterCount:
     """How many numbers train, of how many."""

@@ -23,7 +23,7 @@ from ..data.teacher import Teacher, read_teacher
 from ..families.backbone import BackboneOptions
 from ..families.checkpoint import TextModel
 from ..model import AltaModel
-from ..model.trainable import count_parameters, freeze_unreached, set_dropout
+from ..model.trainable import TRAINED, count_parameters, freeze_unreached, set_dropout
 from ..objectives.alignment import AlignmentObjective
 from ..objectives.distillation import Distillation
 from ..objectives.reconstruction import Reconstruction
@@ -146,7 +146,7 @@ def start_run(
         say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
         open_run_folder(run.output, recipe, text_model[1], run.resume)
     fabric.barrier()
-    stated = {**metadata, "studies_sha256": digest_records(records)}
+    stated = {**metadata, "studies_sha256": digest_records(records), TRAINED: str(count_parameters(alignment))}
     trainer = Trainer(fabric, alignment, dataset, recipe, run, stated, validate)
     trainer.run()
     if fabric.is_global_zero:
