@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .tables import read_rows
+from .tables import find_image_folder, read_rows
 
 NEEDED = ("image", "patient", "findings")
 AGAINST = "No Finding"
@@ -30,7 +30,7 @@ def read_labelled(
     table's own folder. findings are separated by "|" and compared without regard to case.
     Raises TrainingError for a table that cannot be read, lacks columns, or has only one of the two.
     """
-    folder = images or (path.parent / "images" if (path.parent / "images").is_dir() else path.parent)
+    folder = images or find_image_folder(path)
     rows = read_rows(path, (*NEEDED, "split") if split else NEEDED)
     radiographs = []
     for row in rows:
