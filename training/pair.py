@@ -23,6 +23,7 @@ from alta_training.data.pairing import (
     read_rules,
 )
 from alta_training.data.records import COLUMNS, MISSING, REPORT
+from alta_training.data.tables import find_image_folder
 
 EXTRA = ("radiograph_findings", "patient", "report_uid")
 
@@ -61,8 +62,7 @@ def main(
     pairs = pair_radiographs(
         found, written, by_rule, per_radiograph=reports_per_radiograph, seed=seed, link_priors=priors
     )
-    beside = radiographs.parent / "images"
-    folder = images or (beside if beside.is_dir() else radiographs.parent)
+    folder = images or find_image_folder(radiographs)
     with new_file(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, REPORT, *EXTRA])

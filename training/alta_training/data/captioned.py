@@ -5,8 +5,8 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .labelled import check_images, find_images, split_findings
-from .tables import read_rows
+from .labelled import check_images, split_findings
+from .tables import find_image_folder, read_rows
 
 NEEDED = ("image", "patient", "findings", "caption", "split")
 
@@ -26,7 +26,7 @@ def read_captioned(path: Path, images: Path | None = None, *, split: str) -> lis
 
     Raises TrainingError for a table that cannot be read, lacks columns, or has no such row or image file.
     """
-    folder = find_images(path, images)
+    folder = images or find_image_folder(path)
     radiographs = [
         CaptionedRadiograph(
             folder / row["image"],

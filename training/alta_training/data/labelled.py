@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .tables import read_rows
+from .tables import find_image_folder, read_rows
 
 NEEDED = ("image", "patient", "findings")
 AGAINST = "No Finding"
@@ -36,7 +36,7 @@ def read_labelled(
     table's own folder. findings are separated by "|" and compared without regard to case.
     Raises TrainingError for a table that cannot be read, lacks columns, or has only one of the two.
     """
-    folder = find_images(path, images)
+    folder = images or find_image_folder(path)
     rows = read_rows(path, (*NEEDED, "split") if split else NEEDED)
     radiographs = []
     for row in rows:
@@ -85,12 +85,6 @@ def split_findings(cell: str) -> list[str]:
 def spell_finding(finding: str) -> str:
     """Return a table's name of a finding as a prompt says it: Pleural_Thickening is pleural thickening."""
     return finding.replace("_", " ").lower()
-
-
-def find_images(table: Path, images: Path | None = None) -> Path:
-    """Return the folder of a table's image files: the given one, or `images` beside it, or its own."""
-    beside = table.parent / "images"
-    return images or (beside if beside.is_dir() else table.parent)
 
 
 def check_images(table: Path, paths: Sequence[Path]) -> None:

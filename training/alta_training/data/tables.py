@@ -13,3 +13,9 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     Raises TrainingError for a file that is not there, cannot be read, lacks a needed column or has no row.
     """
     return tables.read_rows(path, needed, error=TrainingError, name=f"table {path.name}")
+
+
+def find_image_folder(table: Path) -> Path:
+    """Return where a table's image files are: `images` beside it if that is there, else its own folder."""
+    beside = table.parent / "images"
+    return beside if beside.is_dir() else table.parent
