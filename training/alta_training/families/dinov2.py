@@ -96,7 +96,7 @@ def build_tower(weights: Mapping[str, Tensor], heads: int) -> ImageTower:
     checkpoint = Checkpoint(dict(weights), {"image_heads": str(heads)})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AltaModel(infer_backbone_sizes(checkpoint, BertConfig(**SMALL_TEXT, intermediate_size=8), 0.25))
+        model = AltaModel(infer_backbone_sizes(checkpoint, BertConfig(**SMALL_TEXT, intermediate_size=8)))
         start_fresh(model)
     own = {published_name(f"image.{name}"): tensor for name, tensor in model.image.state_dict().items()}
     with torch.no_grad():
