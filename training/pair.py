@@ -1,4 +1,4 @@
-"""Build a training table from radiographs with findings and reports that belong to other people."""
+"""Build a training table from radiographs with findings: reports of other people, or sentences made by rule."""
 
 import csv
 import os
@@ -16,26 +16,34 @@ from alta_training.data.pairing import (
     FoundRadiograph,
     Pair,
     describe_findings,
+    describe_radiographs,
     find_report_findings,
     pair_radiographs,
     read_radiographs,
     read_reports,
     read_rules,
 )
-from alta_training.data.records import COLUMNS, MISSING, REPORT
+from alta_training.data.records import COLUMNS, FINDINGS, MISSING, REPORT
+from alta_training.data.sentences import WORDINGS, read_wordings
 from alta_training.data.tables import find_image_folder
 
-EXTRA = ("radiograph_findings", "patient", "report_uid")
+EXTRA = (FINDINGS, "patient", "report_uid")
 
 
 @click.command(context_settings=CONTEXT)
 @click.option("--radiographs", required=True, type=PATH, help="Table: image, patient, findings, …")
 @click.option("--images", type=PATH, help="Their folder. [default: images beside the table]")
-@click.option("--reports", required=True, type=PATH, help="Table: uid, findings, impression, mesh.")
+@click.option("--reports", type=PATH, help="Table: uid, findings, impression, mesh. [default: sentences by rule alone]")
 @click.option("--output", required=True, type=PATH, help="The training table to write.")
 @click.option("--split", help="Take only radiographs of this split.")
 @click.option("--rules", default=RULES, type=PATH, help="Which mesh words fit which finding.")
-@click.option("--reports-per-radiograph", default=1, show_default=True, help="Rows a radiograph gets.")
+@click.option(
+    "--reports-per-radiograph",
+    default=1,
+    show_default=True,
+    help="Rows a radiograph gets; of sentences by rule, each in other words.",
+)
+@click.option("--wordings", default=WORDINGS, type=PATH, help="How sentences by rule are worded.")
 @click.option("--finding-sentences", is_flag=True, help='Put "There is …" of the radiograph\'s labels before a report.')
 @click.option("--priors/--no-priors", default=True, show_default=True, help="Link a patient's previous radiograph.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw between equally fitting reports.")
@@ -44,38 +52,51 @@ EXTRA = ("radiograph_findings", "patient", "report_uid")
 def main(
     radiographs: Path,
     images: Path | None,
-    reports: Path,
+    reports: Path | None,
     output: Path,
     split: str | None,
     rules: Path,
     reports_per_radiograph: int,
+    wordings: Path,
     finding_sentences: bool,
     priors: bool,
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Pair radiographs with reports by finding; the reports are not of these patients."""
+    """Pair radiographs with reports by finding, which are not of these patients, or with sentences made by rule.
+
+    Sentences by rule say what a radiograph is labelled with, in words of --wordings, and nothing else.
+    """
     if output.exists() and not overwrite:
         raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
     by_rule = read_rules(rules)
-    found, written = read_radiographs(radiographs, split), read_reports(reports)
-    pairs = pair_radiographs(
-        found, written, by_rule, per_radiograph=reports_per_radiograph, seed=seed, link_priors=priors
-    )
+    found = read_radiographs(radiographs, split)
+    written = read_reports(reports) if reports else []
+    if reports:
+        pairs = pair_radiographs(
+            found, written, by_rule, per_radiograph=reports_per_radiograph, seed=seed, link_priors=priors
+        )
+    else:
+        pairs = describe_radiographs(
+            found, read_wordings(wordings), per_radiograph=reports_per_radiograph, seed=seed, link_priors=priors
+        )
     folder = images or find_image_folder(radiographs)
     with new_file(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, REPORT, *EXTRA])
         for pair in pairs:
             report = pair.report.text
-            if finding_sentences:
+            if finding_sentences and reports:
                 report = f"{describe_findings(pair.radiograph, by_rule)} {report}"
             own, prior = (_locate(r, folder, output.parent) for r in (pair.radiograph, pair.prior))
             findings = "|".join(pair.radiograph.findings)
             row = [own, MISSING, prior, MISSING, report, findings, pair.radiograph.patient, pair.report.uid]
             writer.writerow(row)
-    candidates = Counter(finding for report in written for finding in find_report_findings(report, by_rule))
-    _show(found, pairs, candidates)
+    if reports:
+        candidates = Counter(finding for report in written for finding in find_report_findings(report, by_rule))
+        _show(found, pairs, candidates)
+    else:
+        say(f"{len(pairs)} rows of sentences made by rule from the labels of {len(found)} radiographs")
 
 
 def _locate(radiograph: FoundRadiograph | None, folder: Path, start: Path) -> str:

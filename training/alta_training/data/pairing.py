@@ -14,11 +14,13 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
+from .labelled import AGAINST as NORMAL
 from .labelled import spell_finding, split_findings
+from .sentences import Wordings, describe_labels
 from .tables import read_rows
 
 RULES = Path(__file__).with_name("pairing_rules.toml")
-NORMAL = "No Finding"
+BY_RULE = "by-rule"
 MIN_WORDS = 3
 CASE_MISSES_WEIGH = 2  # a finding that the report lacks weighs more than one that it has besides
 
@@ -133,6 +135,33 @@ def pair_radiographs(
             pairs.append(Pair(radiograph, report, priors.get(radiograph.image)))
     if not pairs:
         raise TrainingError("no radiograph could be paired with a report: look at the findings and the rules")
+    return pairs
+
+
+def describe_radiographs(
+    radiographs: Sequence[FoundRadiograph],
+    wordings: Wordings,
+    *,
+    per_radiograph: int = 1,
+    seed: int = 0,
+    link_priors: bool = True,
+) -> list[Pair]:
+    """Give each radiograph texts of sentences made by rule from its labels, each time in words drawn anew.
+
+    The words depend on the seed and the image's name alone. Radiographs with none of the wordings' findings
+    are left out. Raises TrainingError if no radiograph is left.
+    """
+    priors = link_previous(radiographs) if link_priors else {}
+    pairs = []
+    for radiograph in radiographs:
+        for number in range(per_radiograph):
+            draw = random.Random(f"{seed}|{radiograph.image}|{number}")
+            sentences = describe_labels(radiograph.findings, wordings, draw)
+            if sentences:
+                text = Report(f"{BY_RULE}-{number}", " ".join(sentences), ())
+                pairs.append(Pair(radiograph, text, priors.get(radiograph.image)))
+    if not pairs:
+        raise TrainingError("no radiograph has a finding that the wordings know: look at the findings and the wordings")
     return pairs
 
 

@@ -20,6 +20,7 @@ from alta_sdk.errors import TrainingError
 from alta_sdk.study.study import load_study
 
 from ..data.labelled import LabelledRadiograph
+from .cross_validation import Fold
 from .encoders import CheckpointEncoder
 from .metrics import Figures
 from .zero_shot import describe_scores
@@ -63,8 +64,29 @@ def fit_frozen(encoder: CheckpointEncoder, train: Radiographs) -> Score:
     return _fit(lambda radiographs: encoder.embed_frozen([one.path for one in radiographs]), (), train)
 
 
+def score_folds(
+    encoder: CheckpointEncoder, radiographs: Radiographs, folds: Sequence[Fold]
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Score each fold's held-out radiographs by both regressions, fitted on its others: on pixels, on features."""
+    truth = np.array([radiograph.is_positive for radiograph in radiographs])
+    steps = (PCA(BASELINE_COMPONENTS, random_state=0),)
+    sources = (
+        (_small_pixels(radiographs), steps),
+        (encoder.embed_frozen([one.path for one in radiographs]), ()),
+    )
+    scores: list[list[NDArray[np.float64]]] = []
+    for rows, own in sources:
+        models = [(_make_regression(own).fit(rows[fold.train], truth[fold.train]), fold) for fold in folds]
+        scores.append([np.asarray(model.decision_function(rows[fold.held_out])) for model, fold in models])
+    return scores[0], scores[1]
+
+
+def _make_regression(steps: Sequence[Any]) -> Any:
+    return make_pipeline(StandardScaler(), *steps, LogisticRegression(C=STRENGTH, max_iter=5000))
+
+
 def _fit(read: Callable[[Radiographs], NDArray[Any]], steps: Sequence[Any], train: Radiographs) -> Score:
-    model = make_pipeline(StandardScaler(), *steps, LogisticRegression(C=STRENGTH, max_iter=5000))
+    model = _make_regression(steps)
     model.fit(read(train), [radiograph.is_positive for radiograph in train])
     return lambda radiographs: np.asarray(model.decision_function(read(radiographs)))
 

@@ -5,8 +5,6 @@ have the source's own tower encode pixels, by which the backbone is checked.
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,14 +18,13 @@ from torch import Tensor
 from alta_sdk.engine.bundle import hash_file
 from alta_sdk.errors import CheckpointError
 
+from .archives import ARCHIVES, read_member
 from .checkpoint import read_checkpoint
 from .dinov2_graph import read_graph
 from .dinov2_names import TowerSizes, find_prefix, name_tensors, read_sizes
 from .dinov2_onnx import read_graph_tensors, run_graph
 from .dinov2_reference import NORM_EPS, encode_by_transformers, encode_plainly
 
-ARCHIVES = (".whl", ".zip")
-MAX_GRAPH_BYTES = 2**31 - 1  # a protocol buffer's own limit
 HEAD_SIZE = 64  # of every DINOv2 tower
 Encode = Callable[[Tensor, int, int], Tensor]
 
@@ -87,7 +84,7 @@ def describe_source(source: Source, statistics: InputStatistics) -> dict[str, st
 
 
 def _read_onnx(path: Path, heads: int | None) -> Source:
-    member, content = _read_member(path) if path.suffix in ARCHIVES else ("", path.read_bytes())
+    member, content = read_member(path, ".onnx") if path.suffix in ARCHIVES else ("", path.read_bytes())
     graph = read_graph(content)
     tensors, stated = read_graph_tensors(graph)
     sizes = read_sizes(tensors)
@@ -131,20 +128,6 @@ def _read_weights(path: Path, heads: int | None) -> Source:
         encode,
         encoded_by,
     )
-
-
-def _read_member(path: Path) -> tuple[str, bytes]:
-    """Return the name and the bytes of the one .onnx in an archive, read in memory."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            graphs = [item for item in archive.infolist() if item.filename.endswith(".onnx")]
-            if len(graphs) != 1:
-                raise CheckpointError(f"{path.name} holds {len(graphs)} .onnx files: give one with one, or the file")
-            if graphs[0].file_size > MAX_GRAPH_BYTES:
-                raise CheckpointError(f"{path.name} holds an .onnx of more than 2 GB: it cannot be read")
-            return graphs[0].filename, archive.read(graphs[0])
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path.name} cannot be read: it is damaged or not a wheel or zip file") from error
 
 
 def _choose_heads(width: int, asked: int | None, stated: Any, where: str) -> tuple[int, str]:

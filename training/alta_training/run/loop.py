@@ -6,6 +6,7 @@ start, so a run resumed in the middle of an epoch goes on as if it had not stopp
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -150,7 +151,7 @@ class Trainer:
         """Add one part's gradients and return its losses, averaged over processes."""
         torch.manual_seed(mix_seed(mix_seed(self.recipe.seed, self.epoch, number), self.fabric.global_rank, 1))
         try:
-            with self.fabric.no_backward_sync(self.objective, enabled=not is_last):
+            with self._without_waiting_gradients(), self.fabric.no_backward_sync(self.objective, enabled=not is_last):
                 losses: Losses = self.objective(batch.to(self.fabric.device))
                 self._check_finite(losses.total, batch)
                 self.fabric.backward(losses.total / self.recipe.accumulate)
@@ -163,6 +164,27 @@ class Trainer:
         reduced = {name: self.fabric.all_reduce(part.detach(), reduce_op="mean") for name, part in losses.parts.items()}
         return {name: float(value) for name, value in reduced.items() if isinstance(value, Tensor)}
 
+    @property
+    def _image_waits(self) -> bool:
+        return self.step / self.steps_per_epoch < self.recipe.image_from
+
+    @contextmanager
+    def _without_waiting_gradients(self) -> Iterator[None]:
+        """While the image tower waits, compute no gradient of it; DDP wants those of all parameters."""
+        waiting = [
+            parameter
+            for group in self.optimizer.param_groups
+            if group["part"] == "image" and self._image_waits and self.fabric.world_size == 1
+            for parameter in group["params"]
+        ]
+        for parameter in waiting:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in waiting:
+                parameter.requires_grad_(True)
+
     def _check_finite(self, total: Tensor, batch: Batch) -> None:
         if self._any_process(not bool(torch.isfinite(total))):
             rows = self.fabric.all_gather(batch.rows.to(self.fabric.device))
@@ -173,9 +195,8 @@ class Trainer:
             )
 
     def _update(self, rate: float) -> None:
-        begun = self.step / self.steps_per_epoch >= self.recipe.image_from
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"] * (begun or group["part"] != "image")
+            group["lr"] = rate * group["share"] * (not self._image_waits or group["part"] != "image")
         if self.recipe.clip_norm:
             self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=self.recipe.clip_norm)
         self.optimizer.step()

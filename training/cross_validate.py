@@ -1,0 +1,209 @@
+"""Compare recipes by cross-validation by patient: every run is what pair.py and fit.py do on the other folds."""
+
+import contextlib
+import csv
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+import torch
+from fit import main as fit
+from numpy.typing import NDArray
+from pair import main as pair
+from rich.progress import Progress
+
+from alta_sdk.cli.option_groups import CONTEXT, PATH
+from alta_sdk.cli.terminal import fail_in_one_line, say
+from alta_sdk.engine.bundle import hash_file
+from alta_sdk.engine.environment import processor_name
+from alta_sdk.errors import TrainingError
+from alta_sdk.files.atomic import new_file
+from alta_training.data.labelled import LabelledRadiograph, read_labelled
+from alta_training.data.tables import find_image_folder
+from alta_training.evaluation.arms import Arm, read_arms
+from alta_training.evaluation.baselines import score_folds
+from alta_training.evaluation.cross_validation import Fold, compare_arms, divide, render_arms
+from alta_training.evaluation.encoders import CheckpointEncoder, open_encoder
+from alta_training.evaluation.zero_shot import score_pair
+
+ON_PIXELS, ON_FEATURES = "pixels", "frozen features"
+BASELINES = {
+    ON_PIXELS: "regression on 48 × 48 pixels, no text",
+    ON_FEATURES: "regression on CLS and mean patch of the frozen tower, no text",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What all runs share."""
+
+    backbone: Path
+    radiographs: Path
+    splits: tuple[str, ...]
+    finding: str
+    reports: Path | None
+    teacher: Path | None
+    rows: int
+    cache: Path
+    output: Path
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("arms_file", type=PATH)
+@click.option("--backbone", required=True, type=PATH, help="As fit.py's.")
+@click.option("--radiographs", required=True, type=PATH, help="Labelled table: image, patient, view, findings, split.")
+@click.option("--split", "splits", multiple=True, default=("train", "val"), show_default=True, help="Rows to divide.")
+@click.option("--finding", default="Pneumonia", show_default=True, help="Against No Finding.")
+@click.option("--reports", type=PATH, help="As pair.py's, for arms that say reports = true.")
+@click.option("--teacher", type=PATH, help="As fit.py's, for arms that say teacher = true.")
+@click.option("--rows-per-radiograph", "rows", default=4, show_default=True, help="Texts a radiograph gets.")
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2), help="Parts, by patient.")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Divisions, each run anew.")
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Runs at a time, one thread each."
+)
+@click.option("--cache", required=True, type=PATH, help="As fit.py's; runs share it.")
+@click.option("--output", required=True, type=PATH, help="Folder for scores; what is there already is not run again.")
+@click.option("--markdown", type=PATH, help="Write the table to a file, too.")
+@fail_in_one_line
+def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | None, **given: object) -> None:
+    """Run every arm of ARMS_FILE on every fold, and print AUCs on patients that a run never saw, with gains."""
+    comparison = Comparison(**given)  # type: ignore[arg-type]  # click's names are the fields
+    arms = read_arms(arms_file)
+    if any(arm.reports for arm in arms) and comparison.reports is None:
+        raise TrainingError("an arm learns from reports: give --reports")
+    if any(arm.teacher for arm in arms) and comparison.teacher is None:
+        raise TrainingError("an arm learns from a teacher: give --teacher")
+    radiographs = [
+        one
+        for split in comparison.splits
+        for one in read_labelled(comparison.radiographs, split=split, finding=comparison.finding)
+    ]
+    divided = divide(radiographs, folds, range(seeds))
+    comparison.output.mkdir(parents=True, exist_ok=True)
+    scores = _run_all(comparison, arms, divided, radiographs, jobs)
+    scores = {**_score_baselines(comparison, arms[0], divided, radiographs), **scores}
+    figures = compare_arms(radiographs, divided, scores, {arm.name: arm.over for arm in arms if arm.over})
+    patients = len({one.patient for one in radiographs})
+    text = (
+        f"{comparison.finding} against No Finding, {len(radiographs)} radiographs of {patients} patients "
+        f"({' and '.join(comparison.splits)}), {folds} folds by patient, {seeds} divisions and seeds, each arm on "
+        f"the same; AUC on patients that a run never saw, mean of {folds * seeds} runs, 95 % intervals by patient. "
+        f"{processor_name()}.\n\n" + render_arms(figures, BASELINES | {arm.name: arm.what for arm in arms})
+    )
+    click.echo(text)
+    if markdown:
+        with new_file(markdown) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    say("Not for clinical use.")
+
+
+def _run_all(
+    comparison: Comparison, arms: Sequence[Arm], folds: Sequence[Fold], radiographs: list[LabelledRadiograph], jobs: int
+) -> dict[str, list[NDArray[np.float64]]]:
+    todo = [(arm, fold) for fold in folds for arm in arms]
+    context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
+    with ProcessPoolExecutor(jobs, context) as pool, Progress(transient=True) as bar:
+        task = bar.add_task("runs", total=len(todo))
+        waiting = [pool.submit(run_arm, comparison, arm, fold, radiographs) for arm, fold in todo]
+        try:
+            done = []
+            for one in waiting:
+                done.append(one.result())
+                bar.advance(task)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {arm.name: [own for (one, _), own in zip(todo, done, strict=True) if one.name == arm.name] for arm in arms}
+
+
+def run_arm(
+    comparison: Comparison, arm: Arm, fold: Fold, radiographs: Sequence[LabelledRadiograph]
+) -> NDArray[np.float64]:
+    """Train an arm on a fold's training patients and score those held out; what is stored is not run again."""
+    torch.set_num_threads(1)
+    file = comparison.output / f"{arm.name}-{fold.seed}-{fold.number}-{_digest(comparison, arm)}.json"
+    if not file.is_file():
+        held_out = [radiographs[row] for row in fold.held_out]
+        with TemporaryDirectory() as folder, (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
+            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+                run = _train(comparison, arm, fold, {one.patient for one in held_out}, Path(folder))
+                scores = score_pair(open_encoder(run / "last.safetensors"), held_out, comparison.finding)
+        with new_file(file) as temporary:
+            temporary.write_text(json.dumps([float(score) for score in scores]), encoding="utf-8")
+    return np.array(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _train(comparison: Comparison, arm: Arm, fold: Fold, held_out: set[str], folder: Path) -> Path:
+    """Run pair.py and fit.py on the radiographs of all other patients; return the run's folder."""
+    with comparison.radiographs.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [row for row in rows if row["split"] in comparison.splits and row["patient"] not in held_out]
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    images = find_image_folder(comparison.radiographs)
+    table = [
+        "--radiographs",
+        folder / "labels.csv",
+        "--images",
+        images,
+        "--output",
+        folder / "train.csv",
+        "--no-priors",
+    ]
+    texts = ["--reports", comparison.reports, "--finding-sentences"] if arm.reports else []
+    _call(pair, *table, *texts, "--reports-per-radiograph", comparison.rows)
+    overrides = [f"--set={item}" for item in (*arm.overrides, f"seed={fold.seed * 100 + fold.number}")]
+    paths = ["--data", folder / "train.csv", "--backbone", comparison.backbone.resolve(), "--cache", comparison.cache]
+    paths += ["--teacher", comparison.teacher] if arm.teacher else []
+    _call(fit, *paths, "--output", folder / "run", "--recipe", arm.recipe, "--device", "cpu", *overrides)
+    return folder / "run"
+
+
+def _call(command: click.Command, *arguments: object) -> None:
+    try:
+        command.main([str(argument) for argument in arguments], standalone_mode=False)
+    except SystemExit as error:
+        raise TrainingError(f"{command.name} failed: its message is the last of log.txt in --output") from error
+
+
+def _digest(comparison: Comparison, arm: Arm) -> str:
+    """Name everything that a score depends on besides the fold, so that a changed recipe is run anew."""
+    parts = [
+        hash_file(comparison.backbone),
+        arm.recipe.read_text(encoding="utf-8"),
+        arm.overrides,
+        arm.reports,
+        arm.teacher,
+    ]
+    parts += [hash_file(comparison.radiographs), comparison.splits, comparison.finding, comparison.rows]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _score_baselines(
+    comparison: Comparison, arm: Arm, folds: Sequence[Fold], radiographs: Sequence[LabelledRadiograph]
+) -> dict[str, list[NDArray[np.float64]]]:
+    """Score the regressions on the same folds; the frozen tower is that of the first arm, untrained."""
+    with TemporaryDirectory() as folder:
+        still = Arm(
+            arm.name, "", arm.recipe, (*arm.overrides, "epochs=1", "looks=0", "base_learning_rate=0"), arm.reports
+        )
+        with (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
+            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+                encoder = open_encoder(_train(comparison, still, folds[0], set(), Path(folder)) / "last.safetensors")
+                assert isinstance(encoder, CheckpointEncoder)
+                on_pixels, on_features = score_folds(encoder, radiographs, folds)
+    return {ON_PIXELS: on_pixels, ON_FEATURES: on_features}
+
+
+if __name__ == "__main__":
+    main()
