@@ -13,6 +13,7 @@ from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
 from alta_sdk.study.slots import Slot
 
+from ..adapters import Adapter
 from ..data.augment import apply_augmentation
 from ..data.feet import Feet, draw_look
 from ..data.pixels import PixelReader
@@ -37,9 +38,11 @@ def open_feet(model: AltaModel, recipe: Recipe, blocks: int, *, cls_alone: bool,
     if cache is None:
         raise TrainingError("recipe: looks are kept on disk: give --cache FOLDER")
     digest = hashlib.sha256()
+    idle = tuple(f"{name}." for name, one in model.image.named_modules() if isinstance(one, Adapter) and one.merged().adds_nothing)
     for name, tensor in model.image.state_dict().items():
         part = name.split(".")
-        if int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS:
+        in_foot = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
+        if in_foot and not name.startswith(idle):  # what adds nothing is drawn anew by each seed
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     drawn = [getattr(recipe, name) for name in DRAWN_WITHIN]
     alone = cls_alone and blocks == len(model.image.blocks)
