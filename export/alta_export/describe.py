@@ -15,6 +15,7 @@ from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import LOCAL_HEADS, BundleFile, Manifest
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
+from alta_training.adapters import Adapter
 from alta_training.families.checkpoint import Checkpoint
 from alta_training.model import AltaModel
 from alta_training.model.alta import to_model_input
@@ -120,7 +121,10 @@ def describe_calibration(calibration: Calibration | None) -> dict[str, Any]:
 
 
 def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextTower) -> dict[str, Any]:
-    """Count parameters and multiply-adds of both towers, before and after, for one radiograph and one prompt."""
+    """Count parameters and multiply-adds of both towers, before and after, for one radiograph and one prompt.
+
+    And of their adapters how many there are, and how many were left out since they add exactly nothing.
+    """
     px = model.sizes.image.image_px
     grey, slot = torch.zeros(1, px, px, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
     tokens = torch.ones(1, TIMED_TOKENS, dtype=torch.int64)
@@ -130,7 +134,12 @@ def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextT
         "text_before": measure_cost(CostOfText(model), tokens, tokens),
         "text_after": measure_cost(text, tokens, tokens),
     }
-    return {name: asdict(cost) for name, cost in costs.items()}
+    adapters = [m for tower in (model.image, model.text) for m in tower.modules() if isinstance(m, Adapter)]
+    left_out = sum(adapter.merged().adds_nothing for adapter in adapters)
+    return {
+        **{name: asdict(cost) for name, cost in costs.items()},
+        "adapters": {"total": len(adapters), "left_out": left_out},
+    }
 
 
 class CostOfCls(torch.nn.Module):
