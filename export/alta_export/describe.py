@@ -24,7 +24,7 @@ from .calibration import Calibration
 from .cost import measure_cost
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
-from .options import RUNTIMES, ExportOptions
+from .options import RUNTIMES, ExportOptions, read_stated_date
 from .tensorrt_graph import describe_plans
 from .towers import MergedImageTower, MergedTextTower
 from .verify import LIMITS, PROMPTS, RADIOGRAPHS
@@ -49,7 +49,11 @@ def describe_engine(
     self_test_limits: dict[str, float],
     local_heads: dict[str, Any],
 ) -> Callable[[tuple[BundleFile, ...]], Manifest]:
-    """Return a function that makes the manifest once the files are known."""
+    """Return a function that makes the manifest once the files are known.
+
+    With a stated date nothing in it depends on when it was made: not its date, nor how fast the machine was then.
+    """
+    date = read_stated_date()
     stated = checkpoint.metadata
     beyond = lowered.gate["beyond_limits"]
     drifted = (f"DRIFT ACCEPTED: {', '.join(beyond)}.",) if beyond else ()
@@ -58,7 +62,7 @@ def describe_engine(
     def make(files: tuple[BundleFile, ...]) -> Manifest:
         return Manifest(
             name=options.name or options.output.stem,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=(date or datetime.now(UTC)).isoformat(timespec="seconds"),
             sdk_version=__version__,
             source={"checkpoint_sha256": checkpoint.sha256},
             method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
@@ -85,7 +89,7 @@ def describe_engine(
                 "text_precision": lowered.text.describe(),
                 "calibration": describe_calibration(lowered.calibration),
                 LOCAL_HEADS: local_heads,
-                "milliseconds_per_radiograph": lowered.milliseconds,
+                "milliseconds_per_radiograph": {} if date else lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),
                     **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
