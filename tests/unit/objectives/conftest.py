@@ -46,4 +46,5 @@ def batch():
         claimed=draw(STUDIES, 5, below=3, dtype=torch.int8) - 1,
         teacher=torch.randn(STUDIES, 12, generator=generator),
         tokens=torch.empty(STUDIES, 0),
+        foot=torch.zeros(STUDIES, dtype=torch.int64),
     )

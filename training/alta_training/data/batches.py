@@ -22,7 +22,7 @@ from ..families.checkpoint import TextModel
 from ..losses.report_modelling import IGNORED
 from ..recipe import Recipe
 from .augment import apply_augmentation, draw_augmentation
-from .feet import Feet
+from .feet import FeetByEpoch
 from .needs import Need
 from .pixels import PixelReader
 from .records import Record
@@ -64,6 +64,7 @@ class Batch:
     claimed: Tensor
     teacher: Tensor
     tokens: Tensor
+    foot: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
@@ -86,7 +87,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         patches: int,
         needs: frozenset[Need] = frozenset(),
         teacher: Teacher | None = None,
-        feet: Feet | None = None,
+        feet: FeetByEpoch | None = None,
     ) -> None:
         """Look at records with a recipe.
 
@@ -116,7 +117,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         epoch, position = index
         record = self.records[position]
         generator = torch.Generator().manual_seed(mix_seed(self.recipe.seed, epoch, record.row))
-        pixels, target, missing, tokens = self._read_images(record, generator)
+        pixels, target, missing, tokens, foot = self._read_images(record, epoch, generator)
         sentences = self._choose_sentences(record.report, generator)
         ids = self._encode(" ".join(sentences))
         hidden, labels = self._hide_words(ids, generator)
@@ -134,6 +135,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
             "restore": restore[Slot.FRONTAL],
             **self._read_labels(record, sentences),
             "tokens": tokens,
+            "foot": torch.tensor(foot),
             "teacher": self.teacher.embed(sentences) if self.teacher else torch.empty(0),
         }
 
@@ -145,15 +147,18 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         claimed = torch.full_like(found, UNKNOWN_CLAIM) if stated is None else torch.tensor(stated, dtype=torch.int8)
         return {"found": found, "claimed": claimed}
 
-    def _read_images(self, record: Record, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return pixels, target, which slots are missing, and the foot's tokens: pixels or tokens are empty."""
+    def _read_images(
+        self, record: Record, epoch: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+        """Return pixels, target, missing slots, the foot's tokens and its blocks; pixels or tokens are empty."""
         frontal = record.images[Slot.FRONTAL]
         if self.feet is None or frontal is None:
-            return *self._read_slots(record, generator), torch.empty(0)
+            return *self._read_slots(record, generator), torch.empty(0), 0
+        feet = self.feet.of(epoch)
         look = int(torch.randint(self.recipe.looks, (1,), generator=generator))
         missing = torch.tensor([slot != Slot.FRONTAL for slot in Slot])
         none = torch.empty(0, dtype=torch.uint8)
-        return none, none, missing, self.feet.load(frontal, look)
+        return none, none, missing, feet.load(frontal, look), feet.blocks
 
     def _read_slots(self, record: Record, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         # One draw for both frontals, one for both laterals.
@@ -213,7 +218,19 @@ def collate_studies(items: Sequence[dict[str, Tensor]]) -> Batch:
     pad = torch.nn.utils.rnn.pad_sequence
     stacked = {
         name: torch.stack([item[name] for item in items])
-        for name in ("rows", "pixels", "missing", "target", "keep", "restore", "found", "claimed", "teacher", "tokens")
+        for name in (
+            "rows",
+            "pixels",
+            "missing",
+            "target",
+            "keep",
+            "restore",
+            "found",
+            "claimed",
+            "teacher",
+            "tokens",
+            "foot",
+        )
     }
     ids, captions = ([item[name] for item in items] for name in ("input_ids", "caption_ids"))
     return Batch(

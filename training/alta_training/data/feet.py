@@ -5,6 +5,7 @@ over other folds, with other seeds and other heads, share what is kept.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,13 @@ FORMAT = 1  # to be raised when what is kept is computed otherwise
 class Feet:
     """Tokens by radiograph and look, in half precision; safe to share between processes."""
 
-    def __init__(self, folder: Path, stamp: str) -> None:
-        """Keep in a folder; stamp: everything besides the radiograph and the look that the tokens depend on."""
-        self.folder, self.stamp = folder, stamp
+    def __init__(self, folder: Path, stamp: str, blocks: int, *, cls_alone: bool) -> None:
+        """Keep in a folder; stamp: everything besides the radiograph and the look that the tokens depend on.
+
+        blocks: of the image tower, that the tokens have behind them. cls_alone: no other token is kept.
+        """
+        self.folder, self.stamp = folder, f"{stamp}|{blocks}|{cls_alone}"
+        self.blocks, self.cls_alone = blocks, cls_alone
 
     def has(self, radiograph: Path, look: int) -> bool:
         """Tell whether a look is kept."""
@@ -46,6 +51,19 @@ class Feet:
     def _file(self, radiograph: Path, look: int) -> Path:
         digest = hashlib.sha256(f"{identify_file(radiograph)}|{look}|{self.stamp}|{FORMAT}".encode()).hexdigest()
         return self.folder / "feet" / digest[:2] / f"{digest}.npy"
+
+
+@dataclass(frozen=True)
+class FeetByEpoch:
+    """What a run reads: while the image tower waits for the heads, all of it is foot."""
+
+    moving: Feet
+    waiting: Feet | None = None
+    image_from: float = 0.0
+
+    def of(self, epoch: int) -> Feet:
+        """Return what is read in an epoch, counted from 0: the waiting one where the tower waits to its end."""
+        return self.waiting if self.waiting is not None and epoch + 1 <= self.image_from else self.moving
 
 
 def draw_look(recipe: Recipe, radiograph: Path, look: int) -> Draw:

@@ -12,7 +12,6 @@ from ..data.batches import Batch, mix_seed
 from ..data.needs import Need
 from ..families.checkpoint import OBJECTIVE_PREFIX
 from ..model import AltaModel
-from ..model.trainable import count_frozen_blocks
 from ..recipe import ObjectiveSettings, Recipe
 from . import OBJECTIVES, Objective
 from .contract import MAX_LOGIT_SCALE
@@ -38,7 +37,6 @@ class AlignmentObjective(nn.Module):
         super().__init__()
         self.model = model
         self.fusion = recipe.fusion
-        self.foot = count_frozen_blocks(model, recipe.image_tower, recipe.image_blocks) if recipe.looks else 0
         settings = list_objective_settings(recipe)
         # The published ones are shown as 0 where they are left out; another only where it counts.
         self.shown = [name for name in settings if settings[name].weight or OBJECTIVES[name].Settings().weight]
@@ -70,7 +68,7 @@ class AlignmentObjective(nn.Module):
     def forward(self, batch: Batch) -> Losses:
         """Compute the objectives of a batch; one of weight 0 is not computed and reads 0."""
         cls_alone = Need.PATCHES not in self.needs
-        passes = Passes(self.model, batch, self.fusion, foot=self.foot, cls_alone=cls_alone)
+        passes = Passes(self.model, batch, self.fusion, cls_alone=cls_alone)
         zero = torch.zeros((), device=batch.rows.device)
         parts, total = dict.fromkeys(self.shown, zero), zero
         for objective in self.active:

@@ -23,14 +23,14 @@ class Passes:
     meets in a contrast is float32 whatever the precision of the run.
     """
 
-    def __init__(self, model: AltaModel, batch: Batch, fusion: str, *, foot: int = 0, cls_alone: bool = False) -> None:
+    def __init__(self, model: AltaModel, batch: Batch, fusion: str, *, cls_alone: bool = False) -> None:
         """Take a model, a batch and the fusion mode; nothing is run yet.
 
-        foot: the image tower's blocks that the batch's tokens have behind them. cls_alone: patch tokens are
+        cls_alone: patch tokens are
         not asked for, and those of the last block not run.
         """
         self.model, self.batch, self.fusion = model, batch, fusion
-        self.foot, self.cls_alone = foot, cls_alone
+        self.cls_alone = cls_alone
 
     @property
     def cls(self) -> Tensor:
@@ -131,8 +131,8 @@ class Passes:
         Mode frontal has one slot; mode present has zeros for those that are missing.
         """
         image, batch = self.model.image, self.batch
-        if self.foot:
-            run = image.read_tokens(batch.tokens, self.foot, cls_alone=self.cls_alone)[:, None]
+        if batch.tokens.numel():
+            run = image.read_tokens(batch.tokens, int(batch.foot[0]), cls_alone=self.cls_alone)[:, None]
             return run[:, :, 0], run[:, :, 1:]
         pixels = to_model_input(batch.pixels)
         if self.fusion == "published":

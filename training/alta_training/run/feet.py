@@ -15,11 +15,12 @@ from alta_sdk.study.slots import Slot
 
 from ..adapters import Adapter
 from ..data.augment import apply_augmentation
-from ..data.feet import Feet, draw_look
+from ..data.feet import Feet, FeetByEpoch, draw_look
 from ..data.pixels import PixelReader
 from ..data.records import Record
 from ..model import AltaModel
 from ..model.alta import to_model_input
+from ..model.trainable import count_frozen_blocks
 from ..recipe import Recipe
 
 BATCH = 16
@@ -27,37 +28,64 @@ BEFORE_BLOCKS = ("patch_embed", "cls_token", "pos_embed", "view_embedding", "tem
 DRAWN_WITHIN = ("rotate", "shear", "translate", "scale", "brightness", "contrast")
 
 
-def open_feet(model: AltaModel, recipe: Recipe, blocks: int, *, cls_alone: bool, cache: Path | None) -> Feet:
-    """Open what is kept of a model's first `blocks` blocks for a recipe's looks.
+def prepare_feet(
+    model: AltaModel,
+    recipe: Recipe,
+    records: Sequence[Record],
+    reader: PixelReader,
+    cache: Path | None,
+    fabric: Fabric,
+    *,
+    cls_alone: bool,
+) -> FeetByEpoch:
+    """Run the frozen foot over every look that is not kept yet, on the first process; return what a run reads.
 
-    cls_alone: nothing but CLS is read behind the foot, so where all blocks are frozen no more is kept.
+    cls_alone: nothing but CLS is read behind the last block.
     Raises TrainingError without a cache folder, or if no block is frozen.
     """
+    depth, blocks = len(model.image.blocks), count_frozen_blocks(model, recipe.image_tower, recipe.image_blocks)
     if not blocks:
         raise TrainingError('recipe: looks needs a frozen foot: set image_blocks, or image_tower = "frozen"')
     if cache is None:
         raise TrainingError("recipe: looks are kept on disk: give --cache FOLDER")
+
+    def prepare(own: int) -> Feet:
+        feet = Feet(cache, stamp_foot(model, recipe, own), own, cls_alone=cls_alone and own == depth)
+        if fabric.is_global_zero:
+            keep_feet(feet, model.to(fabric.device), recipe, records, reader, fabric)
+        return feet
+
+    waits = recipe.image_from >= 1 and blocks < depth
+    feet = FeetByEpoch(prepare(blocks), prepare(depth) if waits else None, recipe.image_from)
+    fabric.barrier()
+    return feet
+
+
+def stamp_foot(model: AltaModel, recipe: Recipe, blocks: int) -> str:
+    """Name everything that the tokens behind the first `blocks` blocks depend on besides the radiograph and look.
+
+    Adapters that add nothing are passed over: each seed draws them anew, and the tokens do not change.
+    """
+    modules = model.image.named_modules()
+    idle = tuple(f"{name}." for name, one in modules if isinstance(one, Adapter) and one.merged().adds_nothing)
     digest = hashlib.sha256()
-    idle = tuple(f"{name}." for name, one in model.image.named_modules() if isinstance(one, Adapter) and one.merged().adds_nothing)
     for name, tensor in model.image.state_dict().items():
         part = name.split(".")
         in_foot = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
-        if in_foot and not name.startswith(idle):  # what adds nothing is drawn anew by each seed
+        if in_foot and not name.startswith(idle):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     drawn = [getattr(recipe, name) for name in DRAWN_WITHIN]
-    alone = cls_alone and blocks == len(model.image.blocks)
-    return Feet(cache, f"{digest.hexdigest()}|{drawn}|{recipe.intensity_profile}|{recipe.precision}|{blocks}|{alone}")
+    return f"{digest.hexdigest()}|{drawn}|{recipe.intensity_profile}|{recipe.precision}"
 
 
 def keep_feet(
-    feet: Feet, model: AltaModel, recipe: Recipe, records: Sequence[Record], reader: PixelReader, blocks: int,
-    fabric: Fabric, *, cls_alone: bool,
-) -> int:  # fmt: skip
+    feet: Feet, model: AltaModel, recipe: Recipe, records: Sequence[Record], reader: PixelReader, fabric: Fabric
+) -> int:
     """Run the foot over every look that is not kept yet; return how many there were."""
     frontals = {path for record in records if (path := record.images[Slot.FRONTAL]) is not None}
     wanted = [(path, look) for path in sorted(frontals) for look in range(recipe.looks) if not feet.has(path, look)]
     if wanted:
-        say(f"runs the frozen foot of the image tower, {blocks} blocks, over {len(wanted)} looks")
+        say(f"runs the frozen foot of the image tower, {feet.blocks} blocks, over {len(wanted)} looks")
     model.eval()
     with torch.inference_mode(), fabric.autocast():
         for start in range(0, len(wanted), BATCH):
@@ -65,11 +93,9 @@ def keep_feet(
             grey = torch.stack([_look_at(path, look, recipe, reader) for path, look in part]).to(fabric.device)
             slot = torch.zeros(len(grey), dtype=torch.int64, device=grey.device)
             tokens = model.image.embed_patches(to_model_input(grey), slot)
-            for block in model.image.blocks[:blocks]:
+            for block in model.image.blocks[: feet.blocks]:
                 tokens = block(tokens)
-            if cls_alone and blocks == len(model.image.blocks):
-                tokens = tokens[:, :1]
-            kept = tokens.float().cpu().numpy().astype(np.float16)
+            kept = (tokens[:, :1] if feet.cls_alone else tokens).float().cpu().numpy().astype(np.float16)
             for (path, look), own in zip(part, kept, strict=True):
                 feet.store(path, look, own)
     return len(wanted)

@@ -14,7 +14,7 @@ from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
 
 from ..data.batches import StudyDataset
-from ..data.feet import Feet
+from ..data.feet import FeetByEpoch
 from ..data.needs import Need
 from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
@@ -28,7 +28,7 @@ from ..objectives.alignment import AlignmentObjective
 from ..objectives.distillation import Distillation
 from ..objectives.reconstruction import Reconstruction
 from ..recipe import Recipe
-from .feet import keep_feet, open_feet
+from .feet import prepare_feet
 from .files import open_run_folder
 from .loop import RunOptions, Trainer, Validate, open_fabric
 
@@ -138,7 +138,7 @@ def start_run(
     set_dropout(model.text, recipe.text_dropout)
     reader = PixelReader(recipe.intensity_profile, table.cache)
     records = read_records(table, reader, alignment.needs, fabric.is_global_zero)
-    feet = _keep_feet(alignment, recipe, records, reader, table.cache, fabric) if recipe.looks else None
+    feet = _prepare_feet(alignment, recipe, records, reader, table.cache, fabric) if recipe.looks else None
     teacher = _read_teacher(alignment, records, table.teacher)
     patches = model.sizes.image.patches
     dataset = StudyDataset(records, recipe, text_model[0], reader, patches, alignment.needs, teacher, feet)
@@ -153,22 +153,18 @@ def start_run(
         say(f"{'finished' if trainer.is_finished else 'stopped; go on with --resume'}: {run.output}")
 
 
-def _keep_feet(
+def _prepare_feet(
     alignment: AlignmentObjective,
     recipe: Recipe,
     records: list[Record],
     reader: PixelReader,
     cache: Path | None,
     fabric: Fabric,
-) -> Feet:
+) -> FeetByEpoch:
     if Need.TARGET in alignment.needs:
         raise TrainingError("recipe: looks are not for the reconstruction: set looks=0, or leave it out")
-    model, cls_alone = alignment.model, Need.PATCHES not in alignment.needs
-    feet = open_feet(model, recipe, alignment.foot, cls_alone=cls_alone, cache=cache)
-    if fabric.is_global_zero:
-        keep_feet(feet, model.to(fabric.device), recipe, records, reader, alignment.foot, fabric, cls_alone=cls_alone)
-    fabric.barrier()
-    return feet
+    cls_alone = Need.PATCHES not in alignment.needs
+    return prepare_feet(alignment.model, recipe, records, reader, cache, fabric, cls_alone=cls_alone)
 
 
 def _read_teacher(alignment: AlignmentObjective, records: list[Record], path: Path | None) -> Teacher | None:
