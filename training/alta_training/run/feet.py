@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
 from alta_sdk.study.slots import Slot
 
+from ..adapters import Adapter
 from ..data.augment import apply_augmentation
 from ..data.feet import Feet, draw_look
 from ..data.pixels import PixelReader
@@ -36,10 +37,12 @@ def open_feet(model: AltaModel, recipe: Recipe, blocks: int, *, cls_alone: bool,
         raise TrainingError('recipe: looks needs a frozen foot: set image_blocks, or image_tower = "frozen"')
     if cache is None:
         raise TrainingError("recipe: looks are kept on disk: give --cache FOLDER")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(model.sizes.image.heads).encode())  # which no tensor tells
+    silent = tuple(f"{name}." for name, part in model.image.named_modules() if _adds_nothing(part))
     for name, tensor in model.image.state_dict().items():
         part = name.split(".")
-        if int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS:
+        is_below = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
+        if is_below and not name.startswith(silent):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     drawn = [getattr(recipe, name) for name in DRAWN_WITHIN]
     alone = cls_alone and blocks == len(model.image.blocks)
@@ -70,6 +73,11 @@ def keep_feet(
             for (path, look), own in zip(part, kept, strict=True):
                 feet.store(path, look, own)
     return len(wanted)
+
+
+def _adds_nothing(part: nn.Module) -> bool:
+    """Tell whether a part is an adapter as it starts, whose first layer is drawn from the run's seed."""
+    return isinstance(part, Adapter) and not any(bool(own.any()) for own in part.merged().up.parameters())
 
 
 def _look_at(path: Path, look: int, recipe: Recipe, reader: PixelReader) -> Tensor:
