@@ -3,8 +3,9 @@
     make demo-wheel
 
 Takes an engine, or exports the demo model; gives alta_sdk_demo-VERSION-py3-none-any.whl, of alta-sdk's version.
-Needs no network: the setuptools that torch brings builds it. The same engine gives the same wheel, byte for byte;
-of two exports the engines tell their dates.
+Needs no network: the setuptools that torch brings builds it. The same engine gives the same wheel, byte for byte,
+and so does the same demo model on the same machine: its export is dated by SOURCE_DATE_EPOCH, which is the date of
+the model's file unless the caller sets it.
 """
 
 import csv
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import click
 
+from alta_export.demo_model import find_inputs
+from alta_export.options import DATE_VARIABLE, ExportOptions, read_stated_date
 from alta_sdk import __version__
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line
@@ -49,6 +52,9 @@ EARLIEST = "315532800"  # 1980, where the times of a zip begin
 def main(engine: Path | None, precision: str, output: Path) -> None:
     """Build the wheel of the demo engine."""
     os.umask(0o022)  # whatever this machine's is: modes are in the wheel
+    if engine is None:
+        os.environ.setdefault(DATE_VARIABLE, date_of_demo())
+    read_stated_date()  # refused before the work
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
         stage_tree(engine or export_demo(Path(scratch) / "demo.alta", precision), tree)
@@ -57,11 +63,15 @@ def main(engine: Path | None, precision: str, output: Path) -> None:
     click.echo(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, in {output}")
 
 
+def date_of_demo() -> str:
+    """Return the date of the demo model's file, in whole seconds since 1970."""
+    checkpoint, _, _ = find_inputs(None, None, None)
+    return str(int(checkpoint.stat().st_mtime))
+
+
 def export_demo(bundle: Path, precision: str) -> Path:
     """Export the demo model to a bundle, as `alta-export` alone does, and return its path."""
     from alta_export.cli import show_stage
-    from alta_export.demo_model import find_inputs
-    from alta_export.options import ExportOptions
     from alta_export.pipeline import export_engine
 
     return export_engine(ExportOptions(*find_inputs(None, None, bundle), precision=precision), show_stage).path

@@ -16,7 +16,7 @@ from alta_sdk.engine.plans import RUNTIME as TENSORRT
 from alta_sdk.engine.plans import build_bundle
 
 from .command_options import export_options
-from .options import ExportOptions
+from .options import ExportOptions, read_stated_date
 
 NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 
@@ -47,6 +47,7 @@ def main(context: click.Context, /, debug: bool, make_options: Callable[[], Expo
     if missing:
         say(f"ExportError: {', '.join(missing)} not installed: pip install 'alta-sdk[export]'")
         sys.exit(1)
+    read_stated_date()  # refused here, since numpy reads it as well, when what comes next imports all of it
     from .pipeline import export_engine
     from .show_report import show_report
 

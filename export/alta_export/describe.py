@@ -15,6 +15,7 @@ from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import LOCAL_HEADS, BundleFile, Manifest
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
+from alta_training.adapters import Adapter
 from alta_training.families.checkpoint import Checkpoint
 from alta_training.model import AltaModel
 from alta_training.model.alta import to_model_input
@@ -23,7 +24,7 @@ from .calibration import Calibration
 from .cost import measure_cost
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
-from .options import RUNTIMES, ExportOptions
+from .options import RUNTIMES, ExportOptions, read_stated_date
 from .tensorrt_graph import describe_plans
 from .towers import MergedImageTower, MergedTextTower
 from .verify import LIMITS, PROMPTS, RADIOGRAPHS
@@ -48,7 +49,11 @@ def describe_engine(
     self_test_limits: dict[str, float],
     local_heads: dict[str, Any],
 ) -> Callable[[tuple[BundleFile, ...]], Manifest]:
-    """Return a function that makes the manifest once the files are known."""
+    """Return a function that makes the manifest once the files are known.
+
+    With a stated date nothing in it depends on when it was made: not its date, nor how fast the machine was then.
+    """
+    date = read_stated_date()
     stated = checkpoint.metadata
     beyond = lowered.gate["beyond_limits"]
     drifted = (f"DRIFT ACCEPTED: {', '.join(beyond)}.",) if beyond else ()
@@ -57,7 +62,7 @@ def describe_engine(
     def make(files: tuple[BundleFile, ...]) -> Manifest:
         return Manifest(
             name=options.name or options.output.stem,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=(date or datetime.now(UTC)).isoformat(timespec="seconds"),
             sdk_version=__version__,
             source={"checkpoint_sha256": checkpoint.sha256},
             method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
@@ -84,7 +89,7 @@ def describe_engine(
                 "text_precision": lowered.text.describe(),
                 "calibration": describe_calibration(lowered.calibration),
                 LOCAL_HEADS: local_heads,
-                "milliseconds_per_radiograph": lowered.milliseconds,
+                "milliseconds_per_radiograph": {} if date else lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),
                     **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
@@ -120,7 +125,10 @@ def describe_calibration(calibration: Calibration | None) -> dict[str, Any]:
 
 
 def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextTower) -> dict[str, Any]:
-    """Count parameters and multiply-adds of both towers, before and after, for one radiograph and one prompt."""
+    """Count parameters and multiply-adds of both towers, before and after, for one radiograph and one prompt.
+
+    And of their adapters how many there are, and how many were left out since they add exactly nothing.
+    """
     px = model.sizes.image.image_px
     grey, slot = torch.zeros(1, px, px, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
     tokens = torch.ones(1, TIMED_TOKENS, dtype=torch.int64)
@@ -130,7 +138,12 @@ def measure_merging(model: AltaModel, image: MergedImageTower, text: MergedTextT
         "text_before": measure_cost(CostOfText(model), tokens, tokens),
         "text_after": measure_cost(text, tokens, tokens),
     }
-    return {name: asdict(cost) for name, cost in costs.items()}
+    adapters = [m for tower in (model.image, model.text) for m in tower.modules() if isinstance(m, Adapter)]
+    left_out = sum(adapter.merged().adds_nothing for adapter in adapters)
+    return {
+        **{name: asdict(cost) for name, cost in costs.items()},
+        "adapters": {"total": len(adapters), "left_out": left_out},
+    }
 
 
 class CostOfCls(torch.nn.Module):

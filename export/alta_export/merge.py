@@ -1,7 +1,8 @@
 """The merging algebra: adapters and constants into the weights, exactly, in float64.
 
 Each step takes maps and gives maps; `towers.py` puts them together. What cannot merge is said where it
-is kept: the vision attention adapter keeps its second half, the text adapters all but their input.
+is kept: the vision attention adapter keeps its second half, the text adapters all but their input. An
+adapter that adds exactly nothing never gets here: all that it would widen a product by meets zeros.
 """
 
 import math

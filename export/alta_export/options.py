@@ -1,6 +1,9 @@
 """What an export is asked to do, refused before any work starts if this version cannot do it."""
 
+import os
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alta_runtimes.tensorrt_build import find_builder
@@ -14,6 +17,7 @@ METHODS = ("minmax", "percentile", "entropy", "mse")
 SUPPORTED = {"onnx": PRECISIONS, "openvino": PRECISIONS, "trt": PRECISIONS}
 RUNTIMES = {"onnx": "onnx", "openvino": "openvino", "trt": "tensorrt"}  # what a manifest says the engine runs on
 DEFAULT_SAMPLES = 500
+DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ def default_precision(engine: str) -> str:
 
 
 def check_options(options: ExportOptions) -> None:
-    """Raise ExportError for what cannot be done: engine, precision, or where to write."""
+    """Raise ExportError for what cannot be done: engine, precision, date, or where to write."""
     _check_build(options)
+    read_stated_date()
     if options.precision not in SUPPORTED.get(options.engine, ()):
         supported = "; ".join(f"--engine {e} --precision {'|'.join(p)}" for e, p in SUPPORTED.items())
         raise ExportError(
@@ -81,6 +86,22 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"{options.output.name} exists: choose another --output, or replace it with --overwrite")
     if options.output.exists() and not (options.output / "manifest.json").is_file():
         raise ExportError(f"{options.output.name} is not a bundle: --overwrite replaces only what alta-export wrote")
+
+
+def read_stated_date() -> datetime | None:
+    """Return the date that SOURCE_DATE_EPOCH states, in UTC, or None without it; with it an export is reproducible.
+
+    Raises ExportError unless it is an integer, the seconds since 1970.
+    """
+    stated = os.environ.get(DATE_VARIABLE)
+    if stated is None:
+        return None
+    try:
+        if not re.fullmatch("-?[0-9]+", stated):
+            raise ValueError("not an integer")
+        return datetime.fromtimestamp(int(stated), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ExportError(f"{DATE_VARIABLE} is no date: set it to whole seconds since 1970, or unset it") from error
 
 
 def choose_profile(asked: str | None, stated: str | None) -> str:

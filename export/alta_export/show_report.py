@@ -26,6 +26,7 @@ def show_report(report: ExportReport) -> None:
             for tower in ("image", "text")
         ],
     )
+    show_left_out(merging["adapters"])
     print_table(
         "Parity with PyTorch float32",
         ["output", "rows", "worst cosine", "max abs difference", "limit"],
@@ -50,6 +51,12 @@ def show_report(report: ExportReport) -> None:
             ("bundle", report.path),
         ],
     )
+
+
+def show_left_out(adapters: dict[str, int]) -> None:
+    """Say how many adapters the engine goes without, if any."""
+    if adapters["left_out"]:
+        say(f"left out {adapters['left_out']} of {adapters['total']} adapters: they add nothing")
 
 
 def show_time(report: ExportReport) -> list[tuple[str, str]]:

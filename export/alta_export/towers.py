@@ -1,5 +1,8 @@
 """The merged towers: what is exported. Plain products, norms and softmax; no adapters, no dropout.
 
+An adapter that adds exactly nothing is left out: what it would widen keeps its size, and its weights to the bit.
+One whose second layer has a bias alone is merged like any other.
+
 Shapes: n radiographs or prompts, t tokens, w width, h heads.
 """
 
@@ -83,23 +86,26 @@ class MergedBlock(nn.Module):
         maps = split_attention(thirds(Affine.of(block.attn.qkv)), Affine.of(block.attn.proj), heads)
         self.attention = LastAttention(maps, heads) if is_last else MergedAttention(maps, heads)
         terms = block.attn_adapter.merged()
-        merged, side = merge_attention_adapter(maps.projection, Affine.of(terms.down), Affine.of(terms.up))
-        self.projection, self.side = merged.to_linear(), without_bias(side)
+        if terms.adds_nothing:
+            self.projection, self.side = maps.projection.to_linear(), None
+        else:
+            merged, side = merge_attention_adapter(maps.projection, Affine.of(terms.down), Affine.of(terms.up))
+            self.projection, self.side = merged.to_linear(), without_bias(side)
         terms = block.mlp_adapter.merged()
-        fc1, fc2 = widen_mlp(
-            Affine.of(block.mlp.fc1),
-            Affine.of(block.mlp.fc2),
-            Affine.of(terms.down),
-            Affine.of(terms.up),
-            ADAPTER_SCALE,
-        )
+        fc1, fc2 = Affine.of(block.mlp.fc1), Affine.of(block.mlp.fc2)
+        if not terms.adds_nothing:
+            fc1, fc2 = widen_mlp(fc1, fc2, Affine.of(terms.down), Affine.of(terms.up), ADAPTER_SCALE)
         self.fc1, self.fc2 = fc1.to_linear(), fc2.to_linear()
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform tokens (n, t, w) to (n, t, w); the last block to (n, 1, w)."""
-        sizes = [self.side.out_features, self.side.in_features]
-        attended, hidden = self.projection(self.attention(self.norm1(x))).split(sizes, dim=-1)
-        x = (x[:, :1] if self.is_last else x) + attended + self.side(F.gelu(hidden))
+        attended = self.projection(self.attention(self.norm1(x)))
+        if self.side is not None:
+            sizes = [self.side.out_features, self.side.in_features]
+            attended, hidden = attended.split(sizes, dim=-1)
+        x = (x[:, :1] if self.is_last else x) + attended
+        if self.side is not None:
+            x = x + self.side(F.gelu(hidden))
         out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
         return out
 
@@ -189,20 +195,27 @@ class MergedTextLayer(nn.Module):
         self.attention = MergedAttention(maps, heads)
         self.projection, self.norm1 = maps.projection.to_linear(), attention.output.LayerNorm
         terms = layer.attn_adapter.merged()
-        self.down, self.up = terms.down, terms.up
+        self.down = None if terms.adds_nothing else terms.down
+        self.up = None if terms.adds_nothing else terms.up
         terms = layer.mlp_adapter.merged()
         dense = Affine.of(layer.intermediate.dense)
-        self.shared = merge_shared_input(dense, Affine.of(terms.down)).to_linear()
+        shared = dense if terms.adds_nothing else merge_shared_input(dense, Affine.of(terms.down))
+        self.shared = shared.to_linear()
         self.fc2, self.norm2 = layer.output.dense, layer.output.LayerNorm
-        self.side = Affine.of(terms.up).scaled(ADAPTER_SCALE).to_linear()
+        self.side = None if terms.adds_nothing else Affine.of(terms.up).scaled(ADAPTER_SCALE).to_linear()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Transform tokens (n, t, w); mask (n, 1, 1, t) is added to the attention logits."""
         x = self.norm1(self.projection(self.attention(x, mask)) + x)
-        x = x + self.up(F.gelu(self.down(x)))
-        sizes = [self.fc2.in_features, self.side.in_features]
-        hidden, side = F.gelu(self.shared(x)).split(sizes, dim=-1)
-        out: Tensor = self.norm2(self.fc2(hidden) + x) + self.side(side)
+        if self.down is not None and self.up is not None:
+            x = x + self.up(F.gelu(self.down(x)))
+        hidden = F.gelu(self.shared(x))
+        if self.side is not None:
+            sizes = [self.fc2.in_features, self.side.in_features]
+            hidden, side = hidden.split(sizes, dim=-1)
+        out: Tensor = self.norm2(self.fc2(hidden) + x)
+        if self.side is not None:
+            out = out + self.side(side)
         return out
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from alta_export.affine import Affine
 from alta_sdk import CheckpointError
-from alta_training.adapters import ADAPTERS, Adapter
+from alta_training.adapters import ADAPTERS, Adapter, AdapterTerms
 from alta_training.families.backbone import load_backbone
 from alta_training.families.checkpoint import Checkpoint, load_model, read_checkpoint, read_text_model
 from alta_training.model.trainable import freeze_backbones
@@ -52,6 +52,28 @@ def test_merged_terms_are_what_the_adapter_adds(kind):
     terms = adapter.merged()
     down, up = Affine.of(terms.down), Affine.of(terms.up)
     torch.testing.assert_close(up(F.gelu(down(x.double()))).float(), adapter(x))
+
+
+@pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)
+def test_an_adapter_adds_nothing_as_it_starts_and_something_from_its_first_step_on(kind):
+    adapter = kind(12, 5)
+    assert adapter.merged().adds_nothing
+    adapter(torch.randn(4, 12)).sum().backward()
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter -= 1e-30 * parameter.grad
+    assert not adapter.merged().adds_nothing
+
+
+def test_a_bias_alone_and_what_is_no_number_add_something():
+    up = torch.nn.Linear(5, 12)
+    for value in (1e-30, float("nan")):
+        torch.nn.init.zeros_(up.weight)
+        torch.nn.init.zeros_(up.bias)
+        assert AdapterTerms(torch.nn.Linear(12, 5), up).adds_nothing
+        with torch.no_grad():
+            up.bias[3] = value
+        assert not AdapterTerms(torch.nn.Linear(12, 5), up).adds_nothing
 
 
 @pytest.mark.parametrize("kind", ADAPTERS.values(), ids=ADAPTERS)

@@ -1,8 +1,6 @@
-"""Merged towers give what the towers with adapters give, at several sizes."""
+"""Merged towers give what the towers with adapters give, at several sizes, and where some adapters add nothing."""
 
-import pytest
 import torch
-from conftest import make_sizes
 from tolerances import FLOAT32
 
 from alta_export.cost import measure_cost
@@ -14,38 +12,26 @@ from alta_export.towers import (
     TracedImageTower,
     compute_missing_cls,
 )
-from alta_training.data.synthetic import make_random_model
 from alta_training.model.alta import to_model_input
 
-SIZES = [
-    make_sizes(),
-    make_sizes(width=48, depth=1, heads=3, adapter=5, text_depth=1),
-    make_sizes(width=96, depth=3, heads=4, adapter=24, text_depth=3),
-]
 
-
-@pytest.fixture(params=SIZES, ids=["32x2", "48x1", "96x3"])
-def random_model(request):
-    return make_random_model(request.param, seed=5)
-
-
-def test_image_tower(random_model):
+def test_image_tower(mixed_model):
     grey = torch.randint(0, 256, (4, 224, 224), dtype=torch.uint8)
     slot = torch.arange(4)
     with torch.no_grad():
-        expected = random_model.image(to_model_input(grey), slot)[:, 0]
-        merged = MergedImageTower(random_model.image).eval()(grey[:, None], slot)
+        expected = mixed_model.image(to_model_input(grey), slot)[:, 0]
+        merged = MergedImageTower(mixed_model.image).eval()(grey[:, None], slot)
     torch.testing.assert_close(merged, expected, **FLOAT32)
 
 
-def test_patches_go_on_from_the_tokens_before_the_last_block(random_model):
+def test_patches_go_on_from_the_tokens_before_the_last_block(mixed_model):
     grey = torch.randint(0, 256, (4, 224, 224), dtype=torch.uint8)
     slot = torch.arange(4)
     with torch.no_grad():
-        tokens = random_model.image(to_model_input(grey), slot)
-        expected = random_model.image.local_projection_head(tokens[:, 1:])
-        cls, before_last = TracedImageTower(random_model.image).eval()(grey[:, None], slot)
-        patches = PatchTower(random_model.image).eval()(before_last)
+        tokens = mixed_model.image(to_model_input(grey), slot)
+        expected = mixed_model.image.local_projection_head(tokens[:, 1:])
+        cls, before_last = TracedImageTower(mixed_model.image).eval()(grey[:, None], slot)
+        patches = PatchTower(mixed_model.image).eval()(before_last)
     torch.testing.assert_close(patches, expected, **FLOAT32)
     torch.testing.assert_close(cls, tokens[:, 0], **FLOAT32)
 
@@ -57,12 +43,12 @@ def test_slots_differ(random_model):
     assert torch.pdist(cls).min() > 1e-3
 
 
-def test_text_tower_with_padding(random_model):
+def test_text_tower_with_padding(mixed_model):
     ids = torch.randint(5, 90, (3, 12))
     mask = (torch.arange(12) < torch.tensor([[12], [7], [3]])).long()
     with torch.no_grad():
-        projection, words = random_model.text.project(random_model.text(ids, mask))
-        merged_projection, merged_words = MergedTextTower(random_model.text).eval()(ids, mask)
+        projection, words = mixed_model.text.project(mixed_model.text(ids, mask))
+        merged_projection, merged_words = MergedTextTower(mixed_model.text).eval()(ids, mask)
     torch.testing.assert_close(merged_projection, projection, **FLOAT32)
     seen = mask[:, 1:].bool()
     torch.testing.assert_close(merged_words[seen], words[seen], **FLOAT32)

@@ -23,6 +23,11 @@ class AdapterTerms:
     down: nn.Linear
     up: nn.Linear
 
+    @property
+    def adds_nothing(self) -> bool:
+        """True if the second layer's weight and bias are all zero, as an adapter starts; then nothing is carried."""
+        return not (self.up.weight.any() or self.up.bias.any())
+
 
 class Adapter(nn.Module):
     """The small trained part of a frozen block: (..., width) to (..., width), without the skip.

@@ -38,11 +38,11 @@ def open_feet(model: AltaModel, recipe: Recipe, blocks: int, *, cls_alone: bool,
     if cache is None:
         raise TrainingError("recipe: looks are kept on disk: give --cache FOLDER")
     digest = hashlib.sha256(str(model.sizes.image.heads).encode())  # which no tensor tells
-    silent = tuple(f"{name}." for name, part in model.image.named_modules() if _adds_nothing(part))
+    idle = tuple(f"{name}." for name, part in model.image.named_modules() if _adds_nothing(part))
     for name, tensor in model.image.state_dict().items():
         part = name.split(".")
-        is_below = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
-        if is_below and not name.startswith(silent):
+        in_foot = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
+        if in_foot and not name.startswith(idle):  # what adds nothing is drawn anew by each seed
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     drawn = [getattr(recipe, name) for name in DRAWN_WITHIN]
     alone = cls_alone and blocks == len(model.image.blocks)
@@ -76,8 +76,7 @@ def keep_feet(
 
 
 def _adds_nothing(part: nn.Module) -> bool:
-    """Tell whether a part is an adapter as it starts, whose first layer is drawn from the run's seed."""
-    return isinstance(part, Adapter) and not any(bool(own.any()) for own in part.merged().up.parameters())
+    return isinstance(part, Adapter) and part.merged().adds_nothing
 
 
 def _look_at(path: Path, look: int, recipe: Recipe, reader: PixelReader) -> Tensor:
