@@ -5,11 +5,12 @@ import csv
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 import numpy as np
@@ -28,7 +29,7 @@ from alta_sdk.files.atomic import new_file
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
 from alta_training.data.tables import find_image_folder
 from alta_training.evaluation.arms import Arm, read_arms
-from alta_training.evaluation.baselines import score_folds
+from alta_training.evaluation.baselines import BASELINE_COMPONENTS, score_folds_on_features, score_folds_on_pixels
 from alta_training.evaluation.cross_validation import Fold, compare_arms, divide, render_arms
 from alta_training.evaluation.encoders import CheckpointEncoder, open_encoder
 from alta_training.evaluation.zero_shot import score_pair
@@ -77,10 +78,7 @@ def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | No
     """Run every arm of ARMS_FILE on every fold, and print AUCs on patients that a run never saw, with gains."""
     comparison = Comparison(**given)  # type: ignore[arg-type]  # click's names are the fields
     arms = read_arms(arms_file)
-    if any(arm.reports for arm in arms) and comparison.reports is None:
-        raise TrainingError("an arm learns from reports: give --reports")
-    if any(arm.teacher for arm in arms) and comparison.teacher is None:
-        raise TrainingError("an arm learns from a teacher: give --teacher")
+    _check_files(comparison, arms)
     radiographs = [
         one
         for split in comparison.splits
@@ -90,6 +88,8 @@ def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | No
     comparison.output.mkdir(parents=True, exist_ok=True)
     scores = _run_all(comparison, arms, divided, radiographs, jobs)
     scores = {**_score_baselines(comparison, arms[0], divided, radiographs), **scores}
+    if ON_PIXELS not in scores:
+        say(f"the pixel baseline is left out: each fold would have to train on {BASELINE_COMPONENTS} radiographs")
     figures = compare_arms(radiographs, divided, scores, {arm.name: arm.over for arm in arms if arm.over})
     patients = len({one.patient for one in radiographs})
     text = (
@@ -103,6 +103,19 @@ def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | No
         with new_file(markdown) as temporary:
             temporary.write_text(text, encoding="utf-8")
     say("Not for clinical use.")
+
+
+def _check_files(comparison: Comparison, arms: Sequence[Arm]) -> None:
+    """Refuse before the first run what would fail in one (TrainingError)."""
+    if any(arm.reports for arm in arms) and comparison.reports is None:
+        raise TrainingError("an arm learns from reports: give --reports")
+    if any(arm.teacher for arm in arms) and comparison.teacher is None:
+        raise TrainingError("an arm learns from a teacher: give --teacher")
+    if any(arm.name in BASELINES for arm in arms):
+        raise TrainingError(f"an arm is named as a baseline ({', '.join(BASELINES)}): give it another name")
+    for file in (comparison.backbone, comparison.reports, comparison.teacher, *(arm.recipe for arm in arms)):
+        if file is not None and not file.is_file():
+            raise TrainingError(f"{file.name} not found: give a file that is there")
 
 
 def _run_all(
@@ -129,16 +142,32 @@ def run_arm(
 ) -> NDArray[np.float64]:
     """Train an arm on a fold's training patients and score those held out; what is stored is not run again."""
     torch.set_num_threads(1)
-    file = comparison.output / f"{arm.name}-{fold.seed}-{fold.number}-{_digest(comparison, arm)}.json"
-    if not file.is_file():
+
+    def train_and_score() -> list[float]:
         held_out = [radiographs[row] for row in fold.held_out]
-        with TemporaryDirectory() as folder, (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
-            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
-                run = _train(comparison, arm, fold, {one.patient for one in held_out}, Path(folder))
-                scores = score_pair(open_encoder(run / "last.safetensors"), held_out, comparison.finding)
+        with TemporaryDirectory() as folder, _log_to(comparison):
+            run = _train(comparison, arm, fold, {one.patient for one in held_out}, Path(folder))
+            scores = score_pair(open_encoder(run / "last.safetensors"), held_out, comparison.finding)
+        return [float(score) for score in scores]
+
+    digest = _digest(comparison, arm, [fold], radiographs)
+    return np.array(_keep(comparison.output / f"{arm.name}-{fold.seed}-{fold.number}-{digest}.json", train_and_score))
+
+
+def _keep(file: Path, compute: Callable[[], Any]) -> Any:
+    """Return what a file has; what is not there yet is computed, and kept in it."""
+    if not file.is_file():
+        content = json.dumps(compute())
         with new_file(file) as temporary:
-            temporary.write_text(json.dumps([float(score) for score in scores]), encoding="utf-8")
-    return np.array(json.loads(file.read_text(encoding="utf-8")))
+            temporary.write_text(content, encoding="utf-8")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _log_to(comparison: Comparison) -> Iterator[None]:
+    with (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
+        with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+            yield
 
 
 def _train(comparison: Comparison, arm: Arm, fold: Fold, held_out: set[str], folder: Path) -> Path:
@@ -176,16 +205,14 @@ def _call(command: click.Command, *arguments: object) -> None:
         raise TrainingError(f"{command.name} failed: its message is the last of log.txt in --output") from error
 
 
-def _digest(comparison: Comparison, arm: Arm) -> str:
-    """Name everything that a score depends on besides the fold, so that a changed recipe is run anew."""
-    parts = [
-        hash_file(comparison.backbone),
-        arm.recipe.read_text(encoding="utf-8"),
-        arm.overrides,
-        arm.reports,
-        arm.teacher,
-    ]
-    parts += [hash_file(comparison.radiographs), comparison.splits, comparison.finding, comparison.rows]
+def _digest(comparison: Comparison, arm: Arm, folds: Sequence[Fold], radiographs: Sequence[LabelledRadiograph]) -> str:
+    """Name everything that a score depends on, so that a changed recipe, or another division, is run anew."""
+    read = [comparison.backbone, comparison.radiographs, arm.recipe]
+    read += [comparison.reports] if arm.reports and comparison.reports else []
+    read += [comparison.teacher] if arm.teacher and comparison.teacher else []
+    held_out = [[radiographs[row].path.name for row in fold.held_out] for fold in folds]
+    parts = [*(hash_file(file) for file in read), arm.overrides, arm.reports, arm.teacher]
+    parts += [comparison.splits, comparison.finding, comparison.rows, [fold.seed for fold in folds], held_out]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
@@ -193,16 +220,19 @@ def _score_baselines(
     comparison: Comparison, arm: Arm, folds: Sequence[Fold], radiographs: Sequence[LabelledRadiograph]
 ) -> dict[str, list[NDArray[np.float64]]]:
     """Score the regressions on the same folds; the frozen tower is that of the first arm, untrained."""
-    with TemporaryDirectory() as folder:
-        still = Arm(
-            arm.name, "", arm.recipe, (*arm.overrides, "epochs=1", "looks=0", "base_learning_rate=0"), arm.reports
-        )
-        with (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
-            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
-                encoder = open_encoder(_train(comparison, still, folds[0], set(), Path(folder)) / "last.safetensors")
-                assert isinstance(encoder, CheckpointEncoder)
-                on_pixels, on_features = score_folds(encoder, radiographs, folds)
-    return {ON_PIXELS: on_pixels, ON_FEATURES: on_features}
+    still = replace(arm, overrides=(*arm.overrides, "epochs=1", "looks=0", "base_learning_rate=0"))
+
+    def fit_and_score() -> dict[str, list[list[float]]]:
+        with TemporaryDirectory() as folder, _log_to(comparison):
+            encoder = open_encoder(_train(comparison, still, folds[0], set(), Path(folder)) / "last.safetensors")
+            assert isinstance(encoder, CheckpointEncoder)
+            on_features = score_folds_on_features(encoder, radiographs, folds)
+        on_pixels = score_folds_on_pixels(radiographs, folds)
+        scored = {} if on_pixels is None else {ON_PIXELS: on_pixels}
+        return {name: [own.tolist() for own in part] for name, part in {**scored, ON_FEATURES: on_features}.items()}
+
+    kept = _keep(comparison.output / f"baselines-{_digest(comparison, arm, folds, radiographs)}.json", fit_and_score)
+    return {name: [np.array(own) for own in part] for name, part in kept.items()}
 
 
 if __name__ == "__main__":

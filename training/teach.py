@@ -27,7 +27,10 @@ def main(model: Path, tokenizer: Path, data: tuple[Path, ...], output: Path, ove
     """
     if output.exists() and not overwrite:
         raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
-    sentences = sorted({s for table in data for record in read_table(table) for s in split_sentences(record.report)})
+    reports = {record.report for table in data for record in read_table(table)} - {""}  # fit.py has its own word on ""
+    if not reports:
+        raise TrainingError("no report in these tables: give training tables")
+    sentences = sorted({sentence for report in reports for sentence in split_sentences(report)})
     vectors = embed_sentences(model, tokenizer, sentences)
     write_teacher(output, sentences, vectors)
     say(f"{len(sentences)} sentences, vectors of {vectors.shape[1]} numbers: {output}")

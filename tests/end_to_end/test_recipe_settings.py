@@ -13,6 +13,9 @@ from safetensors.torch import load_file, save_file
 from alta_training.data.records import COLUMNS
 from alta_training.data.synthetic import make_random_model, write_text_model
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
+from alta_training.model.names import published_name
+from alta_training.model.trainable import name_part
+from alta_training.run.loop import Trainer
 
 FAST = {
     "batch": 4,
@@ -95,6 +98,40 @@ def test_a_rate_of_nothing_moves_nothing(folder, tmp_path):
         assert moved(folder / "whole.safetensors", last, ("bert_encoder.bert",))
     assert_ran(fit(folder, tmp_path / "late", image_from=1))
     assert moved(folder / "whole.safetensors", tmp_path / "late" / "last.safetensors", ("blocks.0.attn_adapter",))
+
+
+def test_no_gradient_of_the_image_tower_is_computed_while_it_waits(folder, tmp_path, monkeypatch):
+    """Two epochs of two steps, the first waits; a state that was saved meanwhile goes on as if never stopped."""
+    seen, update = [], Trainer._update
+
+    def note(trainer, rate):
+        own = {n: p for n, p in trainer.model.named_parameters() if p.requires_grad and name_part(n) == "image"}
+        seen.append((trainer.step, len(own), sum(p.grad is not None for p in own.values())))
+        heads = [p for n, p in trainer.model.named_parameters() if p.requires_grad and name_part(n) == "head"]
+        assert all(p.grad is not None for p in heads)
+        update(trainer, rate)
+
+    monkeypatch.setattr(Trainer, "_update", note)
+    assert_ran(fit(folder, tmp_path / "whole", image_from=1))
+    count = seen[0][1]
+    assert count > 0 and seen == [(0, count, 0), (1, count, 0), (2, count, count), (3, count, count)]
+    seen.clear()
+    assert_ran(fit(folder, tmp_path / "stopped", "--stop-after", 1, image_from=1))
+    state = torch.load(tmp_path / "stopped" / "state.pt", weights_only=True)["model"]
+    own = load_file(folder / "whole.safetensors")
+    waiting = {name for name in state if name_part(name) == "image"}
+    assert len(waiting) == count
+    assert all(torch.equal(state[name], own[published_name(name)]) for name in waiting)
+    assert_ran(fit(folder, tmp_path / "stopped", "--resume", image_from=1))
+    assert seen == [(0, count, 0), (1, count, 0), (2, count, count), (3, count, count)]
+    assert not moved(*(tmp_path / name / "last.safetensors" for name in ("whole", "stopped")), ("",))
+
+
+def test_an_image_tower_that_waits_within_an_accumulated_step_waits_for_all_of_it(folder, tmp_path):
+    assert_ran(fit(folder, tmp_path / "run", image_from=0.5, accumulate=2, epochs=1))
+    assert moved(folder / "whole.safetensors", tmp_path / "run" / "last.safetensors", ("blocks.0.attn_adapter",))
+    assert_ran(fit(folder, tmp_path / "waits", image_from=1, accumulate=2, epochs=1))
+    assert not moved(folder / "whole.safetensors", tmp_path / "waits" / "last.safetensors", ("blocks", "cls_token"))
 
 
 def test_a_text_tower_starts_fresh_with_the_words_of_the_table(folder, tmp_path):

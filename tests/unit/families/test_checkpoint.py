@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 import torch
+from conftest import export_quietly
+from safetensors.torch import save_file
 
 from alta_sdk import CheckpointError
 from alta_training.families.checkpoint import (
@@ -113,3 +115,52 @@ def test_a_folder_without_vocabulary_is_refused(checkpoint_folder, tmp_path):
     (tmp_path / "text" / "vocab.txt").unlink()
     with pytest.raises(CheckpointError, match=r"vocab\.txt not found"):
         read_text_model(tmp_path / "text")
+
+
+@pytest.fixture
+def without_decoder(checkpoint_folder, tmp_path):
+    """The checkpoint without any tensor of the decoder."""
+    checkpoint = read_checkpoint(checkpoint_folder / "model.safetensors")
+    kept = {name: own for name, own in checkpoint.weights.items() if not name.startswith(("decoder_", "mask_token"))}
+    assert len(kept) < len(checkpoint.weights)
+    metadata = {name: value for name, value in checkpoint.metadata.items() if name != "decoder_heads"}
+    save_file(kept, tmp_path / "towers.safetensors", metadata=metadata)
+    return tmp_path / "towers.safetensors"
+
+
+def test_a_checkpoint_without_a_decoder_is_a_model_without_one(without_decoder, text_model, model, tmp_path):
+    loaded = load_model(read_checkpoint(without_decoder), text_model)
+    assert loaded.decoder is None and loaded.sizes.decoder is None
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
+    assert loaded.state_dict().keys() == own.keys()
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in own.items())
+    save_checkpoint(loaded, tmp_path / "again.safetensors", {})
+    again = read_checkpoint(tmp_path / "again.safetensors")
+    assert again.weights.keys() == read_checkpoint(without_decoder).weights.keys()
+    assert "decoder_heads" not in again.metadata
+
+
+def test_a_model_without_a_decoder_is_exported_as_one_with_it(without_decoder, export_options, bundle):
+    engine = export_quietly(export_options(checkpoint=without_decoder)).path
+    names = {path.name for path in engine.iterdir()}
+    assert names == {path.name for path in bundle.iterdir()}
+    for name in names - {"manifest.json"}:  # it has the checkpoint's hash and the time
+        assert (engine / name).read_bytes() == (bundle / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    "part", ["mask_token", "decoder_embed.weight", "decoder_blocks.0.mlp.fc1.weight", "decoder_norm.bias"]
+)
+@pytest.mark.parametrize("alone", [False, True], ids=["lacking", "alone"])
+def test_a_part_of_a_decoder_is_refused_by_name(part, alone, checkpoint_folder, without_decoder, text_model):
+    whole = read_checkpoint(checkpoint_folder / "model.safetensors")
+    assert part in whole.weights
+    if alone:
+        checkpoint = read_checkpoint(without_decoder)
+        checkpoint.weights[part] = whole.weights[part]
+        missing = "missing decoder_embed.weight" if part != "decoder_embed.weight" else "missing decoder_blocks.0"
+    else:
+        checkpoint, missing = whole, rf"missing (1 \()?{part}"
+        del checkpoint.weights[part]
+    with pytest.raises(CheckpointError, match=missing):
+        load_model(checkpoint, text_model)

@@ -35,11 +35,15 @@ def test_a_full_gpu_says_which_batch_to_try(monkeypatch):
     class FakeBatch:
         rows = torch.arange(96)
 
+    class FakeOptimizer:
+        param_groups = ()
+
     class FakeRecipe:
         seed, accumulate, batch = 0, 2, 192
 
     trainer = Trainer.__new__(Trainer)
     trainer.fabric, trainer.recipe, trainer.epoch, trainer.objective = FullFabric(), FakeRecipe(), 0, None
+    trainer.optimizer = FakeOptimizer()
     with pytest.raises(
         TrainingError, match="does not hold 96 studies at once: try --set batch=96, or --set accumulate=4"
     ):

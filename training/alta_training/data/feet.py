@@ -34,8 +34,12 @@ class Feet:
         self.blocks, self.cls_alone = blocks, cls_alone
 
     def has(self, radiograph: Path, look: int) -> bool:
-        """Tell whether a look is kept."""
-        return self._file(radiograph, look).is_file()
+        """Tell whether a look is kept, and whole."""
+        try:
+            np.load(self._file(radiograph, look), mmap_mode="r", allow_pickle=False)  # its header, and its size
+        except (OSError, ValueError, EOFError):
+            return False
+        return True
 
     def load(self, radiograph: Path, look: int) -> Tensor:
         """Return the tokens (tokens, width) float32 of a look that is kept."""

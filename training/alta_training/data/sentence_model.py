@@ -24,12 +24,14 @@ def embed_sentences(model: Path, tokenizer: Path, sentences: Sequence[str]) -> N
     graph = read_member(model, ".onnx")[1] if model.suffix in ARCHIVES else _read_file(model)
     try:
         session = open_session(graph, device="cpu", threads=1, compute="f32")
-        vectors = [_embed(session, words.encode(sentence).ids) for sentence in sentences]
+        vectors = np.stack([_embed(session, words.encode(sentence).ids) for sentence in sentences])
     except AltaError as error:
         raise TrainingError(f"sentence model {model.name} is not accepted by onnxruntime: give another") from error
     except Exception as error:  # onnxruntime's exceptions share no class but Exception
         raise TrainingError(f"sentence model {model.name} does not turn token ids into token vectors") from error
-    return np.stack(vectors)
+    if vectors.ndim != 2 or not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
+        raise TrainingError(f"sentence model {model.name} gives no token vectors, or some that are 0 or not finite")
+    return np.stack([vector / np.linalg.norm(vector) for vector in vectors])
 
 
 def _embed(session: Any, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -37,7 +39,7 @@ def _embed(session: Any, ids: Sequence[int]) -> NDArray[np.float32]:
     given = {"input_ids": row, "attention_mask": np.ones_like(row), "token_type_ids": np.zeros_like(row)}
     tokens = next(iter(session.run(given).values()))  # (1, length, width)
     mean: NDArray[np.float32] = tokens[0].mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean / np.linalg.norm(mean)
+    return mean
 
 
 def _open_tokenizer(path: Path) -> Any:

@@ -47,21 +47,29 @@ def read_wordings(path: Path = WORDINGS) -> Wordings:
     """Read wordings; raise TrainingError for a file of another form, or a sentence that would say two things."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        lists = {name: tuple(str(text) for text in content[name]) for name in ("present", "absent", "normal")}
-        findings = {name: tuple(str(word) for word in words) for name, words in content["findings"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        lists = {name: _to_texts(content[name]) for name in ("present", "absent", "normal")}
+        findings = {name: _to_texts(words) for name, words in content["findings"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(
             f"wordings {path.name} cannot be read: give a TOML file with present, absent, normal and [findings]"
         ) from error
     if not all(lists.values()) or not findings or not all(findings.values()):
         raise TrainingError(f"wordings {path.name}: every list needs a wording, and there must be a finding")
+    if NORMAL in findings:
+        raise TrainingError(f"wordings {path.name}: {NORMAL} is no finding, what is said of it is in normal")
+    misfit = [text for text in (*lists["present"], *lists["absent"]) if re.findall(r"[{}]+", text) != ["{}"]]
+    if misfit:
+        raise TrainingError(f'wordings {path.name}: "{misfit[0]}" must have {{}} once, for the name of a finding')
     wordings = Wordings(lists["present"], lists["absent"], lists["normal"], findings)
     list_claims(wordings)
     return wordings
 
 
 def list_claims(wordings: Wordings) -> dict[str, Claim]:
-    """Return every sentence that can be made, in lower case, with what it claims (TrainingError if two things)."""
+    """Return every sentence that can be made, in lower case, with what it claims.
+
+    Raises TrainingError if a sentence would claim two things, or is not one sentence in a report.
+    """
     made = [(sentence, Claim(NORMAL, True)) for sentence in wordings.normal]
     for finding, names in wordings.findings.items():
         for is_present, templates in ((True, wordings.present), (False, wordings.absent)):
@@ -70,6 +78,8 @@ def list_claims(wordings: Wordings) -> dict[str, Claim]:
     for sentence, claim in made:
         if claims.setdefault(sentence.lower(), claim) != claim:
             raise TrainingError(f'wordings: "{sentence}" would say two things: change a wording or a name')
+        if split_sentences(f"{sentence} {sentence}") != [sentence, sentence]:
+            raise TrainingError(f'wordings: "{sentence}" is not one sentence: give it one full stop, at its end')
     return claims
 
 
@@ -113,3 +123,9 @@ def fill(template: str, name: str) -> str:
     """Put a name into a template, with a capital at the sentence's start."""
     sentence = template.format(name)
     return sentence[:1].upper() + sentence[1:]
+
+
+def _to_texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError
+    return tuple(value)

@@ -22,11 +22,6 @@ class Teacher:
 
     vectors: dict[str, NDArray[np.float32]]
 
-    @property
-    def width(self) -> int:
-        """The length of a vector."""
-        return len(next(iter(self.vectors.values())))
-
     def embed(self, sentences: Sequence[str]) -> Tensor:
         """Return the mean vector of a text's sentences: (width,)."""
         return torch.from_numpy(np.mean([self.vectors[sentence] for sentence in sentences], axis=0))
@@ -38,19 +33,21 @@ def read_teacher(path: Path, sentences: Iterable[str], width: int) -> Teacher:
     Raises TrainingError if it cannot be read, is of another form, or lacks a sentence.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             known, vectors = content["sentences"], content["vectors"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # numpy raises many kinds for damaged files, zipfile's among them
         raise TrainingError(
             f"teacher {path.name} cannot be read: give the .npz that training/teach.py writes"
         ) from error
     if vectors.ndim != 2 or known.shape != vectors.shape[:1] or known.dtype.kind != "U" or vectors.dtype != np.float32:
         raise TrainingError(f"teacher {path.name} does not hold one float32 vector for each sentence: make it anew")
-    if vectors.shape[1] != width or not np.isfinite(vectors).all():
+    if vectors.shape[1] != width:
         raise TrainingError(
-            f"teacher {path.name} has vectors of {vectors.shape[1]} numbers, the recipe says {width}, or some are not "
-            "finite: set objectives.distillation.width, or make the table anew"
+            f"teacher {path.name} has vectors of {vectors.shape[1]} numbers, the recipe says {width}: "
+            "set objectives.distillation.width"
         )
+    if not np.isfinite(vectors).all():
+        raise TrainingError(f"teacher {path.name} holds numbers that are not finite: make it anew")
     teacher = Teacher(dict(zip(known.tolist(), vectors, strict=True)))
     lacking = len(set(sentences) - set(teacher.vectors))
     if lacking:

@@ -9,6 +9,7 @@ teacher = false         # true: --teacher is given to fit.py
 over = "whole-text"     # the arm that it is held against
 """
 
+import re
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ def read_arms(path: Path) -> list[Arm]:
 
 
 def _read_arm(path: Path, name: str, table: object, names: Collection[str]) -> Arm:
+    if not re.fullmatch(r"[\w-]+", name):  # files are named after it
+        raise TrainingError(f'arms {path.name}: name "{name}" must be of letters, digits, - and _')
     if not isinstance(table, dict) or "recipe" not in table:
         raise TrainingError(f"arms {path.name}: {name} must be a table with a recipe")
     wrong = [key for key, value in table.items() if key not in KINDS or not isinstance(value, KINDS[key])]

@@ -64,21 +64,29 @@ def fit_frozen(encoder: CheckpointEncoder, train: Radiographs) -> Score:
     return _fit(lambda radiographs: encoder.embed_frozen([one.path for one in radiographs]), (), train)
 
 
-def score_folds(
+def score_folds_on_pixels(radiographs: Radiographs, folds: Sequence[Fold]) -> list[NDArray[np.float64]] | None:
+    """Score each fold's held-out radiographs by the pixel baseline fitted on its others.
+
+    None if a fold trains on fewer radiographs than the baseline has components.
+    """
+    if min(len(fold.train) for fold in folds) < BASELINE_COMPONENTS:
+        return None
+    return _score_folds(_small_pixels(radiographs), (PCA(BASELINE_COMPONENTS, random_state=0),), radiographs, folds)
+
+
+def score_folds_on_features(
     encoder: CheckpointEncoder, radiographs: Radiographs, folds: Sequence[Fold]
-) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Score each fold's held-out radiographs by both regressions, fitted on its others: on pixels, on features."""
+) -> list[NDArray[np.float64]]:
+    """Score each fold's held-out radiographs by the baseline on frozen features fitted on its others."""
+    return _score_folds(encoder.embed_frozen([one.path for one in radiographs]), (), radiographs, folds)
+
+
+def _score_folds(
+    rows: NDArray[Any], steps: Sequence[Any], radiographs: Radiographs, folds: Sequence[Fold]
+) -> list[NDArray[np.float64]]:
     truth = np.array([radiograph.is_positive for radiograph in radiographs])
-    steps = (PCA(BASELINE_COMPONENTS, random_state=0),)
-    sources = (
-        (_small_pixels(radiographs), steps),
-        (encoder.embed_frozen([one.path for one in radiographs]), ()),
-    )
-    scores: list[list[NDArray[np.float64]]] = []
-    for rows, own in sources:
-        models = [(_make_regression(own).fit(rows[fold.train], truth[fold.train]), fold) for fold in folds]
-        scores.append([np.asarray(model.decision_function(rows[fold.held_out])) for model, fold in models])
-    return scores[0], scores[1]
+    models = [(_make_regression(steps).fit(rows[fold.train], truth[fold.train]), fold) for fold in folds]
+    return [np.asarray(model.decision_function(rows[fold.held_out])) for model, fold in models]
 
 
 def _make_regression(steps: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
+from alta_sdk.errors import TrainingError
 from alta_sdk.statistics.auc import compute_auc
 from alta_sdk.statistics.intervals import Interval, bootstrap
 
@@ -42,13 +43,21 @@ class ArmFigures:
 
 
 def divide(radiographs: Sequence[LabelledRadiograph], folds: int, seeds: Sequence[int]) -> list[Fold]:
-    """Divide radiographs into folds, a patient's together and both classes in each, anew for each seed."""
+    """Divide radiographs into folds, a patient's together and both classes in each, anew for each seed.
+
+    Raises TrainingError if there are too few patients for that.
+    """
     truth = np.array([radiograph.is_positive for radiograph in radiographs])
     patients = np.array([radiograph.patient for radiograph in radiographs])
+    fewest = min(len(set(patients[truth == side])) for side in (False, True))
+    if fewest < folds:
+        raise TrainingError(f"{folds} folds need as many patients of either class, not {fewest}: choose fewer --folds")
     divided = []
     for seed in seeds:
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(truth, truth, patients)
         divided += [Fold(seed, number, train, held_out) for number, (train, held_out) in enumerate(parts)]
+    if any(len(set(truth[rows])) < 2 for fold in divided for rows in (fold.train, fold.held_out)):
+        raise TrainingError(f"one of {folds} folds by patient would lack a class: choose fewer --folds")
     return divided
 
 

@@ -101,11 +101,13 @@ def train_backbones(model: AltaModel) -> None:
 def as_pretraining(recipe: Recipe) -> Recipe:
     """Return the recipe with the objectives of masked record modelling alone, on the current frontal.
 
-    The published ones of alignment are left out; any other that was given a weight is refused (TrainingError).
+    The published ones of alignment are left out. Raises TrainingError if any other has a weight, and for looks.
     """
     settings = list_objective_settings(recipe)
     others = [name for name in settings if name not in (*PRETRAINED_BY, *LEFT_OUT) and settings[name].weight]
     if others:
         raise TrainingError(f"pretraining has no objective {', '.join(others)}: give it no weight")
+    if recipe.looks:
+        raise TrainingError("recipe: pretraining trains the whole image tower, and keeps no looks: set looks=0")
     own = {name: one if name in PRETRAINED_BY else replace(one, weight=0.0) for name, one in settings.items()}
     return replace(recipe, objectives=own, fusion="frontal")

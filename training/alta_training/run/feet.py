@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from alta_sdk.cli.terminal import say
 from alta_sdk.errors import TrainingError
@@ -66,9 +66,8 @@ def stamp_foot(model: AltaModel, recipe: Recipe, blocks: int) -> str:
 
     Adapters that add nothing are passed over: each seed draws them anew, and the tokens do not change.
     """
-    modules = model.image.named_modules()
-    idle = tuple(f"{name}." for name, one in modules if isinstance(one, Adapter) and one.merged().adds_nothing)
-    digest = hashlib.sha256()
+    idle = tuple(f"{name}." for name, part in model.image.named_modules() if _adds_nothing(part))
+    digest = hashlib.sha256(str(model.sizes.image.heads).encode())  # which no tensor tells
     for name, tensor in model.image.state_dict().items():
         part = name.split(".")
         in_foot = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
@@ -99,6 +98,10 @@ def keep_feet(
             for (path, look), own in zip(part, kept, strict=True):
                 feet.store(path, look, own)
     return len(wanted)
+
+
+def _adds_nothing(part: nn.Module) -> bool:
+    return isinstance(part, Adapter) and part.merged().adds_nothing
 
 
 def _look_at(path: Path, look: int, recipe: Recipe, reader: PixelReader) -> Tensor:
