@@ -15,7 +15,6 @@ from alta_training.data.feet import Feet
 from alta_training.data.records import COLUMNS
 from alta_training.model.alta import to_model_input
 from alta_training.run import feet as run_feet
-from alta_training.run import setup
 
 FROZEN = {"looks": 2, "image_tower": "frozen"}
 FOOT = {"looks": 2, "image_blocks": 1, "objectives.local.weight": 0.5}  # patches are read, too
@@ -40,22 +39,23 @@ def recompute(monkeypatch):
     """Let what is loaded be computed again from pixels, in float32, instead."""
     known = {}
 
-    def keep(feet, model, recipe, records, reader, blocks, fabric, *, cls_alone):
-        known.update(model=model, recipe=recipe, reader=reader, blocks=blocks, cls_alone=cls_alone)
-        return run_feet.keep_feet(feet, model, recipe, records, reader, blocks, fabric, cls_alone=cls_alone)
+    keep_feet = run_feet.keep_feet
+
+    def keep(feet, model, recipe, records, reader, fabric):
+        known.update(model=model, recipe=recipe, reader=reader)
+        return keep_feet(feet, model, recipe, records, reader, fabric)
 
     def load(feet, radiograph, look):
-        tower, blocks = known["model"].image, known["blocks"]
+        tower = known["model"].image
         grey = run_feet._look_at(radiograph, look, known["recipe"], known["reader"])[None]
         with torch.no_grad():
             tokens = tower.embed_patches(to_model_input(grey), torch.tensor([0]))
-            for block in tower.blocks[:blocks]:
+            for block in tower.blocks[: feet.blocks]:
                 tokens = block(tokens)
-        alone = known["cls_alone"] and blocks == len(tower.blocks)
-        return tokens[0, :1] if alone else tokens[0]
+        return tokens[0, :1] if feet.cls_alone else tokens[0]
 
     def start():
-        monkeypatch.setattr(setup, "keep_feet", keep)
+        monkeypatch.setattr(run_feet, "keep_feet", keep)
         monkeypatch.setattr(Feet, "load", load)
 
     return start
@@ -78,6 +78,18 @@ def test_what_is_kept_gives_the_losses_of_what_is_computed(settings, fit_labelle
     for name in kept[0].keys() - {"kind"}:
         np.testing.assert_allclose([one[name] for one in kept], [one[name] for one in computed], **HALF_TOKENS)
     assert kept != computed  # what was kept was read
+
+
+def test_a_tower_that_waits_is_all_foot_until_it_moves(fit_labelled, ran, recompute, read_steps, tmp_path):
+    """The epoch before image_from reads the whole tower's CLS, the next one goes on from the last frozen block."""
+    waits = {"looks": 2, "image_blocks": 1, "image_from": 1, "base_learning_rate": 0.005}
+    assert_ran(fit_labelled(tmp_path / "kept", "--cache", tmp_path / "cache", **waits))
+    assert len(ran) == 2 * LOOKS
+    recompute()
+    assert_ran(fit_labelled(tmp_path / "computed", "--cache", tmp_path / "cache", **waits))
+    kept, computed = read_steps(tmp_path / "kept"), read_steps(tmp_path / "computed")
+    for name in kept[0].keys() - {"kind"}:
+        np.testing.assert_allclose([one[name] for one in kept], [one[name] for one in computed], **HALF_TOKENS)
 
 
 def test_a_second_run_finds_every_look_whatever_its_seed_heads_and_rows(

@@ -1,6 +1,8 @@
 """Run the frozen foot of the image tower once over every look of a table, before the run itself."""
 
 import hashlib
+import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,15 +82,22 @@ def stamp_foot(model: AltaModel, recipe: Recipe, blocks: int) -> str:
 def keep_feet(
     feet: Feet, model: AltaModel, recipe: Recipe, records: Sequence[Record], reader: PixelReader, fabric: Fabric
 ) -> int:
-    """Run the foot over every look that is not kept yet; return how many there were."""
+    """Run the foot over every look that is not kept yet; return how many there were.
+
+    Each process has an order of its own and passes over what another one has kept meanwhile, so that runs
+    side by side share the work.
+    """
     frontals = {path for record in records if (path := record.images[Slot.FRONTAL]) is not None}
     wanted = [(path, look) for path in sorted(frontals) for look in range(recipe.looks) if not feet.has(path, look)]
     if wanted:
         say(f"runs the frozen foot of the image tower, {feet.blocks} blocks, over {len(wanted)} looks")
+    random.Random(os.getpid()).shuffle(wanted)
     model.eval()
     with torch.inference_mode(), fabric.autocast():
         for start in range(0, len(wanted), BATCH):
-            part = wanted[start : start + BATCH]
+            part = [one for one in wanted[start : start + BATCH] if not feet.has(*one)]
+            if not part:
+                continue
             grey = torch.stack([_look_at(path, look, recipe, reader) for path, look in part]).to(fabric.device)
             slot = torch.zeros(len(grey), dtype=torch.int64, device=grey.device)
             tokens = model.image.embed_patches(to_model_input(grey), slot)
