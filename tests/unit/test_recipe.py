@@ -13,7 +13,7 @@ from alta_training.run.recipe_files import read_recipe, write_recipe
 
 PUBLISHED = ("global", "local", "reconstruction", "report")
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
-ARMS = RECIPES / "demo-arms.toml"  # names recipes, and is none
+ARMS = tuple(RECIPES.glob("*-arms*.toml"))  # name recipes, and are none
 
 
 def test_the_published_recipe_is_the_default():

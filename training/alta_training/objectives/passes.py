@@ -67,8 +67,12 @@ class Passes:
     @cached_property
     def patches(self) -> Tensor:
         """Local projections of the visible patches, slot after slot, gathered: (N, s · kept, embedding)."""
-        patches = self.model.image.local_projection_head(self.tokens).flatten(1, 2)
-        return gather_rows(patches.float())
+        return self.project_patches()
+
+    def project_patches(self, *, heads_alone: bool = False) -> Tensor:
+        """Return what `patches` are; heads_alone: no gradient goes on from the local head into the tower."""
+        tokens = self.tokens.detach() if heads_alone else self.tokens
+        return gather_rows(self.model.image.local_projection_head(tokens).flatten(1, 2).float())
 
     @cached_property
     def patch_mask(self) -> Tensor | None:
@@ -81,8 +85,12 @@ class Passes:
     @cached_property
     def words(self) -> Tensor:
         """Local projections of the report's words, CLS dropped, gathered: (N, length - 1, embedding)."""
-        words = self.model.text.local_projection_head(self._report_tokens[:, 1:])
-        return gather_padded(words.float())
+        return self.project_words()
+
+    def project_words(self, *, heads_alone: bool = False) -> Tensor:
+        """Return what `words` are; heads_alone: no gradient goes on from the local head into the tower."""
+        tokens = self._report_tokens.detach() if heads_alone else self._report_tokens
+        return gather_padded(self.model.text.local_projection_head(tokens[:, 1:]).float())
 
     @cached_property
     def word_mask(self) -> Tensor:
