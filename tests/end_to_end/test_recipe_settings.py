@@ -200,8 +200,10 @@ def test_patience_without_a_validation_is_refused(folder, tmp_path):
 
 def test_local_heads_alone_change_no_score(folder, tmp_path):
     """The global part of a run is the same, to the last bit, with the local objective beside it and without."""
-    alone = {"objectives.local.weight": 1, "objectives.local.heads_alone": "true", "image_tower": "frozen"}
-    assert_ran(fit(folder, tmp_path / "with", **alone))
-    assert_ran(fit(folder, tmp_path / "without", image_tower="frozen"))
+    frozen = {"image_tower": "frozen", "looks": 2, "image_mask": 0}
+    alone = {"objectives.local.weight": 1, "objectives.local.heads_alone": "true"}
+    cache = ("--cache", tmp_path / "cache")
+    assert_ran(fit(folder, tmp_path / "with", *cache, **frozen, **alone))
+    assert_ran(fit(folder, tmp_path / "without", *cache, **frozen))
     changed = moved(tmp_path / "with" / "last.safetensors", tmp_path / "without" / "last.safetensors", ("",))
     assert changed and all("local" in name for name in changed)

@@ -35,10 +35,5 @@ class LocalContrast(Objective):
             model.logit_scale_local2.exp(),
             model.logit_scale_local3.exp(),
         )
-        return contrast_locally(
-            passes.project_patches(heads_alone=heads_alone),
-            passes.project_words(heads_alone=heads_alone),
-            passes.word_mask,
-            scales,
-            passes.patch_mask,
-        )
+        patches, words = passes.detached_locals if heads_alone else (passes.patches, passes.words)
+        return contrast_locally(patches, words, passes.word_mask, scales, passes.patch_mask)

@@ -67,12 +67,7 @@ class Passes:
     @cached_property
     def patches(self) -> Tensor:
         """Local projections of the visible patches, slot after slot, gathered: (N, s · kept, embedding)."""
-        return self.project_patches()
-
-    def project_patches(self, *, heads_alone: bool = False) -> Tensor:
-        """Return what `patches` are; heads_alone: no gradient goes on from the local head into the tower."""
-        tokens = self.tokens.detach() if heads_alone else self.tokens
-        return gather_rows(self.model.image.local_projection_head(tokens).flatten(1, 2).float())
+        return self._project_patches(self.tokens)
 
     @cached_property
     def patch_mask(self) -> Tensor | None:
@@ -85,12 +80,12 @@ class Passes:
     @cached_property
     def words(self) -> Tensor:
         """Local projections of the report's words, CLS dropped, gathered: (N, length - 1, embedding)."""
-        return self.project_words()
+        return self._project_words(self._report_tokens)
 
-    def project_words(self, *, heads_alone: bool = False) -> Tensor:
-        """Return what `words` are; heads_alone: no gradient goes on from the local head into the tower."""
-        tokens = self._report_tokens.detach() if heads_alone else self._report_tokens
-        return gather_padded(self.model.text.local_projection_head(tokens[:, 1:]).float())
+    @property
+    def detached_locals(self) -> tuple[Tensor, Tensor]:
+        """What `patches` and `words` are, but no gradient goes on from the local heads into the towers."""
+        return self._project_patches(self.tokens.detach()), self._project_words(self._report_tokens.detach())
 
     @cached_property
     def word_mask(self) -> Tensor:
@@ -122,6 +117,12 @@ class Passes:
         model, batch = self.model, self.batch
         feature = model.bert_embed(self.fused)
         return model.text.predict_words(model.text(batch.hidden_ids, batch.attention_mask, feature))
+
+    def _project_patches(self, tokens: Tensor) -> Tensor:
+        return gather_rows(self.model.image.local_projection_head(tokens).flatten(1, 2).float())
+
+    def _project_words(self, tokens: Tensor) -> Tensor:
+        return gather_padded(self.model.text.local_projection_head(tokens[:, 1:]).float())
 
     @cached_property
     def _report_tokens(self) -> Tensor:
