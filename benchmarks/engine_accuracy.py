@@ -23,6 +23,7 @@ from alta_sdk import Matcher, __version__
 from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.vectors import Vector
+from alta_sdk.errors import ExportError
 from alta_sdk.files.atomic import new_file
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
 from alta_training.evaluation.card_sections import BY_PATIENT, CURVE_HEADING
@@ -143,7 +144,7 @@ def main(data: Path, model: Path, finding: str) -> None:
         for precision in PRECISIONS:
             try:
                 bundle = export(model, data, precision, Path(folder) / f"{precision}.alta")
-            except RuntimeUnavailable as error:
+            except (RuntimeUnavailable, ExportError) as error:
                 rows += [Measured(precision, runtime, {}, shorten(error)) for runtime in runtimes]
                 continue
             rows += [measure(bundle, precision, runtime, splits, finding) for runtime in runtimes]

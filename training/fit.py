@@ -8,13 +8,13 @@ import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line
-from alta_sdk.errors import CheckpointError
+from alta_sdk.errors import CheckpointError, TrainingError
 from alta_training.data.labelled import read_labelled
 from alta_training.data.records import read_table
 from alta_training.evaluation.prompt_sentences import PROMPT_SENTENCES, state_prompt_sentences
 from alta_training.evaluation.validate import ValidationSet, validate_model
 from alta_training.families.backbone import load_backbone
-from alta_training.families.checkpoint import TextModel, read_text_model
+from alta_training.families.checkpoint import TextModel, read_checkpoint, read_text_model
 from alta_training.model.trainable import freeze_backbones
 from alta_training.objectives.record_modelling import TowerSizes
 from alta_training.recipe import Recipe, fill_settings
@@ -62,9 +62,22 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     # A whole text tower may start fresh, and then with the table's own words.
     folder = text_model or (None if recipe.text_tower == "whole" and not beside.is_dir() else beside)
     resumed = output if given["resume"] else None
+    _check_text_folder(backbone, folder or resumed, towers)
     sizes = fill_settings(TowerSizes(), towers)
     with open_text_folder(folder, resumed, given["data"], given["root"], sizes) as text_folder:
         _fit(recipe, backbone, text_folder, output, given)
+
+
+def _check_text_folder(backbone: Path, folder: Path | None, towers: dict[str, Any]) -> None:
+    """Refuse new words for a text tower that has its own, and sizes for one that is there already."""
+    has_text = any(name.startswith("bert_encoder.") for name in read_checkpoint(backbone).weights)
+    if folder is None and has_text:
+        raise CheckpointError(
+            f"backbone {backbone.name} has a text tower, and no text-model folder beside it tells its words: give "
+            "--text-model"
+        )
+    if folder is not None and towers and has_text:
+        raise TrainingError("recipe has text sizes in [tower], but the backbone has a text tower: leave one out")
 
 
 def _fit(recipe: Recipe, backbone: Path, folder: Path, output: Path, given: dict[str, Any]) -> None:

@@ -203,12 +203,12 @@ def test_drift_beyond_the_limits_is_refused_unless_accepted(export, radiographs,
     assert "DRIFT ACCEPTED" in " ".join(shown.stdout.split())
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_the_demo_model_keeps_its_auc(data_dir, tmp_path, precision):
+HELD_OUT = ["--held-out", METADATA, "--held-out-split", "val"]
+
+
+def test_the_demo_model_keeps_its_auc(data_dir, tmp_path):
     output = tmp_path / "demo.alta"
-    calibration = ["--calibration", METADATA, "--calibration-split", "train", "--calibration-samples", "100"]
-    given = [*(calibration if precision == "int8" else []), "--held-out", METADATA, "--held-out-split", "val"]
-    arguments = [str(part) for part in ("--precision", precision, "--output", output, *given)]
+    arguments = [str(part) for part in ("--precision", "fp16", "--output", output, *HELD_OUT)]
     result = CliRunner().invoke(alta_export, arguments)
     assert result.exit_code == 0, result.stderr
     told = open_bundle(output).manifest.verification["gate"]
@@ -217,3 +217,13 @@ def test_the_demo_model_keeps_its_auc(data_dir, tmp_path, precision):
         encoder = BundleEncoder(Matcher(output, fusion_mode="frontal", runtime=runtime))
         figures = evaluate_labelled(encoder, radiographs, "Pneumonia")
         assert told["auc_reference"] - figures["auc"] <= AUC_LOSS
+
+
+def test_int8_of_the_demo_model_is_refused_for_its_drift(data_dir, tmp_path):
+    """Its CLS differs little from one radiograph to the next: docs/demo-model.md tells it."""
+    calibration = ["--calibration", METADATA, "--calibration-split", "train", "--calibration-samples", "100"]
+    output = tmp_path / "demo.alta"
+    arguments = [str(part) for part in ("--precision", "int8", "--output", output, *calibration, *HELD_OUT)]
+    result = CliRunner().invoke(alta_export, arguments)
+    assert result.exit_code == 1 and "drifts beyond the limits" in result.stderr
+    assert not output.exists()

@@ -72,7 +72,7 @@ class Recipe:
     last so many blocks. looks: above 0, each radiograph has so many augmentations, drawn once, and not a new
     one each epoch; the frozen foot of the image tower is then run once for each, and what it gives is kept.
     ema: above 0, the decay of an average of the weights over the steps, which is what is validated and
-    stored. patience: above 0, the epochs without a better validation after which a run ends. objectives:
+    stored. patience: above 0, the validations without a better one that end a run. objectives:
     settings by name; one that is not named has its defaults.
     """
 

@@ -57,7 +57,8 @@ def prepare_feet(
             keep_feet(feet, model.to(fabric.device), recipe, records, reader, fabric)
         return feet
 
-    waits = recipe.image_from >= 1 and blocks < depth
+    # DDP wants a gradient of every parameter in every step: there the blocks that wait are run, too.
+    waits = recipe.image_from >= 1 and blocks < depth and fabric.world_size == 1
     feet = FeetByEpoch(prepare(blocks), prepare(depth) if waits else None, recipe.image_from)
     fabric.barrier()
     return feet

@@ -88,7 +88,7 @@ class Trainer:
         )
         self.objective, self.optimizer = fabric.setup(alignment, optimizer)
         self.average = average_weights(alignment, recipe.ema) if recipe.ema else None
-        self.epoch, self.step, self.best, self.best_epoch = 0, 0, -math.inf, 0
+        self.epoch, self.step, self.best, self.stale = 0, 0, -math.inf, 0
         if options.resume:
             self._restore(load_state(options.output, recipe, metadata))
             if fabric.is_global_zero:
@@ -103,7 +103,7 @@ class Trainer:
     def is_finished(self) -> bool:
         """Whether all epochs are run, or the recipe's patience is at its end."""
         patience = self.recipe.patience
-        return self.epoch >= self.recipe.epochs or bool(patience) and self.epoch - self.best_epoch >= patience
+        return self.epoch >= self.recipe.epochs or bool(patience) and self.stale >= patience
 
     @property
     def judged(self) -> AlignmentObjective:
@@ -171,12 +171,8 @@ class Trainer:
     @contextmanager
     def _without_waiting_gradients(self) -> Iterator[None]:
         """While the image tower waits, compute no gradient of it; DDP wants those of all parameters."""
-        waiting = [
-            parameter
-            for group in self.optimizer.param_groups
-            if group["part"] == "image" and self._image_waits and self.fabric.world_size == 1
-            for parameter in group["params"]
-        ]
+        groups = self.optimizer.param_groups if self._image_waits and self.fabric.world_size == 1 else []
+        waiting = [parameter for group in groups if group["part"] == "image" for parameter in group["params"]]
         for parameter in waiting:
             parameter.requires_grad_(False)
         try:
@@ -187,8 +183,8 @@ class Trainer:
 
     def _check_finite(self, total: Tensor, batch: Batch) -> None:
         if self._any_process(not bool(torch.isfinite(total))):
-            rows = self.fabric.all_gather(batch.rows.to(self.fabric.device))
-            shown = ", ".join(str(row) for row in sorted(torch.as_tensor(rows).flatten().tolist()))
+            rows = torch.as_tensor(self.fabric.all_gather(batch.rows.to(self.fabric.device)))
+            shown = ", ".join(str(row) for row in sorted(rows.flatten().tolist()))
             raise TrainingError(
                 f"the loss is not finite at step {self.step + 1}: look at rows {shown} of the table, or lower "
                 "base_learning_rate; what was saved before is kept"
@@ -196,7 +192,10 @@ class Trainer:
 
     def _update(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"] * (not self._image_waits or group["part"] != "image")
+            waits = group["part"] == "image" and self._image_waits
+            group["lr"] = 0.0 if waits else rate * group["share"]
+            for parameter in group["params"] if waits else ():
+                parameter.grad = None  # DDP computes them: neither the clip nor a moment is to know of them
         if self.recipe.clip_norm:
             self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=self.recipe.clip_norm)
         self.optimizer.step()
@@ -210,13 +209,15 @@ class Trainer:
         """Validate, keep the best weights and save the state."""
         due = self.epoch % self.options.validate_every == 0 or self.epoch == self.recipe.epochs
         is_first = self.fabric.is_global_zero
-        if due and self.validate is not None and is_first:
-            model = self.judged.model.eval()
-            figures = self.validate(model)
-            report.show_validation(self.step, self.epoch - 1, figures)
-            if figures["auc"] > self.best:
-                self.best, self.best_epoch = figures["auc"], self.epoch
-                self._write_weights("best.safetensors", {"validation_auc": f"{self.best:.4f}"})
+        if due and self.validate is not None:
+            if is_first:
+                figures = self.validate(self.judged.model.eval())
+                report.show_validation(self.step, self.epoch - 1, figures)
+                self.stale += 1
+                if figures["auc"] > self.best:
+                    self.best, self.stale = figures["auc"], 0
+                    self._write_weights("best.safetensors", {"validation_auc": f"{self.best:.4f}"})
+            self.best, self.stale = self.fabric.broadcast((self.best, self.stale))  # all end at once
         if is_first:
             self._write_weights("last.safetensors", {})
         self._save()
@@ -234,7 +235,7 @@ class Trainer:
                 "epoch": self.epoch,
                 "step": self.step,
                 "best": self.best,
-                "best_epoch": self.best_epoch,
+                "stale": self.stale,
                 "model": {n: p.detach().cpu() for n, p in self.model.named_parameters() if p.requires_grad},
                 "average": self._average_state(),
                 "objectives": {n: t.detach().cpu() for n, t in self.alignment.own_state().items()},
@@ -255,7 +256,7 @@ class Trainer:
                 own[name].copy_(tensor)
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.best, self.stale = state["best"], state["stale"]
         if self.average is not None:
             restored = self.average.load_state_dict(state["average"], strict=False)
             if restored.unexpected_keys:
