@@ -42,7 +42,7 @@ def test_dicom_and_jpeg_of_one_radiograph_score_alike(demo):
         assert result.returncode == 0, result.stderr
         assert "DEMO MODEL" in result.stderr and "Not for clinical use." in result.stderr
         scores.append(json.loads(result.stdout)["scores"]["pneumonia"])
-    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)  # 12 stored bits round to other grey values
 
 
 def test_table_has_a_row_for_each_label_and_a_column_for_each_study(demo):

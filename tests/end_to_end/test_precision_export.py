@@ -18,7 +18,7 @@ from alta_sdk.engine.bundle import open_bundle
 from alta_sdk.errors import RuntimeUnavailable
 from alta_training.data.labelled import read_labelled
 from alta_training.evaluation.encoders import BundleEncoder
-from alta_training.evaluation.protocols import evaluate_labelled
+from alta_training.evaluation.zero_shot import evaluate_labelled
 
 METADATA = DATA_DIR / "nih_cxr" / "metadata.csv"
 AUC_LOSS = 0.005  # the gate's own limit

@@ -39,11 +39,11 @@ def test_a_full_gpu_says_which_batch_to_try(monkeypatch):
         param_groups = ()
 
     class FakeRecipe:
-        seed, accumulate, batch = 0, 2, 192
+        seed, accumulate, batch, image_from = 0, 2, 192, 0.0
 
     trainer = Trainer.__new__(Trainer)
     trainer.fabric, trainer.recipe, trainer.epoch, trainer.objective = FullFabric(), FakeRecipe(), 0, None
-    trainer.optimizer = FakeOptimizer()
+    trainer.optimizer, trainer.step, trainer.sampler = FakeOptimizer(), 0, range(2)
     with pytest.raises(
         TrainingError, match="does not hold 96 studies at once: try --set batch=96, or --set accumulate=4"
     ):
