@@ -18,16 +18,15 @@ import torch
 from fit import main as fit
 from numpy.typing import NDArray
 from pair import main as pair
-from rich.progress import Progress
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
-from alta_sdk.cli.terminal import fail_in_one_line, say
+from alta_sdk.cli.terminal import fail_in_one_line, say, show_progress
 from alta_sdk.engine.bundle import hash_file
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
-from alta_training.data.tables import find_image_folder
+from alta_training.data.tables import find_image_folder, read_rows
 from alta_training.evaluation.arms import Arm, read_arms
 from alta_training.evaluation.baselines import BASELINE_COMPONENTS, score_folds_on_features, score_folds_on_pixels
 from alta_training.evaluation.cross_validation import Fold, compare_arms, divide, render_arms
@@ -123,14 +122,10 @@ def _run_all(
 ) -> dict[str, list[NDArray[np.float64]]]:
     todo = [(arm, fold) for fold in folds for arm in arms]
     context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
-    with ProcessPoolExecutor(jobs, context) as pool, Progress(transient=True) as bar:
-        task = bar.add_task("runs", total=len(todo))
+    with ProcessPoolExecutor(jobs, context) as pool:
         waiting = [pool.submit(run_arm, comparison, arm, fold, radiographs) for arm, fold in todo]
         try:
-            done = []
-            for one in waiting:
-                done.append(one.result())
-                bar.advance(task)
+            done = [one.result() for one in show_progress(waiting, len(todo), "runs")]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -172,8 +167,7 @@ def _log_to(comparison: Comparison) -> Iterator[None]:
 
 def _train(comparison: Comparison, arm: Arm, fold: Fold, held_out: set[str], folder: Path) -> Path:
     """Run pair.py and fit.py on the radiographs of all other patients; return the run's folder."""
-    with comparison.radiographs.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(comparison.radiographs, ("split", "patient"))
     kept = [row for row in rows if row["split"] in comparison.splits and row["patient"] not in held_out]
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

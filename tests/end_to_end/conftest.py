@@ -36,7 +36,27 @@ def write_rows(path, *rows):
 
 
 @pytest.fixture(scope="session")
-def labelled(tmp_path_factory):
+def write_backbones():
+    """Write a small whole model, whole.safetensors with text-model/, and its image tower, vision/tower.safetensors."""
+
+    def write(folder):
+        sizes = make_sizes(width=16, depth=2, heads=2, adapter=4, text_depth=1)
+        write_text_model(folder / "text-model", sizes.text.config)
+        save_checkpoint(make_random_model(sizes, 5), folder / "whole.safetensors", {})
+        parts = ("patch_embed", "cls_token", "pos_embed", "blocks", "norm.")
+        tower = {
+            name: tensor
+            for name, tensor in load_file(folder / "whole.safetensors").items()
+            if name.startswith(parts) and "_adapter" not in name
+        }
+        (folder / "vision").mkdir()
+        save_file(tower, folder / "vision" / "tower.safetensors", metadata={"image_heads": "2"})
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory, write_backbones):
     """labels.csv, train.csv of pair.py, whole.safetensors with text-model/, and vision/tower.safetensors alone."""
     folder = tmp_path_factory.mktemp("labelled")
     rng = np.random.default_rng(3)
@@ -52,17 +72,7 @@ def labelled(tmp_path_factory):
         "pair", "--radiographs", folder / "labels.csv", "--output", folder / "train.csv", "--no-priors"
     )
     assert paired.exit_code == 0, paired.output
-    sizes = make_sizes(width=16, depth=2, heads=2, adapter=4, text_depth=1)
-    write_text_model(folder / "text-model", sizes.text.config)
-    save_checkpoint(make_random_model(sizes, 5), folder / "whole.safetensors", {})
-    parts = ("patch_embed", "cls_token", "pos_embed", "blocks", "norm.")
-    tower = {
-        name: tensor
-        for name, tensor in load_file(folder / "whole.safetensors").items()
-        if name.startswith(parts) and "_adapter" not in name
-    }
-    (folder / "vision").mkdir()
-    save_file(tower, folder / "vision" / "tower.safetensors", metadata={"image_heads": "2"})
+    write_backbones(folder)
     return folder
 
 

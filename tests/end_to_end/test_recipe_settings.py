@@ -6,13 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import make_sizes, run_training_command
+from conftest import run_training_command
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from alta_training.data.records import COLUMNS
-from alta_training.data.synthetic import make_random_model, write_text_model
-from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
+from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model
 from alta_training.model.names import published_name
 from alta_training.model.trainable import name_part
 from alta_training.run.loop import Trainer
@@ -33,7 +32,7 @@ TOWER = {"text_width": 16, "text_depth": 1, "text_heads": 2, "vocabulary": 250, 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, write_backbones):
     """Eight radiographs with reports and labels; a whole small model; the image tower of it alone."""
     folder = tmp_path_factory.mktemp("settings")
     rng = np.random.default_rng(3)
@@ -51,15 +50,7 @@ def folder(tmp_path_factory):
     with (folder / "labels.csv").open("w", newline="") as file:
         rows = [[f"{n}.png", n, "PA", name, "val"] for n, name in enumerate(findings)]
         csv.writer(file).writerows([["image", "patient", "view", "findings", "split"], *rows])
-    sizes = make_sizes(width=16, depth=2, heads=2, adapter=4, text_depth=1)
-    write_text_model(folder / "text-model", sizes.text.config)
-    save_checkpoint(make_random_model(sizes, 5), folder / "whole.safetensors", {})
-    (folder / "vision").mkdir()
-    tower = ("patch_embed", "cls_token", "pos_embed", "blocks", "norm.")
-    weights = {
-        n: t for n, t in load_file(folder / "whole.safetensors").items() if n.startswith(tower) and "_adapter" not in n
-    }
-    save_file(weights, folder / "vision" / "tower.safetensors", metadata={"image_heads": "2"})
+    write_backbones(folder)
     return folder
 
 

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from ..recipe import Recipe
 
+# The recipe's settings that a draw depends on, besides its random numbers.
+BOUNDS = ("rotate", "shear", "translate", "scale", "brightness", "contrast")
+
 
 @dataclass(frozen=True)
 class Draw:

@@ -45,7 +45,8 @@ class Batch:
     of each, 1 there, -1 not there, 0 nothing, UNKNOWN_CLAIM in all where it says more than that; both (n,
     0) if no objective reads them. tokens: (n, tokens, width) float32, what the frozen foot of the image
     tower gave for the current frontal, or (n, 0) where the tower begins with pixels, which are (n, 0)
-    otherwise. teacher: (n, width) float32, the teacher's vector of the report, or (n, 0).
+    otherwise. foot: (n,) int64, the blocks that the tokens have behind them, of all rows the same. teacher:
+    (n, width) float32, the teacher's vector of the report, or (n, 0).
     """
 
     rows: Tensor
@@ -96,8 +97,6 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         frozen foot gives for every look at the frontals, which are not read then.
         """
         self.teacher, self.feet = teacher, feet
-        self._wordings = read_wordings()
-        self._claims = list_claims(self._wordings)
         self.needs = needs
         self.records = list(records)
         self.recipe = recipe
@@ -107,6 +106,9 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         self._tokenizer_json = build_wordpiece(text_model.vocabulary, lowercase=text_model.lowercase)
         self._mask_id = text_model.vocabulary.index("[MASK]")
         self._tokenizer: Any = None
+        if Need.LABELS in needs:
+            self._wordings = read_wordings()
+            self._claims = list_claims(self._wordings)
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -140,7 +142,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         }
 
     def _read_labels(self, record: Record, sentences: Sequence[str]) -> dict[str, Tensor]:
-        if record.findings is None:
+        if Need.LABELS not in self.needs or record.findings is None:
             return {"found": torch.empty(0, dtype=torch.int8), "claimed": torch.empty(0, dtype=torch.int8)}
         found = torch.tensor(list_labels(record.findings, self._wordings), dtype=torch.int8)
         stated = list_statements(sentences, self._claims, self._wordings)

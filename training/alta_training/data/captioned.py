@@ -5,8 +5,8 @@ from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .labelled import check_images, split_findings
-from .tables import find_image_folder, read_rows
+from .labelled import split_findings
+from .tables import check_images, find_image_folder, read_rows
 
 NEEDED = ("image", "patient", "findings", "caption", "split")
 
@@ -39,5 +39,5 @@ def read_captioned(path: Path, images: Path | None = None, *, split: str) -> lis
     ]
     if not radiographs:
         raise TrainingError(f"table {path.name} has no radiograph in split {split}: name another")
-    check_images(path, [radiograph.path for radiograph in radiographs])
+    check_images(f"labelled table {path.name}", [radiograph.path for radiograph in radiographs])
     return radiographs

@@ -1,13 +1,12 @@
 """Labelled radiographs: a metadata table (image, patient, view, findings, split) read for one finding."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .tables import find_image_folder, read_rows
+from .tables import check_images, find_image_folder, read_rows
 
 NEEDED = ("image", "patient", "findings")
 AGAINST = "No Finding"
@@ -45,7 +44,7 @@ def read_labelled(
             found = frozenset(name.lower() for name in split_findings(row["findings"]))
             own = LabelledRadiograph(folder / row["image"], row["patient"], row.get("view", ""), truth, found)
             radiographs.append(own)
-    check_images(path, [radiograph.path for radiograph in radiographs])
+    check_images(f"labelled table {path.name}", [radiograph.path for radiograph in radiographs])
     if len({radiograph.is_positive for radiograph in radiographs}) < 2:
         raise TrainingError(
             f"labelled table {path.name} does not have both {finding} and {against}"
@@ -85,13 +84,3 @@ def split_findings(cell: str) -> list[str]:
 def spell_finding(finding: str) -> str:
     """Return a table's name of a finding as a prompt says it: Pleural_Thickening is pleural thickening."""
     return finding.replace("_", " ").lower()
-
-
-def check_images(table: Path, paths: Sequence[Path]) -> None:
-    """Raise TrainingError if image files that a table names are not there."""
-    absent = sum(not path.is_file() for path in paths)
-    if absent:
-        raise TrainingError(
-            f"labelled table {table.name}: {absent} of {len(paths)} image files are not there: "
-            "they are looked for in images beside the table, or beside it"
-        )

@@ -11,7 +11,7 @@ from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
 
 from .pixels import PixelReader
-from .tables import find_image_folder, read_rows
+from .tables import check_images, find_image_folder, read_rows
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,5 @@ def list_radiographs(table: Path, split: str | None = None) -> RadiographFiles:
     paths = [folder / row["image"] for row in rows if split is None or row["split"] == split]
     if not paths:
         raise TrainingError(f"table {table.name} has no row of split {split}")
-    absent = sum(not path.is_file() for path in paths)
-    if absent:
-        raise TrainingError(
-            f"table {table.name}: {absent} of {len(paths)} image files are not there: "
-            "they are looked for in images beside the table, or beside it"
-        )
+    check_images(f"table {table.name}", paths)
     return RadiographFiles(paths, f"{table.name}, split {split}" if split else table.name)

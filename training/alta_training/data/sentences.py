@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alta_sdk.errors import TrainingError
 
@@ -105,7 +104,7 @@ def list_labels(findings: Collection[str], wordings: Wordings) -> list[bool]:
 
 def list_statements(sentences: Collection[str], claims: Mapping[str, Claim], wordings: Wordings) -> list[int] | None:
     """Return what sentences claim of each column: 1 there, -1 not there, 0 nothing; None if one is no such sentence."""
-    stated: dict[str, Any] = dict.fromkeys(wordings.columns, 0)
+    stated = dict.fromkeys(wordings.columns, 0)
     for sentence in sentences:
         claim = claims.get(sentence.lower())
         if claim is None:

@@ -19,3 +19,13 @@ def find_image_folder(table: Path) -> Path:
     """Return where a table's image files are: `images` beside it if that is there, else its own folder."""
     beside = table.parent / "images"
     return beside if beside.is_dir() else table.parent
+
+
+def check_images(table: str, paths: Sequence[Path]) -> None:
+    """Raise TrainingError if image files that a table names are not there; table: what it is called."""
+    absent = sum(not path.is_file() for path in paths)
+    if absent:
+        raise TrainingError(
+            f"{table}: {absent} of {len(paths)} image files are not there: "
+            "they are looked for in images beside the table, or beside it"
+        )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alta_sdk.statistics.intervals import RESAMPLES
+
+from .baselines import BASELINE_COMPONENTS, BASELINE_PX
 from .card_figures import OtherHospital, SplitFigures
 from .metrics import Figures
 from .other_hospital import DIRECTIONS, RECALLED
@@ -12,7 +15,7 @@ VIEWS_NOTE = (
     "The view alone separates the two classes on this data with the AUC in the row “view alone”: read the "
     "figures within each view before you take the whole for recognition of a finding."
 )
-BY_PATIENT = "95 % intervals by 2,000 bootstrap draws of whole patients."
+BY_PATIENT = f"95 % intervals by {RESAMPLES:,} bootstrap draws of whole patients."
 CURVE_HEADING = "## Validation over the epochs"
 
 
@@ -29,7 +32,8 @@ def show_zero_shot(named: str, table: str, taught: str, splits: Sequence[SplitFi
             f"Against No Finding, frontal mode, on {table}, measured on the stored file. {BY_PATIENT} Both baselines "
             "are logistic regressions (C = 1e-3) fitted on the labels of the train split:",
             "",
-            "- pixel baseline: on 80 principal components of the standardised 48 × 48 pixels;",
+            f"- pixel baseline: on {BASELINE_COMPONENTS} principal components of the standardised "
+            f"{BASELINE_PX} × {BASELINE_PX} pixels;",
             "- frozen features: on what the model's image tower makes of a radiograph with its adapters switched off "
             "(CLS token and mean of the patch tokens, standardised; layer norms and tokens as trained).",
             "",

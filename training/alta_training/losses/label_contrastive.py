@@ -16,7 +16,7 @@ def contrast_by_labels(studies: Tensor, reports: Tensor, logit_scale: Tensor, fi
         logits = logit_scale * studies @ reports.T  # (n studies, n reports)
         wanted = fits.to(logits.dtype)
         losses = [
-            -(share / share.sum(dim=1, keepdim=True) * rows.log_softmax(dim=1)).sum(dim=1).mean()
-            for share, rows in ((wanted, logits), (wanted.T, logits.T))
+            -(fit / fit.sum(dim=1, keepdim=True) * rows.log_softmax(dim=1)).sum(dim=1).mean()
+            for fit, rows in ((wanted, logits), (wanted.T, logits.T))
         ]
     return (losses[0] + losses[1]) / 2

@@ -1,7 +1,8 @@
-"""Which parameters train: the adapters, all layer norms, heads and tokens; everything else stays frozen.
+"""Which parameters train: as published the adapters, all layer norms, heads and tokens; everything else is frozen.
 
-The rule gives the published set of names, which a test holds against the published code's own list. Of
-these a run trains what its objectives reach.
+The rule gives the published set of names, which a test holds against the published code's own list. A
+recipe may freeze more of the image tower, or take the text tower in whole. Of these a run trains what its
+objectives reach.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -31,8 +32,6 @@ TRAINED_NAMES = frozenset(
         "bert_encoder.cls.predictions.bias",
     }
 )
-
-
 TRAINED = "trained_parameters"  # the key under which a run states its count in a checkpoint's metadata
 
 

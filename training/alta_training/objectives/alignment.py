@@ -61,14 +61,18 @@ class AlignmentObjective(nn.Module):
         return frozenset[Need]().union(*(objective.needs for objective in self.active))
 
     @property
+    def cls_alone(self) -> bool:
+        """Whether no objective reads patch tokens behind the last block."""
+        return Need.PATCHES not in self.needs
+
+    @property
     def trains(self) -> frozenset[str]:
         """The parts of the model that the objectives reach."""
         return frozenset[str]().union(*(objective.trains for objective in self.active))
 
     def forward(self, batch: Batch) -> Losses:
         """Compute the objectives of a batch; one of weight 0 is not computed and reads 0."""
-        cls_alone = Need.PATCHES not in self.needs
-        passes = Passes(self.model, batch, self.fusion, cls_alone=cls_alone)
+        passes = Passes(self.model, batch, self.fusion, cls_alone=self.cls_alone)
         zero = torch.zeros((), device=batch.rows.device)
         parts, total = dict.fromkeys(self.shown, zero), zero
         for objective in self.active:

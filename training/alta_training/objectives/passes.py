@@ -26,8 +26,7 @@ class Passes:
     def __init__(self, model: AltaModel, batch: Batch, fusion: str, *, cls_alone: bool = False) -> None:
         """Take a model, a batch and the fusion mode; nothing is run yet.
 
-        cls_alone: patch tokens are
-        not asked for, and those of the last block not run.
+        cls_alone: patch tokens are not asked for, and those of the last block not run.
         """
         self.model, self.batch, self.fusion = model, batch, fusion
         self.cls_alone = cls_alone

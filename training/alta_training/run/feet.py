@@ -16,7 +16,7 @@ from alta_sdk.errors import TrainingError
 from alta_sdk.study.slots import Slot
 
 from ..adapters import Adapter
-from ..data.augment import apply_augmentation
+from ..data.augment import BOUNDS, apply_augmentation
 from ..data.feet import Feet, FeetByEpoch, draw_look
 from ..data.pixels import PixelReader
 from ..data.records import Record
@@ -27,7 +27,6 @@ from ..recipe import Recipe
 
 BATCH = 16
 BEFORE_BLOCKS = ("patch_embed", "cls_token", "pos_embed", "view_embedding", "temporal_embedding")
-DRAWN_WITHIN = ("rotate", "shear", "translate", "scale", "brightness", "contrast")
 
 
 def prepare_feet(
@@ -76,14 +75,14 @@ def stamp_foot(model: AltaModel, recipe: Recipe, blocks: int) -> str:
         in_foot = int(part[1]) < blocks if part[0] == "blocks" else part[0] in BEFORE_BLOCKS
         if in_foot and not name.startswith(idle):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    drawn = [getattr(recipe, name) for name in DRAWN_WITHIN]
+    drawn = [getattr(recipe, name) for name in BOUNDS]
     return f"{digest.hexdigest()}|{drawn}|{recipe.intensity_profile}|{recipe.precision}"
 
 
 def keep_feet(
     feet: Feet, model: AltaModel, recipe: Recipe, records: Sequence[Record], reader: PixelReader, fabric: Fabric
 ) -> int:
-    """Run the foot over every look that is not kept yet; return how many there were.
+    """Run the foot over every look that is not kept yet; return how many were lacking at the start.
 
     Each process has an order of its own and passes over what another one has kept meanwhile, so that runs
     side by side share the work.

@@ -163,8 +163,7 @@ def _prepare_feet(
 ) -> FeetByEpoch:
     if Need.TARGET in alignment.needs:
         raise TrainingError("recipe: looks are not for the reconstruction: set looks=0, or leave it out")
-    cls_alone = Need.PATCHES not in alignment.needs
-    return prepare_feet(alignment.model, recipe, records, reader, cache, fabric, cls_alone=cls_alone)
+    return prepare_feet(alignment.model, recipe, records, reader, cache, fabric, cls_alone=alignment.cls_alone)
 
 
 def _read_teacher(alignment: AlignmentObjective, records: list[Record], path: Path | None) -> Teacher | None:

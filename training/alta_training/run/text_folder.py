@@ -20,8 +20,10 @@ def open_text_folder(
     Otherwise a vocabulary is learned from the reports of the table `data`, for a tower of these sizes.
     Raises TrainingError if the vocabulary is too small, or the table cannot be read.
     """
-    if given is not None or resumed is not None:
-        yield given if given is not None else resumed / "text-model"  # type: ignore[operator]
+    if given is None and resumed is not None:
+        given = resumed / "text-model"
+    if given is not None:
+        yield given
         return
     with TemporaryDirectory() as parent:
         folder = Path(parent) / "text-model"
