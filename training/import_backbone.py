@@ -10,7 +10,7 @@ from alta_sdk.cli.option_groups import CONTEXT, COUNT, PATH, overwrite_option
 from alta_sdk.cli.terminal import fail_in_one_line, say, show_progress
 from alta_sdk.errors import TrainingError
 from alta_training.data.radiographs import RadiographFiles, list_radiographs
-from alta_training.families.dinov2 import fold_tower, set_last_norm, write_backbone
+from alta_training.families.dinov2 import append_pooling, fold_tower, set_last_norm, write_backbone
 from alta_training.families.dinov2_check import check_tower, make_synthetic_radiographs
 from alta_training.families.dinov2_sources import (
     InputStatistics,
@@ -19,6 +19,7 @@ from alta_training.families.dinov2_sources import (
     make_statistics,
     read_source,
 )
+from alta_training.families.storage import round_products
 
 CHECKED = 8
 SEED = 0
@@ -34,6 +35,8 @@ Three = tuple[float, float, float]
 @click.option("--std", nargs=3, type=float, help="What the source divides them by. [default: ImageNet's]")
 @click.option("--radiographs", type=PATH, help="Table to check on. [default: --set-norm's, else synthetic]")
 @click.option("--set-norm", type=PATH, help="Table: set the last norm so that CLS of its radiographs is standardised.")
+@click.option("--pool", is_flag=True, help="Append a block that adds the mean of all tokens to CLS.")
+@click.option("--round-int8", is_flag=True, help="Round the blocks' products to 8 bits, which quarters them in files.")
 @click.option("--split", help="Take only rows of this split of the tables.")
 @click.option("--source-name", default="", help="What the source is called. [default: the file's name]")
 @click.option("--licence", default="", help="What its licence says; stored with the weights.")
@@ -48,6 +51,8 @@ def main(
     std: Three | None,
     radiographs: Path | None,
     set_norm: Path | None,
+    pool: bool,
+    round_int8: bool,
     split: str | None,
     source_name: str,
     licence: str,
@@ -72,6 +77,10 @@ def main(
     blocks = depth or found.sizes.depth
     weights = fold_tower(found.tensors, found.sizes, blocks, statistics)
     check = _check(found, weights, statistics, blocks, files)
+    if pool:
+        weights = append_pooling(weights)
+    if round_int8:
+        weights = round_products(weights, "blocks.")
     if norm_files:
         images = show_progress(norm_files.read(), len(norm_files.paths), "radiographs")
         weights = set_last_norm(weights, found.heads, images)
@@ -79,6 +88,8 @@ def main(
         "source_name": source_name or source.name,
         "licence": licence or "not stated",
         "last_norm": f"set on {norm_files}" if norm_files else "the source's",
+        "pooling": "one block more, which adds the mean of all tokens" if pool else "none",
+        "blocks_storage": "int8, one scale an output channel" if round_int8 else "as the source's",
     }
     write_backbone(output, weights, {**describe_source(found, statistics), **about, **check})
     say(f"written: {output}. Not for clinical use.")

@@ -83,7 +83,7 @@ def main(
             table=data.parent.name,
             trained=str(freeze_backbones(model)),
             size_bytes=file.stat().st_size,
-            number_format=spell_format(stored),
+            number_format=", ".join(stored.formats),
             sizes=model.sizes.describe(),
             is_validated=weights.name == BEST,
         )
@@ -126,11 +126,6 @@ def show_split(split: SplitFigures) -> SplitFigures:
     beside = f"pixel baseline {split.pixels['auc']:.3f}; frozen features {split.frozen['auc']:.3f}"
     say(f"{split.split}: AUC {own}; {beside}")
     return split
-
-
-def spell_format(stored: Checkpoint) -> str:
-    """Name the number formats of a stored file: float16."""
-    return ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in stored.weights.values()}))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from alta_sdk.study.geometry import to_model_pixels
 from alta_training.families import dinov2_check
 from alta_training.families.checkpoint import read_checkpoint
 from alta_training.families.dinov2 import build_tower, encode_cls
+from alta_training.families.storage import round_to_int8
 
 SPLITS = {"train": 6, "test": 3}
 
@@ -85,6 +86,26 @@ def test_a_backbone_is_written_with_where_it_is_from_and_how_it_was_checked(form
         grey = torch.from_numpy(np.stack([to_model_pixels(image) for image in images]))
         cls = encode_cls(build_tower(written.weights, 4), grey)
     torch.testing.assert_close(cls.mean(0), torch.zeros(32), atol=1e-4, rtol=0)
+    torch.testing.assert_close(cls.std(0), torch.ones(32), atol=1e-4, rtol=0)
+
+
+def test_pooling_and_rounding_come_before_the_last_norm_is_set(forms, table, tmp_path):
+    plain, rounded = tmp_path / "plain.safetensors", tmp_path / "rounded.safetensors"
+    set_norm = ("--set-norm", table, "--split", "train", "--depth", 2, "--image-heads", 4)
+    assert import_backbone(forms["Meta"], plain, *set_norm).exit_code == 0
+    result = import_backbone(forms["Meta"], rounded, *set_norm, "--pool", "--round-int8")
+    assert result.exit_code == 0, result.output
+    stored, before, after = load_file(rounded), read_checkpoint(plain), read_checkpoint(rounded)
+    assert after.metadata["pooling"].startswith("one block more") and before.metadata["pooling"] == "none"
+    assert after.metadata["blocks_storage"].startswith("int8") and after.metadata["check"] == before.metadata["check"]
+    products = [name for name in stored if stored[name].dtype == torch.int8]
+    assert len(products) == 3 * 4 and all(name.startswith("blocks.") for name in products)
+    first = "blocks.0.mlp.fc1.weight"
+    assert torch.equal(after.weights[first], round_to_int8(before.weights[first]))
+    images = [np.array(Image.open(table.parent / "images" / f"train{n}.png")) for n in range(SPLITS["train"])]
+    with torch.inference_mode():
+        grey = torch.from_numpy(np.stack([to_model_pixels(image) for image in images]))
+        cls = encode_cls(build_tower(after.weights, 4), grey)
     torch.testing.assert_close(cls.std(0), torch.ones(32), atol=1e-4, rtol=0)
 
 

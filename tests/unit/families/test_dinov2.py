@@ -15,6 +15,7 @@ from alta_training.data.synthetic import make_random_model, write_text_model
 from alta_training.families.backbone import load_backbone
 from alta_training.families.checkpoint import read_checkpoint, read_text_model
 from alta_training.families.dinov2 import (
+    append_pooling,
     build_tower,
     encode_cls,
     fold_tower,
@@ -99,6 +100,20 @@ def test_the_last_norm_standardises_cls(source):
     torch.testing.assert_close(cls.std(0), torch.ones(32), atol=1e-4, rtol=0)
     untouched = fold(source, 2)
     assert all(torch.equal(weights[n], t) for n, t in untouched.items() if not n.startswith("norm."))
+
+
+@torch.inference_mode()
+def test_a_pooling_block_adds_the_mean_of_the_normed_tokens_to_each(source):
+    weights = fold(source, 2)
+    pooled = append_pooling(weights)
+    assert {name for name in pooled if name not in weights} == {
+        name.replace("blocks.0.", "blocks.2.") for name in weights if name.startswith("blocks.0.")
+    }
+    before, after = build_tower(weights, source.heads), build_tower(pooled, source.heads)
+    before.norm = after.norm = torch.nn.Identity()
+    tokens = encode(before, IMAGES)
+    expected = tokens + torch.nn.functional.layer_norm(tokens, (32,), eps=1e-6).mean(1, keepdim=True)
+    torch.testing.assert_close(encode(after, IMAGES), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_channel_that_does_not_vary_stays_finite(source):

@@ -27,6 +27,7 @@ from ..adapters import ADAPTERS, PUBLISHED_ADAPTER
 from ..model import AltaModel
 from ..model.names import published_name
 from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
+from .storage import SCALE, pack, unpack
 
 SHOWN_NAMES = 8
 # No tensor tells the decoder's heads: 6 at the published width, where the tower has 12.
@@ -44,11 +45,12 @@ IGNORED = frozenset({"bert_encoder.bert.embeddings.position_ids"})
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights by published name, what the file says of itself, and the file's SHA-256."""
+    """Weights by published name, what the file says of itself, its SHA-256 and the number formats that it stores."""
 
     weights: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
+    formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path.name} not found: give the .pth or .safetensors file")
-    weights, metadata = (
+    stored, metadata = (
         _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), dict[str, str]())
     )
-    weights = {name: tensor for name, tensor in weights.items() if name not in IGNORED}
+    formats = tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in stored.values()}))
+    weights = {name: tensor for name, tensor in unpack(stored).items() if name not in IGNORED}
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"checkpoint {path.name}: {name} holds values that are not finite")
-    return Checkpoint(weights, metadata, hash_file(path))
+    return Checkpoint(weights, metadata, hash_file(path), formats)
 
 
 def read_text_model(folder: Path) -> TextModel:
@@ -143,13 +146,17 @@ def save_checkpoint(
 ) -> None:
     """Write a model as safetensors, atomically, with the heads, the adapters' kind and the given statements.
 
-    storage: the number format of the file; float16 halves it, and reading gives float32 again.
+    storage: the number format of the file; float16 halves it, with products that 8 bits hold exactly in those, and
+    reading gives float32 again.
     objective_weights: what training objectives learned for themselves, by names with OBJECTIVE_PREFIX.
     Raises CheckpointError if a value does not fit the format.
     """
     named = {published_name(name): tensor for name, tensor in model.state_dict().items()}
     named.update(objective_weights or {})
-    weights = {name: tensor.detach().to(storage, copy=True).contiguous() for name, tensor in named.items()}
+    weights = {name: tensor.detach() for name, tensor in named.items()}
+    if storage != torch.float32:
+        weights = {name: _narrow(name, tensor, storage) for name, tensor in pack(weights).items()}
+    weights = {name: tensor.clone().contiguous() for name, tensor in weights.items()}
     for tied, source in TIED.items():
         if storage != torch.float32 and source in weights:
             weights.pop(tied, None)  # one copy is enough in a file that is to be small
@@ -163,6 +170,11 @@ def save_checkpoint(
     }
     with new_file(path) as temporary:
         temporary.write_bytes(save(weights, metadata={**metadata, **own}))  # save_file's are private to the user
+
+
+def _narrow(name: str, tensor: Tensor, storage: torch.dtype) -> Tensor:
+    """Give a tensor the storage's format, but for whole numbers and their scales, which are exact as they are."""
+    return tensor if tensor.dtype == torch.int8 or name.endswith(SCALE) else tensor.to(storage)
 
 
 def infer_sizes(checkpoint: Checkpoint, text_model: TextModel, image_heads: int | None = None) -> ModelSizes:

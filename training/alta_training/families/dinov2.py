@@ -26,9 +26,10 @@ from ..model.alta import to_model_input
 from ..model.names import published_name
 from ..model.vision import ImageTower
 from .backbone import infer_backbone_sizes, start_fresh
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, count_layers
 from .dinov2_names import TowerSizes
 from .dinov2_sources import InputStatistics
+from .storage import pack
 
 # The text tower that a whole model needs; nothing of it is used or written.
 SMALL_TEXT = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
@@ -105,6 +106,34 @@ def build_tower(weights: Mapping[str, Tensor], heads: int) -> ImageTower:
     return model.image.eval()
 
 
+def append_pooling(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights with one more block, which adds to every token, CLS too, the mean of all normed tokens.
+
+    Heads read CLS alone, and in the middle of such a tower the mean of the patches holds more (docs/backbones.md).
+    Queries and keys of zero attend evenly, the value is the normed token itself, the MLP adds nothing: a block like
+    the others, so that adapters, merging and every runtime take it as it is.
+    """
+    width, hidden = len(weights["norm.weight"]), len(weights["blocks.0.mlp.fc1.bias"])
+    block = f"blocks.{count_layers(weights, 'blocks')}."
+    identity = torch.eye(width)
+    nothing = torch.zeros(2 * width, width)
+    own = {
+        "norm1.weight": torch.ones(width),
+        "norm1.bias": torch.zeros(width),
+        "attn.qkv.weight": torch.cat([nothing, identity]),
+        "attn.qkv.bias": torch.zeros(3 * width),
+        "attn.proj.weight": identity.clone(),
+        "attn.proj.bias": torch.zeros(width),
+        "norm2.weight": torch.ones(width),
+        "norm2.bias": torch.zeros(width),
+        "mlp.fc1.weight": torch.zeros(hidden, width),
+        "mlp.fc1.bias": torch.zeros(hidden),
+        "mlp.fc2.weight": torch.zeros(width, hidden),
+        "mlp.fc2.bias": torch.zeros(width),
+    }
+    return {**weights, **{f"{block}{name}": tensor for name, tensor in own.items()}}
+
+
 @torch.inference_mode()
 def set_last_norm(
     weights: Mapping[str, Tensor], heads: int, radiographs: Iterable[NDArray[np.uint8]]
@@ -139,8 +168,11 @@ def encode_cls(tower: ImageTower, radiographs: Tensor) -> Tensor:
 
 
 def write_backbone(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a backbone as safetensors, atomically, the same bytes for the same content."""
-    content = save(dict(weights), metadata=dict(metadata))
+    """Write a backbone as safetensors, atomically, the same bytes for the same content.
+
+    What was rounded to 8 bits is stored in them.
+    """
+    content = save(pack(weights), metadata=dict(metadata))
     length = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:length])
     header["__metadata__"] = dict(sorted(metadata.items()))  # safetensors writes it in an order of chance
