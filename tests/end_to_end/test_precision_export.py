@@ -219,11 +219,11 @@ def test_the_demo_model_keeps_its_auc(data_dir, tmp_path):
         assert told["auc_reference"] - figures["auc"] <= AUC_LOSS
 
 
-def test_int8_of_the_demo_model_is_refused_for_its_drift(data_dir, tmp_path):
-    """Its CLS differs little from one radiograph to the next: docs/demo-model.md tells it."""
+def test_int8_of_the_demo_model_stays_within_the_limits(data_dir, tmp_path):
     calibration = ["--calibration", METADATA, "--calibration-split", "train", "--calibration-samples", "100"]
     output = tmp_path / "demo.alta"
     arguments = [str(part) for part in ("--precision", "int8", "--output", output, *calibration, *HELD_OUT)]
     result = CliRunner().invoke(alta_export, arguments)
-    assert result.exit_code == 1 and "drifts beyond the limits" in result.stderr
-    assert not output.exists()
+    assert result.exit_code == 0, result.stderr
+    told = open_bundle(output).manifest.verification["gate"]
+    assert told["auc_reference"] - told["auc_engine"] <= AUC_LOSS
