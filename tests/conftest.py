@@ -134,6 +134,19 @@ def data_dir():
     return DATA_DIR
 
 
+@pytest.fixture
+def shared_case():
+    """The folder of a failing input that was reported, with what is right: `shared_case(name)`."""
+
+    def find(name):
+        folder = DATA_DIR.parent / "cases" / name
+        if not folder.is_dir():
+            pytest.skip("shared data absent: cases")
+        return folder
+
+    return find
+
+
 @pytest.fixture(scope="session")
 def model():
     return make_random_model(make_sizes(), seed=3)

@@ -1,9 +1,10 @@
-"""Parse DICOM files to the end, under bounds: bytes in, a data set whose elements are all parsed out.
+"""Parse DICOM files to the end, under bounds: bytes in, a data set out whose elements that are used are all parsed.
 
 pydicom is imported on use (0.3 s). Its exceptions and warnings quote header values, which may be
 patient data, so none of them leaves this module. It parses elements on access, with its own kinds of
-errors: so everything is parsed here, and what is returned can be read without a surprise. The data set
-stays inside this room: `image.py` says what the rest of the SDK sees of it.
+errors: so what `elements.py` lists is parsed here, and can be read without a surprise; of other elements
+only the structure counts, not the value. The data set stays inside this room: `image.py` says what the rest
+of the SDK sees of it.
 """
 
 import io
@@ -14,6 +15,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DicomError
+from .elements import item_tags, later_tags, read_tags
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,9 +24,11 @@ MAX_INFLATED_BYTES = 1 << 27  # of a deflated file: twice the largest frame
 MAX_ELEMENTS = 100_000
 MAX_DEPTH = 32  # of sequences in sequences
 MAX_VALUE_BYTES = 1 << 18  # of an element that is parsed into numbers or text: twice the largest look-up table
+TWICE = "DICOM file holds an element twice: it is damaged, or two files in one"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 # Kept as bytes, or as text that is decoded in one piece: long values are in order.
 UNPARSED_VR = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW", "UN", "SQ", "UT", "UC", "UR"})
+FILE_META_TAGS = frozenset({0x00020002, 0x00020010})  # MediaStorageSOPClassUID, TransferSyntaxUID
 EXPLICIT_VR = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
 
 logging.getLogger("pydicom").propagate = False
@@ -51,6 +55,7 @@ def parse_dicom(data: bytes) -> "Dataset":
         raise DicomError("not a DICOM file: the DICM mark is missing; give a DICOM, JPEG or PNG radiograph")
     try:
         header = _parse(data)
+        _refuse_replaced(header)
         _parse_elements(header)
         kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
     except DicomError:
@@ -108,7 +113,7 @@ def _parse_deflated(data: bytes) -> "Dataset":
 
 
 def _parse_elements(header: "Dataset") -> None:
-    """Parse every element, in sequences too; raise DicomError beyond the bounds."""
+    """Parse every element that is used, in sequences too; raise DicomError beyond the bounds."""
     pending = [(header.file_meta, 0), (header, 0)]
     count = 0
     while pending:
@@ -123,25 +128,70 @@ def _parse_elements(header: "Dataset") -> None:
                 pending.append((item, depth + 1))
 
 
-def _parse_element(dataset: "Dataset", tag: Any) -> list["Dataset"]:
-    """Parse one element and return the items of a sequence; raise DicomError if it is not what it should be."""
-    from pydicom.datadict import dictionary_VR
+def _refuse_replaced(header: "Dataset") -> None:
+    """Refuse a file in which an element that is used came twice, as in two files in one: pydicom keeps the last.
 
-    raw = dataset.get_item(tag)
+    A repeated element keeps its place in the order of the data set, and has the offset of the later one; and the
+    second file's meta information lies among the elements.
+    """
+    if any(tag >> 16 == 2 for tag in header.keys()):
+        raise DicomError(TWICE)
+    last = -1
+    for tag in reversed([tag for tag in header.keys() if tag in read_tags()]):
+        element: Any = header.get_item(tag, keep_deferred=True)
+        offset = getattr(element, "value_tell", None) or getattr(element, "file_tell", None)
+        if offset is not None:
+            if last >= 0 and offset > last:
+                raise DicomError(TWICE)
+            last = offset
+
+
+def _parse_element(dataset: "Dataset", tag: Any) -> list["Dataset"]:
+    """Parse one element if it is used, and return the items of a sequence; raise DicomError if it cannot be used."""
+    is_used = tag in read_tags() or tag in item_tags() or tag in FILE_META_TAGS
+    if is_used and tag not in later_tags():
+        items = _parse_used(dataset, tag)
+        if _defined_vr(tag) == "SQ" and dataset[tag].VR != "SQ":  # readers will ask its items
+            raise DicomError("DICOM file is damaged: an element that is a sequence holds something else")
+        return items
     try:
-        defined = dictionary_VR(tag)
-    except KeyError:  # private, or not in the dictionary
-        defined = "UN"
+        return _parse_used(dataset, tag) if is_used else _find_items(dataset, tag)
+    except DicomError:  # beyond a bound
+        raise
+    except Exception:  # pydicom raises more kinds than it documents
+        return []
+
+
+def _parse_used(dataset: "Dataset", tag: Any) -> list["Dataset"]:
+    """Parse one element and return the items of a sequence; raise DicomError if it is too long."""
+    raw = dataset.get_item(tag)
     vr = getattr(raw, "VR", None)
-    is_parsed = (defined if vr in (None, "UN") else vr) not in UNPARSED_VR
+    is_parsed = (_defined_vr(tag) if vr in (None, "UN") else vr) not in UNPARSED_VR
     value = getattr(raw, "value", None)
     if is_parsed and isinstance(value, bytes) and len(value) > MAX_VALUE_BYTES:
         raise DicomError(f"DICOM file has an element longer than {MAX_VALUE_BYTES >> 10} KiB: refused")
-    element = dataset[tag]
-    items = element.value if element.VR == "SQ" else []
-    if defined == "SQ" and element.VR != "SQ":  # readers will ask its items
-        raise DicomError("DICOM file is damaged: an element that is a sequence holds something else")
-    return list(items or [])
+    return _items_of(dataset[tag])
+
+
+def _find_items(dataset: "Dataset", tag: Any) -> list["Dataset"]:
+    """Return the items of an element that is not used, if it is a sequence: they count for the bounds."""
+    vr = getattr(dataset.get_item(tag), "VR", None)
+    if "SQ" not in (vr, _defined_vr(tag)):
+        return []
+    return _items_of(dataset[tag])
+
+
+def _items_of(element: Any) -> list["Dataset"]:
+    return list(element.value or []) if element.VR == "SQ" else []
+
+
+def _defined_vr(tag: Any) -> str:
+    from pydicom.datadict import dictionary_VR
+
+    try:
+        return dictionary_VR(tag)
+    except KeyError:  # private, or not in the dictionary
+        return "UN"
 
 
 def _is_image_class(uid: str) -> bool:

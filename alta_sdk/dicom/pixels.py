@@ -92,7 +92,7 @@ def read_layout(header: "Dataset") -> PixelLayout:
         rows=_number(header, "Rows"),
         columns=_number(header, "Columns"),
         samples=samples,
-        frames=_number(header, "NumberOfFrames", 1),
+        frames=_number(header, "NumberOfFrames", 1, least=0) or 1,  # some write 0 for a single one
         bits_allocated=_number(header, "BitsAllocated"),
         bits_stored=stored,
         high_bit=_number(header, "HighBit", stored - 1, least=0),

@@ -28,8 +28,7 @@ class Stated(Generic[T_co]):
             return cls((read(),))
         except DicomError as error:
             return cls((), str(error))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            # Values of pydicom are of more kinds than it documents.
+        except Exception:  # values and errors of pydicom are of more kinds than it documents
             return cls((), "DICOM file is damaged: an element does not hold what it should")
 
     def get(self) -> T_co:
