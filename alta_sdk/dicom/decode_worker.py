@@ -7,11 +7,15 @@ the bytes that it announces. No message of a decoder leaves: they quote what the
 
 import json
 import os
+import runpy
 import signal
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 MIB = 1 << 20
+WITHOUT_SIZE = ("1.2.840.10008.1.2.5",)  # RLE states none
+_read_size = runpy.run_path(str(Path(__file__).with_name("codestream.py")))["read_size"]
 
 
 def main() -> None:
@@ -47,18 +51,31 @@ def serve(answers: BinaryIO, request: dict[str, Any], source: bytes) -> None:
         pixels = decode(source, **request)
     except MemoryError:
         _answer(answers, {"failure": "memory"})
+    except _OtherSize:
+        _answer(answers, {"failure": "size"})
     except BaseException:  # each plug-in raises its own kinds (Rust ones no Exception), and no text may leave
         _answer(answers, {"failure": "damaged"})
     else:
         _answer(answers, {"dtype": pixels.dtype.str, "shape": pixels.shape, "size": pixels.nbytes}, pixels.data)
 
 
+class _OtherSize(Exception):
+    """The codestream states another height or width than the header."""
+
+
 def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> Any:
     """Return the first frame as a C-ordered array: (rows, columns) or (rows, columns, 3), colour as RGB."""
     import numpy as np
+    from pydicom.encaps import get_frame
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
+    if syntax not in WITHOUT_SIZE:
+        size = _read_size(get_frame(source, 0, number_of_frames=options["number_of_frames"]))
+        if size is None:
+            raise ValueError("no frame header")
+        if size != (options["rows"], options["columns"]):
+            raise _OtherSize
     pixels, _ = get_decoder(UID(syntax)).as_array(source, index=0, decoding_plugin=plugin, **options)
     return np.ascontiguousarray(pixels)
 

@@ -29,6 +29,11 @@ BASE_TIMEOUT_S = 4.0
 TIMEOUT_S_PER_MIB = 2.0  # of compressed data: JPEG 2000, the slowest, takes about a quarter of it
 MAX_WORKERS = 8
 PIPE_BYTES = 1 << 20
+FAILURES = {
+    "memory": "pixel data needs more memory than is allowed: the file is damaged or truncated",
+    "damaged": "pixel data cannot be decoded: the file is damaged or truncated",
+    "size": "pixel data has another height or width than its Rows and Columns elements say: the file is damaged",
+}
 
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
@@ -191,8 +196,7 @@ class _Pool:
                 raise
             self._give_back(worker, is_spent=answer.get("failure") == "memory")
         if "failure" in answer:
-            reason = "needs more memory than is allowed" if answer["failure"] == "memory" else "cannot be decoded"
-            raise DicomError(f"pixel data {reason}: the file is damaged or truncated")
+            raise DicomError(FAILURES[answer["failure"]])
         return np.frombuffer(content, np.dtype(answer["dtype"])).reshape(answer["shape"])
 
     def _take(self) -> _Worker:
