@@ -35,7 +35,7 @@ LABELS = ["pneumonia", "pleural effusion"]
 
 def write_study(path: Path, sample: Path, number: int) -> Path:
     """Write a sample radiograph as a detector would: 12 bits, noise, JPEG 2000 with loss, 10 : 1."""
-    resized = Image.open(sample).convert("L").resize(SHAPE[::-1], Image.Resampling.BICUBIC)
+    resized = Image.open(sample, formats=("JPEG", "PNG")).convert("L").resize(SHAPE[::-1], Image.Resampling.BICUBIC)
     noise = np.random.default_rng(number).normal(scale=20, size=SHAPE)
     stored = np.clip(16.0 * np.asarray(resized) + noise, 0, 4095).astype(np.uint16)
     study = make_frontal(stored)

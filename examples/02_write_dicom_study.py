@@ -13,7 +13,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 source, folder = Path(sys.argv[1]), Path(sys.argv[2])
 # 12 bits stored in 16, low values bright: what many detectors send
-stored = 4095 - (np.asarray(Image.open(source).convert("L")).astype(np.uint16) << 4)
+stored = 4095 - (np.asarray(Image.open(source, formats=("JPEG", "PNG")).convert("L")).astype(np.uint16) << 4)
 
 study = Dataset()
 study.SOPClassUID = DigitalXRayImageStorageForPresentation

@@ -82,8 +82,7 @@ def _read_path(path: Path, reader: FileReader) -> Iterator[StudyFile]:
     kept = reader.take_kept(path)
     with io.BytesIO(kept.data) if kept else open(path, "rb") as opened:
         head = StudyFile(opened.read(HEAD_BYTES)) if kept is None else kept
-        # The first bytes decide: an archive may lie behind an image, too.
-        if not (head.is_image or head.is_dicom) and zipfile.is_zipfile(opened):
+        if head.is_archive:  # by its first bytes: an archive may lie behind any file
             yield from _read_zip(opened)
             return
         opened.seek(0)
@@ -103,6 +102,8 @@ def _read_whole(path: Path) -> StudyFile:
 def _read_zip(opened: BinaryIO) -> Iterator[StudyFile]:
     try:
         with zipfile.ZipFile(opened) as archive:
+            if min((m.header_offset for m in archive.infolist()), default=0) > 0:
+                raise StudyError("zip archive lies behind another one: give one of the two")
             members = sorted((m for m in archive.infolist() if not m.is_dir()), key=lambda m: m.filename)
             for member in members:
                 if member.compress_type not in ZIP_METHODS:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PLANES = {frozenset("LF"): "coronal", frozenset("AF"): "sagittal"}
 OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "F": "H", "H": "F"}
-TURNS = {  # by (rows and columns exchanged, then mirrored left to right, then top to bottom)
+Turn = tuple[bool, bool, bool]
+TURNS: dict[Turn, str] = {  # by (rows and columns exchanged, then mirrored left to right, then top to bottom)
     (False, False, False): "",
     (False, True, False): "mirrored left to right",
     (False, False, True): "mirrored top to bottom",
@@ -94,7 +95,11 @@ def turn_upright(
     known, the image stays as it is.
     Returns the image and what was done to it, empty for nothing.
     """
-    turn = _find_turn(directions, plane)
+    return apply_turn(grey_u8, _find_turn(directions, plane))
+
+
+def apply_turn(grey_u8: NDArray[np.uint8], turn: Turn) -> tuple[NDArray[np.uint8], str]:
+    """Move the pixels of an image (height, width[, 3]) and say what was done, nothing for nothing."""
     exchanged, mirrored, upside_down = turn
     turned = grey_u8.swapaxes(0, 1) if exchanged else grey_u8
     turned = turned[:, ::-1] if mirrored else turned
@@ -102,7 +107,7 @@ def turn_upright(
     return np.ascontiguousarray(turned), TURNS[turn]
 
 
-def _find_turn(directions: tuple[str, str] | None, plane: str) -> tuple[bool, bool, bool]:
+def _find_turn(directions: tuple[str, str] | None, plane: str) -> Turn:
     if directions is None:
         return False, False, False
     exchanged = directions[0] in "HF"

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import StudyError
+from ..errors import DicomError, StudyError
 from .image import DicomImage, read_image
 from .parsing import is_dicom
 from .stated import Stated
@@ -19,6 +19,7 @@ MAX_FILE_BYTES = 1 << 30
 HEAD_BYTES = 1024  # enough to tell what a file is, a DICOM file without preamble, too
 IMAGE_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # JPEG, PNG
 ARCHIVE_MARK = b"PK\x03\x04"  # zip
+EMPTY_ARCHIVE_MARK = b"PK\x05\x06"
 SUFFIXES = (".dcm", ".dicom")  # damaged ones, too: reading them says what is wrong
 
 
@@ -49,13 +50,26 @@ class StudyFile:
     @property
     def is_image(self) -> bool:
         """True if it is a JPEG or PNG file, by its first bytes."""
-        return self.data.startswith(IMAGE_MARKS)
+        return self.data.startswith(IMAGE_MARKS) and not self.is_dicom
+
+    @property
+    def is_archive(self) -> bool:
+        """True if it is a zip archive, by its first bytes: one that lies behind another file is not asked."""
+        return self.data.startswith((ARCHIVE_MARK, EMPTY_ARCHIVE_MARK)) and not self.is_dicom
 
     @property
     def may_be_study(self) -> bool:
         """True if a study can be made of it, or it claims to be one by its name."""
         suffix = "" if self.path is None else self.path.suffix.lower()
         return self.is_dicom or self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK)) or suffix in SUFFIXES
+
+    def refuse_second_kind(self) -> None:
+        """Raise DicomError for a picture or an archive that is a DICOM file, too: nobody can tell which one was meant.
+
+        What PS3.10 leaves free at the start of a DICOM file has room for the start of another one.
+        """
+        if self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK, EMPTY_ARCHIVE_MARK)):
+            raise DicomError("file is DICOM and a picture or archive at once: give one that is DICOM alone")
 
     def slim(self) -> "StudyFile":
         """Return the file with what it says in place of its bytes, if that names its study; else the file itself.
@@ -82,7 +96,12 @@ class StudyFile:
 
     @cached_property
     def _image(self) -> Stated[DicomImage]:
-        return self.parsed or Stated.read(lambda: read_image(self.data))
+        return self.parsed or Stated.read(self._parse)
+
+    def _parse(self) -> DicomImage:
+        if self.is_dicom:
+            self.refuse_second_kind()
+        return read_image(self.data)
 
     def _find_image(self) -> DicomImage | None:
         """Return what the file says, None if it is not DICOM or cannot be read as such."""
@@ -105,6 +124,7 @@ class FileLook:
 
     may_be_study: bool
     study_uid: str = field(repr=False)
+    is_archive: bool = False
     failure: OSError | StudyError | None = None
 
 
@@ -147,7 +167,7 @@ class FileReader:
         if held <= self._room:
             self._kept[path] = found
             self._room -= held
-        return FileLook(found.may_be_study, found.read_study_uid())
+        return FileLook(found.may_be_study, found.read_study_uid(), found.is_archive)
 
     def _forget(self, path: Path) -> StudyFile | None:
         look = self._looks.get(path)

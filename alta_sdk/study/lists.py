@@ -85,10 +85,11 @@ def _is_one_study(folder: Path, reader: FileReader) -> bool:
     """True if DICOM files of one study lie anywhere in the folder, none of another, and no zip beside them."""
     found: set[str] = set()
     for file in folder.rglob("*"):
-        if file.suffix.lower() == ".zip":
+        look = reader.look(file) if file.is_file() else None
+        if look is not None and look.is_archive:
             return False
-        if file.is_file() and (uid := reader.look(file).study_uid):
-            found.add(uid)
+        if look is not None and look.study_uid:
+            found.add(look.study_uid)
             if len(found) > 1:
                 return False
     return len(found) == 1

@@ -1,23 +1,27 @@
 """One radiograph: a JPEG, PNG or array taken as it is, or a DICOM image decoded and brought upright."""
 
-import io
+import os
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..dicom.files import PathLike, StudyFiles, read_files
 from ..dicom.image import DicomImage, decode_grey
-from ..dicom.intensity import GreyOptions
+from ..dicom.intensity import AS_STORED, GreyOptions
 from ..dicom.orientation import turn_upright
 from ..dicom.views import Confidence, View
 from ..errors import StudyError
 from .geometry import to_model_pixels
+from .picture import Picture, decode_picture
 from .slots import SlotChoice
 
 ImageSource = PathLike | StudyFiles | NDArray[np.uint8]
 GIVEN = SlotChoice(View.UNKNOWN, "caller", Confidence.NONE)
+ONE_A_SLOT = (
+    "one image a slot: give the path of one JPEG or PNG file, or a uint8 array of shape (height, width[, 3]); "
+    "no list, folder, archive or other object"
+)
 PLANE_OF = {View.FRONTAL: "coronal", View.LATERAL: "sagittal"}
 
 
@@ -61,22 +65,30 @@ def decode_radiograph(image: DicomImage, choice: SlotChoice, options: GreyOption
     return Radiograph(upright, options.profile, replace(choice, turned=turned), image.notices)
 
 
-def read_picture(source: ImageSource) -> NDArray[np.uint8]:
-    """Read a JPEG or PNG radiograph, or copy an array: (height, width) or (height, width, 3) uint8.
+def read_picture(source: ImageSource, view: View) -> Radiograph:
+    """Make a radiograph of a JPEG or PNG file, or of a copy of an array, taken as it is shown.
 
-    Raises StudyError if it cannot be read or has more than 8 bits a channel.
+    view: what the caller says it is. Raises StudyError if it is not one image, or cannot be read or used.
     """
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,)):
-            raise StudyError("radiograph array must be uint8 of shape (height, width) or (height, width, 3)")
-        return source.copy()
-    file = read_files(source).files[0]
-    if file.is_dicom:
+    picture = _take_array(source) if isinstance(source, np.ndarray) else decode_picture(_read_image_file(source))
+    choice = replace(GIVEN, view=view, turned=picture.turned)
+    return Radiograph(picture.grey_u8, AS_STORED, choice, picture.notices)
+
+
+def _take_array(array: NDArray[np.uint8]) -> Picture:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+        raise StudyError("radiograph array must be uint8 of shape (height, width) or (height, width, 3)")
+    return Picture(array.copy())
+
+
+def _read_image_file(source: PathLike | StudyFiles) -> bytes:
+    """Return the bytes of the one file that is given; raise StudyError for several, a folder, or other things."""
+    if not isinstance(source, StudyFiles):
+        if not isinstance(source, str | os.PathLike) or os.path.isdir(source):
+            raise StudyError(ONE_A_SLOT)
+        source = read_files(source)
+    if not source.is_one_file:
+        raise StudyError(ONE_A_SLOT)
+    if source.files[0].is_dicom:
         raise StudyError("radiograph is a DICOM file: use Study.from_dicom, which reads its intensities")
-    try:
-        with Image.open(io.BytesIO(file.data)) as image:
-            if image.mode.startswith(("I", "F")):
-                raise StudyError("image has more than 8 bits a channel: give the DICOM file or an 8-bit image")
-            return np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudyError("image cannot be read: not a whole JPEG or PNG radiograph") from error
+    return source.files[0].data

@@ -6,17 +6,17 @@ middle of a run.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from ..dicom.files import Source, read_files
-from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions
+from ..dicom.intensity import PUBLISHED, GreyOptions
 from ..dicom.views import View
 from ..errors import StudyError, ViewError
 from .examination import Examination, ReadOptions, SetAside, read_examinations
 from .priors import list_priors, pick_prior, split_current
-from .radiograph import GIVEN, ImageSource, Radiograph, decode_radiograph, read_picture
+from .radiograph import ImageSource, Radiograph, decode_radiograph, read_picture
 from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Slot, select_images
 
 
@@ -78,15 +78,16 @@ class Study:
         prior_frontal: ImageSource | None = None,
         prior_lateral: ImageSource | None = None,
     ) -> "Study":
-        """Make a study of JPEG or PNG files, or of (height, width[, 3]) uint8 arrays, taken as they are.
+        """Make a study of JPEG or PNG files, one a slot, or of (height, width[, 3]) uint8 arrays, as they are shown.
 
-        Raises StudyError if an image cannot be read or has more than 8 bits a channel.
+        A file's EXIF orientation is applied, and told as `turned`.
+        Raises StudyError for anything else, or if an image cannot be read or has more than 8 bits a channel.
         """
         given = (frontal, lateral, prior_frontal, prior_lateral)
         views = (View.FRONTAL, View.LATERAL) * 2
         return cls(
             {
-                slot: Radiograph(read_picture(source), AS_STORED, replace(GIVEN, view=view))
+                slot: read_picture(source, view)
                 for slot, view, source in zip(Slot, views, given, strict=True)
                 if source is not None
             }

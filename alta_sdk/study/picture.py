@@ -1,0 +1,79 @@
+"""JPEG and PNG files: opened as these two alone, never cut to 8 bits, and turned as their EXIF orientation says.
+
+Pillow knows some forty formats more, one of which starts another program; it takes the high byte alone of a PNG
+of 16 bits in colour; and it leaves a picture as it was stored, whatever the camera noted of how it lies.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from ..dicom.orientation import Turn, apply_turn
+from ..errors import StudyError
+
+FORMATS = ("JPEG", "PNG")
+NOT_WHOLE = "image cannot be read: not a whole JPEG or PNG radiograph"
+# By orientation of EXIF (CIPA DC-008, 4.6.4): rows and columns exchanged, then mirrored left to right, top to bottom.
+TURN_OF: dict[int, Turn] = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+warnings.filterwarnings("ignore", module=r"PIL(\.|$)")  # of what it makes of a damaged file: we say so ourselves
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """grey_u8: (height, width) or (height, width, 3) uint8, as viewers show it. turned: what brought it upright.
+
+    notices: what a user must be told of how it was read.
+    """
+
+    grey_u8: NDArray[np.uint8]
+    turned: str = ""
+    notices: tuple[str, ...] = ()
+
+
+def decode_picture(data: bytes) -> Picture:
+    """Decode a JPEG or PNG file and turn it as its EXIF orientation says.
+
+    Raises StudyError if it is neither, is not whole, has more than 8 bits a channel, or an orientation that EXIF
+    does not define.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _refuse_deep(image)
+            count = getattr(image, "n_frames", 1)
+            pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+            turn = _read_turn(image)
+    except StudyError:
+        raise
+    except Exception as error:  # Pillow raises more kinds than it documents
+        raise StudyError(NOT_WHOLE) from error
+    upright, turned = apply_turn(pixels, turn)
+    notices = (f"image file holds {count} pictures: the first was read",) if count > 1 else ()
+    return Picture(upright, turned, notices)
+
+
+def _refuse_deep(image: Image.Image) -> None:
+    """Refuse more than 8 bits a channel: in colour Pillow's mode does not tell it, its decoder's arguments do."""
+    tiles = getattr(image, "tile", None) or []
+    if image.mode.startswith(("I", "F")) or any("16" in str(tile.args) for tile in tiles):
+        raise StudyError("image has more than 8 bits a channel: give the DICOM file or an 8-bit image")
+
+
+def _read_turn(image: Image.Image) -> Turn:
+    orientation = image.getexif().get(ExifTags.Base.Orientation) or 1  # some cameras write 0 for not known
+    if orientation not in TURN_OF:
+        raise StudyError("image has an EXIF orientation that is not defined: export it upright")
+    return TURN_OF[orientation]
