@@ -1,4 +1,5 @@
-"""The files of one study: a file, several files, a folder, a DICOMDIR or a zip archive, as bytes in memory.
+"""The files of one study, as bytes in memory: a file, several, a folder, a DICOMDIR, a zip archive, or what a caller
+holds of these as bytes, open file or data set.
 
 Nothing is unpacked to disk, so no copy of patient data is left behind. Paths carry names in
 hospitals: they go to the debug log only, messages count files instead. Every size is bounded, what
@@ -10,13 +11,15 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import StudyError
 from .dicomdir import is_dicomdir, list_images
+from .held import Held, is_held, read_held
 from .study_file import HEAD_BYTES, MAX_FILE_BYTES, FileReader, StudyFile, read_file
 
 PathLike = str | os.PathLike[str]
@@ -31,17 +34,18 @@ _log = logging.getLogger("alta_sdk")
 
 @dataclass(frozen=True, eq=False)
 class StudyFiles:
-    """The files of one source, read. is_one_file: the source was the path of a single file, no archive or medium."""
+    """The files of one source, read. is_one_file: the source was a single file, no archive or medium."""
 
     files: tuple[StudyFile, ...]
     is_one_file: bool = False
 
 
-Source = PathLike | Sequence[PathLike] | StudyFiles
+FileSource = PathLike | Sequence[PathLike] | StudyFiles
+Source = FileSource | Held | Sequence[PathLike | Held]
 
 
 def read_files(source: Source, reader: FileReader | None = None) -> StudyFiles:
-    """Read every file of a study, in the order of their names, each opened once.
+    """Read every file of a study, in the order of their names, each opened once; bytes and data sets as they are given.
 
     Of a folder's files that are not DICOM only the first bytes are read. A DICOMDIR stands for the images
     that it lists. What was read before is returned as it is.
@@ -51,15 +55,18 @@ def read_files(source: Source, reader: FileReader | None = None) -> StudyFiles:
     """
     if isinstance(source, StudyFiles):
         return source
-    is_one_path = isinstance(source, str | os.PathLike)
-    paths = [Path(path) for path in ([source] if isinstance(source, str | os.PathLike) else source)]
+    is_one = isinstance(source, str | os.PathLike) or is_held(source)
     reader = FileReader() if reader is None else reader
     found: list[StudyFile] = []
     size = 0
-    for path in paths:
-        _log.debug("reading study from %s", path)
+    given: Path | bytes = b""
+    things: list[Any] = [source] if is_one else _list_things(source)
+    for thing in things:
+        given = read_held(thing) if is_held(thing) else Path(thing)
+        if isinstance(given, Path):
+            _log.debug("reading study from %s", given)
         try:
-            for file in _read_path(path, reader):
+            for file in _read_held(given) if isinstance(given, bytes) else _read_path(given, reader):
                 found.append(file)
                 size += file.size
                 if len(found) > MAX_FILES or size > MAX_STUDY_BYTES:
@@ -70,7 +77,31 @@ def read_files(source: Source, reader: FileReader | None = None) -> StudyFiles:
             raise StudyError(f"study cannot be read: {error.strerror or 'read error'}; check the path") from error
     if not found:
         raise StudyError("study is empty: the folder or archive holds no file")
-    return StudyFiles(tuple(found), is_one_file=is_one_path and found[0].path == paths[0])
+    is_itself = found[0].data is given or found[0].path == given
+    return StudyFiles(tuple(found), is_one_file=is_one and is_itself)
+
+
+def _list_things(source: Any) -> list[Any]:
+    """Return the paths and other things of a list; raise StudyError if one is nothing that a study is given as."""
+    things: list[Any] = []
+    if isinstance(source, Iterable) and not isinstance(source, Mapping):
+        things = list(islice(source, MAX_FILES + 1))
+    if not (things or isinstance(source, Sequence)) or not all(
+        isinstance(thing, str | os.PathLike) or is_held(thing) for thing in things
+    ):
+        raise StudyError("a study is given as paths, bytes, open binary files or pydicom data sets: one, or a list")
+    return things
+
+
+def _read_held(data: bytes) -> Iterator[StudyFile]:
+    """Yield the file that bytes are, or those of the archive that they are."""
+    file = StudyFile(data)
+    if file.is_archive:
+        yield from _read_zip(io.BytesIO(data))
+    elif is_dicomdir(data):
+        raise StudyError("DICOMDIR lists files that lie beside it: give its path")
+    else:
+        yield file
 
 
 def _read_path(path: Path, reader: FileReader) -> Iterator[StudyFile]:

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..dicom.files import PathLike, Source, StudyFiles, read_files
+from ..dicom.files import FileSource, PathLike, StudyFiles, read_files
 from ..errors import EngineError, StudyError
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
@@ -53,7 +53,7 @@ def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
     return _read_key(default), is_new
 
 
-def identify_study(source: Source) -> bytes:
+def identify_study(source: FileSource) -> bytes:
     """Return what a study's key is made of: its StudyInstanceUID, or the SHA-256 of its files.
 
     Patient data: sign it, never show it. Files that cannot be read at all are identified by the name

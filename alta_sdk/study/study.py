@@ -108,6 +108,8 @@ class Study:
     ) -> "Study":
         """Make a study of DICOM files: a file, several, a folder or a zip; `prior` likewise.
 
+        source: paths, bytes, open binary files (read from where they stand, left open) or pydicom data sets, as a
+        network listener has them: one, or a list.
         prior: the earlier study; of several, the latest one that is earlier and has a usable frontal.
         find_prior: the source may hold several studies of one patient; the latest is the current one,
         and the latest earlier one with a usable frontal, if there is one, its prior.
@@ -151,6 +153,7 @@ def load_study(
 ) -> Study:
     """Make a study of what lies at a path: DICOM (file, files, folder, zip), or one JPEG or PNG frontal radiograph.
 
+    source: a path, or what `Study.from_dicom` takes beside; bytes and open files may be a JPEG or PNG, too.
     The options are those of `Study.from_dicom`. Raises StudyError, DicomError or ViewError.
     """
     try:
