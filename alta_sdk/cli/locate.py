@@ -18,9 +18,7 @@ from .terminal import fail_in_one_line, print_facts
 @click.option("--phrase", required=True, help='What to look for: "left lower lobe opacity".')
 @click.option("--output", type=FILE, help="PNG to write: the radiograph with the heat map on it.")
 @click.option("--dicom", type=FILE, help="DICOM secondary capture to write, without identifiers.")
-@click.option(
-    "--with-identifiers", is_flag=True, help="File the DICOM under the patient and study that STUDY belongs to."
-)
+@click.option("--with-identifiers", is_flag=True, help="File the DICOM under the patient and study of the radiograph.")
 @click.option("--prior", type=click.Path(), help="The earlier study of the same patient.")
 @click.option("--find-prior", is_flag=True, help="STUDY holds several studies of one patient: find the prior in it.")
 @click.option("--with-phrase", is_flag=True, help="Write the phrase into the pictures.")
@@ -70,8 +68,7 @@ def locate(
     if output is not None:
         heatmap.save_png(output, caption=caption, overwrite=overwrite)
     if dicom is not None:
-        source = study if with_identifiers else None
-        heatmap.save_dicom(dicom, caption=caption, identifiers_from=source, overwrite=overwrite)
+        heatmap.save_dicom(dicom, caption=caption, with_identifiers=with_identifiers, overwrite=overwrite)
     say_notices(matcher, heatmap.provenance["reading"])
     if as_json:
         click.echo(json.dumps(heatmap.as_dict(), indent=1))

@@ -6,6 +6,20 @@ memory, and cannot be malformed. A test holds this list against the keywords tha
 
 from functools import cache
 
+# Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): enough for an archive to file it with the study.
+IDENTIFIERS = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 # Of the data set itself.
 READ = """
     SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID StudyDate SeriesDate AcquisitionDate ContentDate

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import DicomError
 from .body_part import RADIOGRAPHY, refuse_body_part
+from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
 from .luts import Display, read_display
 from .orientation import Lie, read_lie
@@ -66,7 +67,8 @@ class DicomImage:
     body_part_refusal: why it is no chest radiograph, or nothing. finding: the view that it tells.
     view_position: its code if that is one that is known, else nothing.
     display: how it is shown, for profile voi-v1. notices: what a user must be told of how the image is
-    read; no header value is in them but a count.
+    read; no header value is in them but a count. identifiers: the patient and study elements by keyword, as stated
+    and never shown: patient data.
     """
 
     keys: ImageKeys
@@ -79,6 +81,29 @@ class DicomImage:
     stored: StoredPixels
     display: Stated[Display]
     notices: tuple[str, ...]
+    identifiers: Stated[dict[str, str]] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageOrigin:
+    """The file that pixels came from, bound when they were read: patient data, never shown.
+
+    identifiers: the patient and study elements by keyword, as stated. instance_uid: the SOPInstanceUID, or empty.
+    """
+
+    identifiers: Stated[dict[str, str]] = field(repr=False)
+    instance_uid: str = field(repr=False)
+
+    @classmethod
+    def of(cls, image: DicomImage) -> "ImageOrigin":
+        """Take what names the file of an image."""
+        return cls(image.identifiers, image.keys.instance_uid)
+
+    def is_of(self, image: DicomImage) -> bool:
+        """True if an image states the same identifiers, that of the instance too."""
+        if self.instance_uid != image.keys.instance_uid:
+            return False
+        return self.identifiers.get() == image.identifiers.get()
 
 
 def read_image(data: bytes) -> DicomImage:
@@ -103,6 +128,7 @@ def interpret_header(header: "Dataset") -> DicomImage:
         stored=stored,
         display=Stated.read(lambda: _read_display(header, stored)),
         notices=_tell_frames(stored),
+        identifiers=Stated.read(lambda: {name: str(header.get(name) or "") for name in IDENTIFIERS}),
     )
 
 
@@ -128,6 +154,25 @@ def decode_grey(image: DicomImage, options: GreyOptions) -> NDArray[np.uint8]:
     display = image.display.get().choose(options.window) if is_shown else None
     stored = decode_first_frame(image.stored)
     return scale_intensity(stored, is_monochrome1=layout.is_monochrome1, profile=profile, display=display)
+
+
+def is_copy(one: DicomImage, other: DicomImage) -> bool:
+    """True if two files hold one image: what is read of their headers is the same, and so is every stored value.
+
+    A copy may be coded in another way; what cannot be decoded is a copy only if it is the same bytes.
+    """
+    if _compare_headers(one) != _compare_headers(other):
+        return False
+    if (one.stored.syntax, one.stored.data) == (other.stored.syntax, other.stored.data):
+        return True
+    try:
+        return np.array_equal(decode_first_frame(one.stored), decode_first_frame(other.stored))
+    except DicomError:
+        return False
+
+
+def _compare_headers(image: DicomImage) -> tuple[Any, ...]:
+    return image.keys, image.finding, image.lie, image.has_pixels, image.body_part_refusal
 
 
 def _read_display(header: "Dataset", stored: StoredPixels) -> Display:

@@ -14,48 +14,46 @@ from numpy.typing import NDArray
 
 from .._version import __version__
 from ..errors import DicomError, StudyError
+from .elements import IDENTIFIERS
 from .files import Source, read_files
-from .parsing import parse_dicom
+from .image import ImageOrigin
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 SERIES_DESCRIPTION = "ALTA heat map - NOT FOR CLINICAL USE"
+NO_DICOM = "no DICOM file to take identifiers from: a JPEG or PNG radiograph has none"
 SERIES_NUMBER = 9001  # far from those of a detector
-# Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): enough for an archive to file it with the study.
-IDENTIFIERS = (
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 # Type 2: present, though without a value.
 EMPTY = tuple(keyword for keyword in IDENTIFIERS if keyword not in ("IssuerOfPatientID", "StudyInstanceUID"))
 
 
-def read_identifiers(source: Source) -> dict[str, str]:
-    """Read the patient and study elements of a study's DICOM files.
+def take_identifiers(origin: ImageOrigin | None) -> dict[str, str]:
+    """Return the patient and study elements of the file that pixels were read from.
 
-    Raises StudyError or DicomError if the files cannot be read or are of more than one study.
+    Raises StudyError or DicomError if there is none, or it cannot be filed by them.
+    """
+    if origin is None:
+        raise StudyError(NO_DICOM)
+    found = origin.identifiers.get()
+    if not found["StudyInstanceUID"]:
+        raise StudyError("study to take identifiers from has no StudyInstanceUID: an archive could not file it")
+    return {name: value for name, value in found.items() if value}
+
+
+def check_source(source: Source, origin: ImageOrigin | None) -> None:
+    """Refuse files that pixels were not read from.
+
+    Raises StudyError or DicomError if they cannot be read, are of more than one study, or the image is not among them.
     """
     files = [file for file in read_files(source).files if file.is_dicom]
-    # Read anew, for names that no other part of the SDK looks at.
-    headers = [parse_dicom(file.data) for file in files if file.read_image().has_pixels]
-    if not headers:
-        raise StudyError("no DICOM file to take identifiers from: a JPEG or PNG radiograph has none")
-    found = [{name: str(header.get(name) or "") for name in IDENTIFIERS} for header in headers]
-    if len({(one["StudyInstanceUID"], one["PatientID"]) for one in found}) > 1:
+    images = [image for file in files if (image := file.read_image()).has_pixels]
+    if not images:
+        raise StudyError(NO_DICOM)
+    if len({(image.keys.study_uid, image.keys.patient_id) for image in images}) > 1:
         raise StudyError("files of more than one study: give the files of the one that the heat map is of")
-    if not found[0]["StudyInstanceUID"]:
-        raise StudyError("study to take identifiers from has no StudyInstanceUID: an archive could not file it")
-    return {name: value for name, value in found[0].items() if value}
+    if origin is None or not any(origin.is_of(image) for image in images):
+        raise StudyError("heat map was not drawn on an image of these files: identifiers come from its own file alone")
 
 
 def encode_secondary_capture(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..dicom.files import PathLike, Source
+from ..dicom.image import ImageOrigin
 from ..files.targets import write_target
 from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png
 
@@ -23,6 +24,7 @@ class Heatmap:
     local_score: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
     peak: the pixel (row, column) at the centre of the most similar patch.
     grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
+    drawn_on: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
     """
 
     values: NDArray[np.float32]
@@ -32,6 +34,7 @@ class Heatmap:
     peak: tuple[int, int]
     grey_u8: NDArray[np.uint8] = field(repr=False)
     provenance: Mapping[str, Any]
+    drawn_on: ImageOrigin | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
@@ -72,21 +75,27 @@ class Heatmap:
         *,
         limits: Limits | None = None,
         caption: str = "",
+        with_identifiers: bool = False,
         identifiers_from: Source | None = None,
         overwrite: bool = False,
     ) -> None:
         """Write the picture as a DICOM secondary capture in a series of its own, whole or not at all.
 
         Its header carries nothing that identifies the patient, and new UIDs; the pixels are the radiograph's own, with
-        whatever text is burned into them. identifiers_from: the study's DICOM files;
-        patient and study elements are then taken from there, so that an archive files it with the study.
-        Raises AltaError if the file exists or cannot be written, DicomError or StudyError for files that cannot
-        be read.
+        whatever text is burned into them.
+        with_identifiers: take the patient and study elements of the file that the radiograph's pixels were read from,
+        as they were then, so that an archive files it with the study.
+        identifiers_from: the study's DICOM files: the same, and refused unless the radiograph is among them.
+        Raises AltaError if the file exists or cannot be written, DicomError or StudyError if there are no identifiers,
+        or for files that cannot be read or are not those of the radiograph.
         Source: DICOM PS3.3 A.8.1 (Secondary Capture Image IOD).
         """
-        from ..dicom.secondary_capture import encode_secondary_capture, read_identifiers
+        from ..dicom.secondary_capture import check_source, encode_secondary_capture, take_identifiers
 
-        identifiers = {} if identifiers_from is None else read_identifiers(identifiers_from)
+        if identifiers_from is not None:
+            check_source(identifiers_from, self.drawn_on)
+        is_filed = with_identifiers or identifiers_from is not None
+        identifiers = take_identifiers(self.drawn_on) if is_filed else {}
         origin = self.provenance
         description = (
             f"{DISCLAIMER}. Similarity of a phrase with image patches, computed by engine "

@@ -96,4 +96,5 @@ def locate_phrase(
             "reading": study.read_notes((slot,)),
             "patch_graph_precision": heads["precision"],
         },
+        drawn_on=radiograph.origin,
     )

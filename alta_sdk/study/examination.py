@@ -6,13 +6,15 @@ What is set aside is told in counts, codes and words of our own, never in a head
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..dicom.files import Source, read_files
-from ..dicom.image import DicomImage, ImageKeys
+from ..dicom.image import DicomImage, ImageKeys, is_copy
 from ..dicom.intensity import GreyOptions
 from ..dicom.study_file import StudyFile
 from ..errors import DicomError, StudyError, ViewError
+
+SAME_UID = "another, different image here has the same SOPInstanceUID: one of the two is not what it says"
 
 
 @dataclass(frozen=True)
@@ -110,21 +112,32 @@ def _read_images(source: Source) -> tuple[list[DicomImage], list[SetAside]]:
     files = read_files(source).files
     images: list[DicomImage] = []
     aside: list[SetAside] = []
-    seen: set[str] = set()
     for number, file in enumerate(files, start=1):
         if len(files) > 1 and not file.is_dicom:
             aside.append(SetAside("folder", "file", "not DICOM"))
             continue
         image = _read_numbered(file, number, len(files))
-        instance = image.keys.instance_uid
         if len(files) > 1 and not image.has_pixels:  # reports and presentation states
             aside.append(SetAside("folder", "file", "DICOM without an image"))
-        elif instance and instance in seen:
-            aside.append(SetAside("folder", "file", "a copy of an image that is here already"))
         else:
             images.append(image)
-            seen.add(instance)
-    return images, aside
+    return _join_copies(images, aside), aside
+
+
+def _join_copies(images: Sequence[DicomImage], aside: list[SetAside]) -> list[DicomImage]:
+    """Keep one of the copies of an image; of different ones under one SOPInstanceUID keep each, and tell it."""
+    kept: dict[str, list[DicomImage]] = defaultdict(list)
+    for number, image in enumerate(images):
+        twins = kept[image.keys.instance_uid or f"/{number}"]  # no UID has a slash
+        if any(is_copy(twin, image) for twin in twins):
+            aside.append(SetAside("folder", "file", "a copy of an image that is here already"))
+        else:
+            twins.append(image)
+    return [
+        image if len(twins) == 1 else replace(image, notices=(*image.notices, SAME_UID))
+        for twins in kept.values()
+        for image in twins
+    ]
 
 
 def _read_numbered(file: StudyFile, number: int, count: int) -> DicomImage:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..dicom.files import PathLike, StudyFiles, read_files
-from ..dicom.image import DicomImage, decode_grey
+from ..dicom.image import DicomImage, ImageOrigin, decode_grey
 from ..dicom.intensity import AS_STORED, GreyOptions
 from ..dicom.orientation import turn_upright
 from ..dicom.views import Confidence, View
@@ -34,12 +34,14 @@ class Radiograph:
     intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
     choice: why it stands in its slot.
     notices: what a user must be told of how it was read, such as frames that were not.
+    origin: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
     """
 
     grey_u8: NDArray[np.uint8]
     intensity_profile: str
     choice: SlotChoice = GIVEN
     notices: tuple[str, ...] = ()
+    origin: ImageOrigin | None = field(default=None, repr=False)
     pixels_u8: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ def decode_radiograph(image: DicomImage, choice: SlotChoice, options: GreyOption
     grey = decode_grey(image, options)
     plane = image.lie.plane if choice.source == "caller" else PLANE_OF[choice.view]
     upright, turned = turn_upright(grey, image.lie.directions, plane)
-    return Radiograph(upright, options.profile, replace(choice, turned=turned), image.notices)
+    return Radiograph(upright, options.profile, replace(choice, turned=turned), image.notices, ImageOrigin.of(image))
 
 
 def read_picture(source: ImageSource, view: View) -> Radiograph:

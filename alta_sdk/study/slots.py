@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from hashlib import sha256
 from typing import Any
 
 from ..dicom.image import DicomImage
@@ -124,7 +125,10 @@ def _choose(candidates: Sequence[DicomImage]) -> tuple[DicomImage, str]:
     if len(candidates) == 1:
         return candidates[0], "the only one"
     best, second = sorted(candidates, key=lambda image: tuple(key(image) for _, key in _RULES), reverse=True)[:2]
-    decided = next((name for name, key in _RULES if key(best) != key(second)), "the same in every respect")
+    decided = next((name for name, key in _RULES if key(best) != key(second)), "")
+    if not decided:  # different images under one SOPInstanceUID: not the order of the files
+        equal = [one for one in candidates if all(key(one) == key(best) for _, key in _RULES)]
+        best, decided = max(equal, key=lambda image: sha256(image.stored.data).digest()), "the same in every respect"
     return best, f"{decided} (of {len(candidates)})"
 
 

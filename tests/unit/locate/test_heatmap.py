@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from alta_sdk import AltaError, DicomError, Heatmap, StudyError
+from alta_sdk import AltaError, DicomError, Heatmap, Slot, Study, StudyError
 from alta_sdk.dicom.secondary_capture import encode_secondary_capture
 from alta_sdk.locate.overlay import encode_png, make_colours
 
@@ -22,14 +22,16 @@ MARKS = {
 }
 
 
-def make_heatmap(grey=None):
+def make_heatmap(grey=None, study=None):
+    """study: the DICOM file that it is drawn on."""
     values = np.full((HEIGHT, WIDTH), 0.1, dtype=np.float32)
     values[:20] = values[-20:] = np.nan
     values[50:80, 150:180] = 0.7
     patches = np.array([[0.1, 0.7], [0.1, 0.1]], dtype=np.float32)
     origin = {"engine_sha256": "ab" * 32, "precision": "fp32", "runtime": "onnxruntime 1.32"}
     grey = np.full((HEIGHT, WIDTH), 100, dtype=np.uint8) if grey is None else grey
-    return Heatmap(values, patches, 0.2, 0.5, (65, 165), grey, origin)
+    drawn_on = None if study is None else Study.from_dicom(study).radiographs[Slot.FRONTAL].origin
+    return Heatmap(values, patches, 0.2, 0.5, (65, 165), grey, origin, drawn_on)
 
 
 @pytest.fixture
@@ -128,10 +130,15 @@ def test_odd_pixel_data_is_padded(tmp_path):
 PROVENANCE = {"engine_sha256": "cd" * 32, "precision": "int8", "runtime": "openvino 2026.4"}
 
 
-def test_identifiers_are_taken_only_when_asked_for(heatmap, tmp_path, make_dicom):
+def test_identifiers_are_taken_only_when_asked_for(tmp_path, make_dicom):
     study = make_dicom(**MARKS)
+    heatmap = make_heatmap(study=study)
     heatmap.save_dicom(tmp_path / "without.dcm", caption="rechter Unterlappen, verschattet: ä")
     heatmap.save_dicom(tmp_path / "with.dcm", identifiers_from=study)
+    heatmap.save_dicom(tmp_path / "bound.dcm", with_identifiers=True)
+    bound = pydicom.dcmread(tmp_path / "bound.dcm")
+    assert {keyword: str(bound[keyword].value) for keyword in MARKS} == MARKS
+    assert not any(mark in repr(heatmap) + str(heatmap.as_dict()) for mark in MARKS.values())
     data = (tmp_path / "without.dcm").read_bytes()
     assert not any(mark.encode() in data for mark in MARKS.values())
     stored = pydicom.dcmread(tmp_path / "with.dcm")
@@ -141,16 +148,16 @@ def test_identifiers_are_taken_only_when_asked_for(heatmap, tmp_path, make_dicom
     assert "verschattet: ä" in pydicom.dcmread(tmp_path / "without.dcm").ImageComments
 
 
-def test_a_name_in_another_character_set_is_kept(heatmap, tmp_path, make_dicom):
+def test_a_name_in_another_character_set_is_kept(tmp_path, make_dicom):
     study = make_dicom(SpecificCharacterSet="ISO_IR 100", PatientName="MÜLLER^JÖRG")
-    heatmap.save_dicom(tmp_path / "map.dcm", identifiers_from=study)
+    make_heatmap(study=study).save_dicom(tmp_path / "map.dcm", identifiers_from=study)
     assert str(pydicom.dcmread(tmp_path / "map.dcm").PatientName) == "MÜLLER^JÖRG"
 
 
-def test_identifiers_are_written_as_they_are(heatmap, tmp_path, make_dicom, capfd):
+def test_identifiers_are_written_as_they_are(tmp_path, make_dicom, capfd):
     study = make_dicom()
     study.write_bytes(study.read_bytes().replace(b"20240501", b"2024-5-1"))
-    heatmap.save_dicom(tmp_path / "map.dcm", identifiers_from=study)
+    make_heatmap(study=study).save_dicom(tmp_path / "map.dcm", identifiers_from=study)
     assert pydicom.dcmread(tmp_path / "map.dcm").StudyDate == "2024-5-1"
     assert "2024" not in "".join(capfd.readouterr())
 
@@ -162,9 +169,33 @@ def test_identifiers_that_cannot_be_taken_are_refused(heatmap, tmp_path, make_di
     make_dicom("two/a.dcm", **MARKS), make_dicom("two/b.dcm", **{**MARKS, "PatientID": "MRN0000"})
     with pytest.raises(StudyError, match="more than one study"):
         heatmap.save_dicom(target, identifiers_from=tmp_path / "two")
+    unnamed = make_dicom("x.dcm", StudyInstanceUID=None)
     with pytest.raises(StudyError, match="no StudyInstanceUID"):
-        heatmap.save_dicom(target, identifiers_from=make_dicom("x.dcm", StudyInstanceUID=None))
+        make_heatmap(study=unnamed).save_dicom(target, identifiers_from=unnamed)
+    with pytest.raises(StudyError, match="has none"):
+        heatmap.save_dicom(target, with_identifiers=True)
     assert not target.exists()
+
+
+def test_identifiers_are_those_of_the_file_whose_pixels_were_read(tmp_path, make_dicom):
+    own = make_dicom("own.dcm", **MARKS)
+    heatmap = make_heatmap(study=own)
+    others = {
+        "another patient": make_dicom("a.dcm", **{**MARKS, "PatientID": "MRN0000", "StudyInstanceUID": "1.2.9"}),
+        "another image": make_dicom("b.dcm", **MARKS),
+        "the same image under another name": make_dicom("c.dcm", **{**MARKS, "PatientName": "ROE^JOHN"}),
+    }
+    shown = pydicom.dcmread(others["the same image under another name"])
+    shown.SOPInstanceUID = shown.file_meta.MediaStorageSOPInstanceUID = pydicom.dcmread(own).SOPInstanceUID
+    shown.save_as(others["the same image under another name"])
+    for other in others.values():
+        with pytest.raises(StudyError, match="not drawn on"):
+            heatmap.save_dicom(tmp_path / "map.dcm", identifiers_from=other)
+    own.write_bytes(others["another patient"].read_bytes())  # since it was read
+    with pytest.raises(StudyError, match="not drawn on"):
+        heatmap.save_dicom(tmp_path / "map.dcm", identifiers_from=own)
+    heatmap.save_dicom(tmp_path / "map.dcm", with_identifiers=True)
+    assert str(pydicom.dcmread(tmp_path / "map.dcm").PatientID) == MARKS["PatientID"]
 
 
 def test_what_pydicom_cannot_write_is_an_error_without_its_value(heatmap, monkeypatch):
