@@ -68,7 +68,7 @@ def decode_picture(data: bytes) -> Picture:
 def _refuse_deep(image: Image.Image) -> None:
     """Refuse more than 8 bits a channel: in colour Pillow's mode does not tell it, its decoder's arguments do."""
     tiles = getattr(image, "tile", None) or []
-    if image.mode.startswith(("I", "F")) or any("16" in str(tile.args) for tile in tiles):
+    if image.mode.startswith(("I", "F")) or any("16" in str(tile[3]) for tile in tiles):
         raise StudyError("image has more than 8 bits a channel: give the DICOM file or an 8-bit image")
 
 
