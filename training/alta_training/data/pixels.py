@@ -15,6 +15,8 @@ from alta_sdk.study.study import load_study
 
 from ..model.decoder import TARGET_ZOOM
 
+READING = 2  # counts up where a file gives other pixels than before: 2 turns JPEG and PNG as EXIF says
+
 
 @dataclass(frozen=True, eq=False)
 class RadiographPixels:
@@ -75,7 +77,7 @@ class PixelReader:
 
     def _file(self, path: Path, zoom: int) -> Path:
         """Name a cache file after everything that its pixels depend on; a hash, since paths carry names."""
-        identity = f"{identify_file(path)}|{self.intensity_profile}|{zoom}"
+        identity = f"{identify_file(path)}|{self.intensity_profile}|{zoom}|{READING}"
         digest = hashlib.sha256(identity.encode()).hexdigest()
         if self.cache is None:
             raise AssertionError("no cache folder")
