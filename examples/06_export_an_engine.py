@@ -13,10 +13,10 @@ from alta_export.pipeline import export_engine
 
 # The demo model; of your own: checkpoint, text-model folder, output.
 options = ExportOptions(*find_inputs(None, None, Path(sys.argv[1])), precision="fp16", overwrite=True)
-report = export_engine(options, lambda stage: nullcontext(print(f"{stage} …")))
+report = export_engine(options, lambda stage: nullcontext(print(f"{stage} ...")))
 
 manifest = report.manifest
-print("adapters merged:", manifest.merging["image_before"], "→", manifest.merging["image_after"])
+print("adapters merged:", manifest.merging["image_before"], "to", manifest.merging["image_after"])
 for drift in report.drifts:
     print(f"{drift.output}: worst cosine with PyTorch {drift.worst_cosine:.8f} in FP32, before half precision")
 gate = manifest.verification["gate"]

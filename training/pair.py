@@ -9,6 +9,7 @@ import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line, print_table, say
+from alta_sdk.engine.prompt_words import describe_unknown
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
 from alta_training.data.pairing import (
@@ -31,7 +32,7 @@ EXTRA = (FINDINGS, "patient", "report_uid")
 
 
 @click.command(context_settings=CONTEXT)
-@click.option("--radiographs", required=True, type=PATH, help="Table: image, patient, findings, …")
+@click.option("--radiographs", required=True, type=PATH, help="Table: image, patient, findings and more.")
 @click.option("--images", type=PATH, help="Their folder. [default: images beside the table]")
 @click.option("--reports", type=PATH, help="Table: uid, findings, impression, mesh. [default: sentences by rule alone]")
 @click.option("--output", required=True, type=PATH, help="The training table to write.")
@@ -44,7 +45,8 @@ EXTRA = (FINDINGS, "patient", "report_uid")
     help="Rows a radiograph gets; of sentences by rule, each in other words.",
 )
 @click.option("--wordings", default=WORDINGS, type=PATH, help="How sentences by rule are worded.")
-@click.option("--finding-sentences", is_flag=True, help='Put "There is …" of the radiograph\'s labels before a report.')
+@click.option("--finding-sentences", is_flag=True, help='Put "There is X" of the radiograph\'s labels before a report.')
+@click.option("--text-model", type=PATH, help="BERT folder: tell how many words of the reports its vocabulary lacks.")
 @click.option("--priors/--no-priors", default=True, show_default=True, help="Link a patient's previous radiograph.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw between equally fitting reports.")
 @click.option("--overwrite", is_flag=True, help="Replace a table that is already there.")
@@ -59,6 +61,7 @@ def main(
     reports_per_radiograph: int,
     wordings: Path,
     finding_sentences: bool,
+    text_model: Path | None,
     priors: bool,
     seed: int,
     overwrite: bool,
@@ -92,11 +95,21 @@ def main(
             findings = "|".join(pair.radiograph.findings)
             row = [own, MISSING, prior, MISSING, report, findings, pair.radiograph.patient, pair.report.uid]
             writer.writerow(row)
+    if text_model:
+        _tell_unknown_words([pair.report.text for pair in pairs], text_model)
     if reports:
         candidates = Counter(finding for report in written for finding in find_report_findings(report, by_rule))
         _show(found, pairs, candidates)
     else:
         say(f"{len(pairs)} rows of sentences made by rule from the labels of {len(found)} radiographs")
+
+
+def _tell_unknown_words(reports: list[str], folder: Path) -> None:
+    from alta_training.data.unknown_words import count_unknown_words  # torch, which nothing else here needs
+    from alta_training.families.checkpoint import read_text_model
+
+    told = describe_unknown(count_unknown_words(reports, read_text_model(folder)))
+    say("\n".join(told) or "the text model's vocabulary has all words of the reports")
 
 
 def _locate(radiograph: FoundRadiograph | None, folder: Path, start: Path) -> str:

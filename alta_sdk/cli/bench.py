@@ -1,6 +1,5 @@
 """`alta bench`: how fast engines are on this machine."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..bench.measure import (
 from ..bench.plot import check_plot, draw_speed
 from ..engine.environment import describe_environment
 from .option_groups import PATH, json_option, overwrite_option, threads_option
-from .terminal import fail_in_one_line, print_facts, print_table
+from .terminal import fail_in_one_line, print_facts, print_object, print_table
 
 KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
 
@@ -86,7 +85,7 @@ def bench(
             "from_file": [asdict(row) for row in from_file],
             "start": [asdict(row) for row in starts],
         }
-        click.echo(json.dumps({**measured, "study": study_named(study), "machine": facts}, indent=1))
+        print_object({**measured, "study": study_named(study), "machine": facts})
         return
     print_table(
         "One radiograph, in turn",

@@ -1,6 +1,5 @@
 """`alta calibrate`: a table of labelled studies in, this site's thresholds beside the engine."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ..statistics.intervals import Proportion
 from ..study.labelled import LabelledStudies, read_labelled_studies
 from .option_groups import json_option
 from .reading import Reading, reading_options, say_notices
-from .terminal import fail_in_one_line, print_table, say, show_progress
+from .terminal import fail_in_one_line, print_object, print_table, say, show_progress
 
 
 @click.command()
@@ -63,9 +62,7 @@ def calibrate(
         )
     say_notices(matcher)
     if as_json:
-        click.echo(
-            json.dumps({"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance}, indent=1)
-        )
+        print_object({"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance})
     else:
         show_thresholds(chosen)
 

@@ -1,6 +1,5 @@
 """`alta compare`: a study and an earlier one of the same patient, and the change of each score."""
 
-import json
 from functools import partial
 
 import click
@@ -10,7 +9,7 @@ from ..study.comparison import load_pair
 from .option_groups import json_option
 from .reading import Reading, reading_options, say_notices
 from .score import parse_labels
-from .terminal import fail_in_one_line, print_table
+from .terminal import fail_in_one_line, print_object, print_table
 
 
 @click.command()
@@ -31,9 +30,10 @@ def compare(study: str, prior: str | None, labels: str, as_json: bool, reading: 
     pair = load_pair(study, prior, partial(reading.read, matcher=matcher))
     comparison = matcher.compare(*pair, wanted)
     before = (f"prior, {note}" for note in comparison.provenance["prior_reading"])
-    say_notices(matcher, (*comparison.provenance["reading"], *before))
+    notes = (*comparison.provenance["prompt_reading"], *comparison.provenance["reading"])
+    say_notices(matcher, (*notes, *before))
     if as_json:
-        click.echo(json.dumps(comparison.as_dict(), indent=1))
+        print_object(comparison.as_dict())
     else:
         show_comparison(comparison)
 

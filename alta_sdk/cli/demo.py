@@ -4,7 +4,7 @@ For somebody who has the SDK and neither an engine nor a study yet. The package 
 never imported, so that it runs no code; scores are those of `alta score` with the same engine.
 """
 
-import json
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from .option_groups import json_option
 from .reading import Reading
 from .score import parse_labels, warn
 from .show_scores import Scored, show_scores
-from .terminal import fail_in_one_line, print_table
+from .terminal import fail_in_one_line, print_object, print_table
 
 PACKAGE = "alta_sdk_demo"
 LABELS = "pneumonia, pleural effusion, cardiomegaly"
@@ -61,7 +61,7 @@ def demo(only_path: bool, as_json: bool) -> None:
         raise click.UsageError("--path goes without --json: it prints the path alone")
     package = find_package()
     if only_path:
-        click.echo(package.engine)
+        click.echo(os.fsencode(package.engine))  # as it is, whatever the terminal can show: for another command
         return
     results = score_samples(package)
     if as_json:
@@ -111,7 +111,7 @@ def print_json(package: DemoPackage, results: list[Scored]) -> None:
         {"file": sample.path.name, "view": sample.view, "finding": sample.finding, **one.result.as_dict()}
         for sample, one in zip(package.samples, results, strict=True)
     ]
-    click.echo(json.dumps({"studies": studies, "engine": str(package.engine), "card": str(package.card)}, indent=1))
+    print_object({"studies": studies, "engine": str(package.engine), "card": str(package.card)})
 
 
 def show_demo(package: DemoPackage, results: list[Scored]) -> None:

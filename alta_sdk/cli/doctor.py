@@ -1,6 +1,5 @@
 """`alta doctor`: what works on this machine, and whether an engine computes here what was exported."""
 
-import json
 import sys
 from dataclasses import asdict
 
@@ -9,7 +8,7 @@ import click
 from ..engine.engine import Engine
 from ..engine.environment import describe_environment
 from .option_groups import json_option, threads_option
-from .terminal import fail_in_one_line, print_facts, print_table, say
+from .terminal import fail_in_one_line, print_facts, print_object, print_table, say
 
 
 @click.command()
@@ -32,7 +31,7 @@ def report_machine(as_json: bool) -> None:
     """Print the runtimes, the DICOM decoders and the libraries of this machine."""
     environment = describe_environment()
     if as_json:
-        click.echo(json.dumps(asdict(environment), indent=1))
+        print_object(asdict(environment))
         return
     print_facts("This machine", environment.facts.items())
     print_table(
@@ -55,7 +54,7 @@ def report_engine(path: str, threads: int | None, as_json: bool) -> None:
     passed = all(drift.is_within_limits for drift in drifts)
     if as_json:
         tests = [{**asdict(drift), "passed": drift.is_within_limits} for drift in drifts]
-        click.echo(json.dumps({"provenance": engine.provenance, "self_test": tests, "passed": passed}, indent=1))
+        print_object({"provenance": engine.provenance, "self_test": tests, "passed": passed})
     else:
         print_facts("Engine", engine.provenance.items())
         print_table(

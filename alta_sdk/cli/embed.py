@@ -1,6 +1,5 @@
 """`alta embed`: a folder of studies in, an index out; killed and started again, it goes on."""
 
-import json
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from ..matching.matcher import Matcher
 from ..study.key import SITE_KEY_NAME
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
-from .terminal import fail_in_one_line, print_facts, say, show_progress
+from .terminal import fail_in_one_line, print_facts, print_object, say, show_progress
 
 
 @click.command()
@@ -57,7 +56,7 @@ def embed(
     studies = list(show_progress(outcomes, len(entries), "studies"))
     report = describe(studies, matcher, len(ReportIndex.open(target, verify=False)), with_identifiers)
     if as_json:
-        click.echo(json.dumps(report, indent=1))
+        print_object(report)
     else:
         show(report)
     if report["unreadable"]:

@@ -1,6 +1,5 @@
 """`alta inspect`: the manifest for a person, and whether the files are what it says."""
 
-import json
 from dataclasses import asdict
 
 import click
@@ -8,7 +7,7 @@ import click
 from ..engine.bundle import open_bundle
 from ..engine.manifest import Manifest
 from .option_groups import json_option
-from .terminal import fail_in_one_line, print_facts, print_table
+from .terminal import fail_in_one_line, print_facts, print_object, print_table
 
 
 @click.command()
@@ -22,7 +21,7 @@ def inspect(engine: str, as_json: bool) -> None:
     """
     manifest = open_bundle(engine).manifest
     if as_json:
-        click.echo(json.dumps({**asdict(manifest), "sha256": manifest.sha256, "verified": True}, indent=1))
+        print_object({**asdict(manifest), "sha256": manifest.sha256, "verified": True})
         return
     show_manifest(manifest)
     print_table(

@@ -1,6 +1,5 @@
 """`alta locate`: a study and a phrase in, a heat map on the radiograph out."""
 
-import json
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from ..locate.heatmap import Heatmap
 from ..study.slots import Slot
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
-from .terminal import fail_in_one_line, print_facts
+from .terminal import fail_in_one_line, print_facts, print_object
 
 
 @click.command()
@@ -69,9 +68,9 @@ def locate(
         heatmap.save_png(output, caption=caption, overwrite=overwrite)
     if dicom is not None:
         heatmap.save_dicom(dicom, caption=caption, with_identifiers=with_identifiers, overwrite=overwrite)
-    say_notices(matcher, heatmap.provenance["reading"])
+    say_notices(matcher, (*heatmap.provenance["prompt_reading"], *heatmap.provenance["reading"]))
     if as_json:
-        click.echo(json.dumps(heatmap.as_dict(), indent=1))
+        print_object(heatmap.as_dict())
     else:
         show_heatmap(heatmap)
 

@@ -1,6 +1,7 @@
 """`alta rank`: the reports, or the indexed entries, that match a study best."""
 
-import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..matching.ranking import rank_reports, read_reports
 from .option_groups import COUNT, FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
-from .terminal import fail_in_one_line, print_table, say
+from .terminal import fail_in_one_line, print_object, print_table, say
 
 
 @click.command()
@@ -60,22 +61,23 @@ def rank(
     opened = ReportIndex.open(index) if index else None
     matcher = reading.open_matcher()
     embedding = matcher.embed(reading.read(study, matcher))
-    provenance = matcher.provenance
+    provenance: dict[str, Any] = matcher.provenance
+    notes: list[str] = []
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
         rows: list[dict[str, Any]] = [{"row": m.row + 1, "key": m.key, "score": m.score} for m in matches]
         provenance |= {"index": opened.origin.kind, "approximate": opened.is_approximate and not exact}
     else:
         ranking = rank_reports(matcher.engine, embedding, texts, provenance)
-        rows = [{"row": r.row + 1, "score": r.score, "is_cut": r.is_cut} for r in ranking.reports[:count]]
-        provenance = ranking.provenance
+        rows = [{**asdict(report), "row": report.row + 1} for report in ranking.reports[:count]]
+        provenance, notes = ranking.provenance, ranking.provenance["report_reading"]
     if write_index:
         keep_index(write_index, matcher, texts, key_file)
     if show_text:
         rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
-    say_notices(matcher)
+    say_notices(matcher, notes)
     if as_json:
-        click.echo(json.dumps({"matches": rows, "provenance": provenance}, indent=1))
+        print_object({"matches": rows, "provenance": provenance})
     else:
         show_matches(rows, provenance)
 
@@ -86,11 +88,19 @@ def keep_index(path: Path, matcher: Matcher, texts: list[str], key_file: str | N
     say(f"wrote an index of {len(index)} reports, without their text")
 
 
+def describe_reading(row: Mapping[str, Any]) -> Iterator[str]:
+    """Say of one match what was not read of it."""
+    if row.get("is_cut"):
+        yield "cut"
+    if row.get("unknown_words"):
+        yield f"{row['unknown_words']} of {row['words']} words unknown"
+
+
 def show_matches(rows: list[dict[str, Any]], provenance: dict[str, Any]) -> None:
     """Print one line for each match, best first."""
     names = [name for name in ("row", "key", "report") if name in rows[0]]
     cells = [
-        [*(str(row[name]) for name in names), f"{row['score']:.4f}", "cut" if row.get("is_cut") else ""] for row in rows
+        [*(str(row[name]) for name in names), f"{row['score']:.4f}", ", ".join(describe_reading(row))] for row in rows
     ]
     print_table(
         f"{provenance['engine']} · {provenance['runtime']} · fusion {provenance['fusion_mode']}",

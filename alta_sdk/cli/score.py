@@ -1,8 +1,9 @@
 """`alta score`: studies in, a score per label out."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from ..errors import PromptError, StudyError
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Temperature
+from ..matching.unknown_words import check_prompts
 from ..report.run import ReportRow
 from ..study.lists import StudyEntry, list_studies
 from ..study.read_ahead import ReadAhead
@@ -67,6 +69,7 @@ def score(
     outputs.check()
     wanted = parse_labels(labels)
     matcher = reading.open_matcher()
+    phrases = check_prompts(matcher.engine, outputs.phrases, "phrase")
     temperature: Temperature = None if published_protocol else "engine"
 
     def read(entry: StudyEntry) -> Study:
@@ -89,7 +92,9 @@ def score(
                 rows.append(outputs.make_row(matcher, study, result, path))
     scored = [one for one in results if isinstance(one, Scored)]
     warn(results, matcher, find_prior=find_prior)
-    outputs.write(rows, dict(scored[0].result.provenance) if scored else {})
+    for note in phrases:
+        say(note)
+    outputs.write(rows, tell_phrases(scored[0].result.provenance, phrases) if scored else {})
     show = print_json if as_json else show_scores
     show(results, explain)
     fail_if_any_failed(results)
@@ -114,11 +119,11 @@ def read_each(
 
 def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) -> None:
     """Say on standard error what a reader of the scores must know: notices, and what was not used."""
-    say_notices(matcher)
+    scored = [one for one in results if isinstance(one, Scored)]
+    say_notices(matcher, scored[0].result.provenance["prompt_reading"] if scored else ())
     for number, one in enumerate(results, start=1):
         for note in one.result.provenance["reading"] if isinstance(one, Scored) else ():
             say(f"study {number}, {note}")
-    scored = [one for one in results if isinstance(one, Scored)]
     without = sum(Slot.PRIOR_FRONTAL not in one.slots for one in scored)
     if find_prior and without:
         say(f"no earlier study with a usable frontal radiograph was found for {without} of {len(scored)} studies")
@@ -128,6 +133,11 @@ def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) 
             f'fusion mode "{matcher.fusion_mode}" looks at the current frontal radiograph alone: further radiographs '
             f"of {unused} of {len(scored)} studies are not used (--fusion-mode present)"
         )
+
+
+def tell_phrases(provenance: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Return the provenance of a report that has heat maps, too: with what is told of their phrases."""
+    return {**provenance, "prompt_reading": [*provenance["prompt_reading"], *notes]}
 
 
 def parse_labels(text: str) -> Labels:

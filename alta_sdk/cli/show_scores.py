@@ -1,6 +1,5 @@
 """How `alta score` shows its results: one JSON object, or tables."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from ..errors import StudyError
 from ..matching.results import ZeroShotResult
 from ..study.slots import Slot
 from .outputs import describe_failure
-from .terminal import print_table, say
+from .terminal import print_object, print_table, say
 
 MANY = 10  # studies from which progress is shown, and each has a row of the table, not a column
 
@@ -41,7 +40,7 @@ def print_json(results: Sequence[Scored | Failed], explain: bool) -> None:
         else one.result.as_dict() | ({"explanation": one.explanation} if explain else {})
         for one in results
     ]
-    click.echo(json.dumps(objects[0] if len(objects) == 1 else {"studies": objects}, indent=1))
+    print_object(objects[0] if len(objects) == 1 else {"studies": objects})
 
 
 def show_scores(results: Sequence[Scored | Failed], explain: bool) -> None:

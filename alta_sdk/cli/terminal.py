@@ -3,6 +3,7 @@
 Shared by every command of the project, so that `alta` and `alta-export` look and fail alike.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import AltaError
+from ..errors import AltaError, EngineError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +45,15 @@ def print_facts(title: str, facts: Iterable[tuple[str, Any]]) -> None:
     click.echo(title)
     for name, value in pairs:
         click.echo(f"  {name.ljust(width)}  {value}")
+
+
+def print_object(value: Any) -> None:
+    """Print one JSON object, in ASCII; raises EngineError for a number that JSON has not: NaN, infinity."""
+    try:
+        text = json.dumps(value, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise EngineError("a number is not finite: the engine does not compute here; see alta doctor") from error
+    click.echo(text)
 
 
 def say(message: str) -> None:
@@ -76,11 +86,22 @@ def show_debug_log() -> None:
     logger.setLevel(logging.DEBUG)
 
 
+def replace_what_cannot_be_shown() -> None:
+    """Let standard output show a replacement for what its encoding lacks: a label must not cost a finished run.
+
+    So does standard error, by Python's own choice. Sources: Python's `sys.stderr`; pallets/click#3778.
+    """
+    reconfigure = getattr(sys.stdout, "reconfigure", None)  # a stream of another kind has no encoding to miss
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
 def fail_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
     """Turn an AltaError of a command into one line on standard error and exit code 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        replace_what_cannot_be_shown()
         try:
             command(*args, **kwargs)
         except AltaError as error:

@@ -6,6 +6,7 @@ Safe to use from several threads. A vector does not depend on what else is being
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,19 @@ from numpy.typing import NDArray
 from alta_runtimes import Session
 
 from ..dicom.intensity import check_profile
+from ..errors import EngineError
 from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from . import bundle as files
 from .bundle import Bundle, open_bundle
+from .closing import ClosableSession
 from .fusion import Head
 from .image_encoder import ImageEncoder
 from .label_sets import LabelSet, parse_label_sets
 from .manifest import Manifest
 from .patches import PatchGraph
 from .plans import build_bundle, is_built, is_for_tensorrt
+from .prompt_words import WordCount
 from .self_test import Drift, require, run_self_test
 from .sessions import open_sessions
 from .text_encoder import TextEncoder
@@ -39,10 +43,11 @@ class Engine:
         self.bundle = bundle
         self.head = Head.load(bundle.path(files.HEAD))
         self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read_text(files.PROMPTS))
-        self._texts = TextEncoder(bundle, text)
-        self._images = ImageEncoder(image)
+        self._sessions = ClosableSession(image), ClosableSession(text)
+        self._images = ImageEncoder(self._sessions[0])
+        self._texts = TextEncoder(bundle, self._sessions[1])
         self._image_info = image.info
-        self.patches = PatchGraph(bundle, image)
+        self.patches = PatchGraph(bundle, self._sessions[0])
 
     @classmethod
     def open(
@@ -68,6 +73,35 @@ class Engine:
         engine = cls(bundle, *open_sessions(bundle, device, runtime, threads))
         engine.check_quickly()
         return engine
+
+    def close(self) -> None:
+        """Let go of the graphs and what was kept of earlier calls; what is asked of the engine then is an EngineError.
+
+        A run of another thread that has begun ends as usual. Closing twice does nothing.
+        """
+        for session in self._sessions:
+            session.close()
+        self.patches.close()
+        self._images.cache.clear()
+        self._texts.clear()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the engine."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say what computes, without a path."""
+        name, info = self.manifest.name, self._image_info
+        precision = self.manifest.engine["precision"]
+        return f"<Engine {name!a} {self.manifest.sha256[:12]}, {precision} in {info.runtime} on {info.device}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: loaded graphs belong to their process."""
+        raise EngineError("an engine cannot be pickled or copied: open it in each process, share it between threads")
 
     @property
     def max_tokens(self) -> int:
@@ -119,6 +153,10 @@ class Engine:
         Raises PromptError for an empty prompt or one that is too long.
         """
         return self._texts.project_prompts(prompts)
+
+    def count_words(self, prompts: Sequence[str]) -> list[WordCount]:
+        """Return how many words of each prompt the vocabulary knows; raises what `project_prompts` raises."""
+        return self._texts.count_words(prompts)
 
     def cut_prompt(self, text: str) -> str:
         """Return a report cut to what the text tower reads; scoring never does this by itself."""

@@ -45,6 +45,11 @@ class ClsCache:
                 self._vectors.move_to_end(key)
             return self._vectors.get(key)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._vectors.clear()
+
     def put(self, key: Key, vector: Vector) -> None:
         """Keep a vector, read-only; the one that was not used for the longest time makes room."""
         vector.setflags(write=False)

@@ -14,6 +14,7 @@ from alta_runtimes import Session, load
 
 from ..errors import EngineError
 from .bundle import PATCH_GRAPH, Bundle, check_file
+from .closing import ClosableSession
 from .manifest import LOCAL_HEADS
 from .self_test import Drift, require, run_patch_test
 from .vectors import Vector
@@ -28,7 +29,7 @@ class PatchGraph:
         """Take a verified bundle and its image graph, loaded; the patch graph is not loaded yet."""
         self._bundle = bundle
         self._image = image
-        self._session: Session | None = None
+        self._session: ClosableSession | None = None
         self._is_tested = False
         self._lock = threading.Lock()
 
@@ -54,6 +55,12 @@ class PatchGraph:
         """Run the self-test of the patches: one drift, or none for an engine without the patch graph."""
         return [run_patch_test(self._bundle, self.encode)] if self._bundle.manifest.engine.get(LOCAL_HEADS) else []
 
+    def close(self) -> None:
+        """Let go of the patch graph; it is loaded no more if it was not, since the image graph is closed then."""
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+
     def _open(self) -> Session:
         with self._lock:
             if self._session is None:
@@ -66,5 +73,6 @@ class PatchGraph:
                 runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]
                 # On the CPU also beside a GPU engine, whose session may count no threads.
                 threads = info.threads or None
-                self._session = load(self._bundle.path(PATCH_GRAPH), device="cpu", threads=threads, runtime=runtime)
+                path = self._bundle.path(PATCH_GRAPH)
+                self._session = ClosableSession(load(path, device="cpu", threads=threads, runtime=runtime))
             return self._session

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from alta_runtimes import Session
 
 from .bundle import TOKENIZER, Bundle
-from .tokenizer import PromptTokenizer, pad_tokens, padded_length
-from .vectors import Vector
+from .prompt_words import WordCount, check_text
+from .tokenizer import EncodedPrompt, PromptTokenizer, pad_tokens, padded_length
+from .vectors import Vector, require_finite
 
 TEXT_ROWS = 8
 MAX_CACHED_PROMPTS = 20_000
@@ -29,7 +30,7 @@ class TextEncoder:
         self.tokenizer = PromptTokenizer(bundle.read_text(TOKENIZER), self.max_tokens)
         self._session = session
         self._width = bundle.manifest.sizes["embedding"]
-        self._projections: dict[str, Vector] = {}
+        self._known: dict[str, tuple[Vector, WordCount]] = {}
         self._lock = threading.Lock()
 
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Vector:
@@ -40,41 +41,63 @@ class TextEncoder:
     def project_words(self, phrase: str) -> Vector:
         """Return the local projections of a phrase's tokens, [SEP] included: (words, embedding), not normalised.
 
-        Raises PromptError for an empty phrase or one that is too long.
+        Raises PromptError for an empty phrase or one that is too long, EngineError for values that are not finite.
         """
         ids = self.tokenizer.encode([phrase])[0]
         input_ids, mask = pad_tokens([ids], TEXT_ROWS, self.max_tokens)
         words = self._session.run({"input_ids": input_ids, "attention_mask": mask})["words"]
-        return np.asarray(words[0, : len(ids) - 1], dtype=np.float32)  # the graph has dropped [CLS]
+        own = np.asarray(words[0, : len(ids) - 1], dtype=np.float32)  # the graph has dropped [CLS]
+        require_finite(own, "values of the words of the phrase are")
+        return own
 
     def project_prompts(self, prompts: Sequence[str]) -> Vector:
         """Return the global projections (n, embedding) float32 of prompts, not normalised; cached.
 
-        Raises PromptError for an empty prompt or one that is too long.
+        Raises PromptError for an empty prompt or one that is too long, EngineError for values that are not finite.
         """
-        known: dict[str, Vector] = {}
-        with self._lock:
-            known.update((p, self._projections[p]) for p in prompts if p in self._projections)
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
-        known.update(zip(new, self._project_new(new), strict=True))
-        with self._lock:
-            if len(self._projections) + len(new) > MAX_CACHED_PROMPTS:
-                self._projections.clear()
-            self._projections.update((prompt, known[prompt]) for prompt in new)
-        return np.stack([known[prompt] for prompt in prompts]) if prompts else np.zeros((0, self._width), np.float32)
+        known = self._read(prompts)
+        vectors = [known[prompt][0] for prompt in prompts]
+        return np.stack(vectors) if vectors else np.zeros((0, self._width), np.float32)
 
-    def _project_new(self, prompts: Sequence[str]) -> list[Vector]:
-        encoded = self.tokenizer.encode(prompts) if prompts else []
+    def count_words(self, prompts: Sequence[str]) -> list[WordCount]:
+        """Return how many words of each prompt the vocabulary knows; raises what `project_prompts` raises."""
+        known = self._read(prompts)
+        return [known[prompt][1] for prompt in prompts]
+
+    def clear(self) -> None:
+        """Forget the prompts that were encoded."""
+        with self._lock:
+            self._known.clear()
+
+    def _read(self, prompts: Sequence[str]) -> dict[str, tuple[Vector, WordCount]]:
+        """Return the projection and the words of each prompt; those that are not kept are encoded, all at once."""
+        for number, prompt in enumerate(prompts, start=1):
+            check_text(prompt, f"prompt {number} of {len(prompts)}")
+        with self._lock:
+            known = {prompt: self._known[prompt] for prompt in prompts if prompt in self._known}
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+        if new:
+            encoded = self.tokenizer.read(new)
+            counts = (prompt.words for prompt in encoded)
+            known.update(zip(new, zip(self._project_new(encoded), counts, strict=True), strict=True))
+        with self._lock:
+            if len(self._known) + len(new) > MAX_CACHED_PROMPTS:
+                self._known.clear()
+            self._known.update((prompt, known[prompt]) for prompt in new)
+        return known
+
+    def _project_new(self, encoded: list[EncodedPrompt]) -> list[Vector]:
         projected: dict[int, Vector] = {}
         for chunk in _chunks_of_one_length(encoded):
-            vectors = self.run(*pad_tokens([encoded[i] for i in chunk], TEXT_ROWS, self.max_tokens))
+            vectors = self.run(*pad_tokens([encoded[i].ids for i in chunk], TEXT_ROWS, self.max_tokens))
+            require_finite(vectors[: len(chunk)], "values of a prompt are")
             projected.update((i, vectors[row].copy()) for row, i in enumerate(chunk))
-        return [projected[i] for i in range(len(prompts))]
+        return [projected[i] for i in range(len(encoded))]
 
 
-def _chunks_of_one_length(encoded: list[list[int]]) -> Iterator[tuple[int, ...]]:
+def _chunks_of_one_length(encoded: list[EncodedPrompt]) -> Iterator[tuple[int, ...]]:
     """Yield indices in chunks of at most 8 whose padded lengths are equal."""
-    order = sorted(range(len(encoded)), key=lambda i: padded_length(encoded[i]))
-    for _, group in groupby(order, key=lambda i: padded_length(encoded[i])):
+    order = sorted(range(len(encoded)), key=lambda i: padded_length(encoded[i].ids))
+    for _, group in groupby(order, key=lambda i: padded_length(encoded[i].ids)):
         same = tuple(group)
         yield from (same[start : start + TEXT_ROWS] for start in range(0, len(same), TEXT_ROWS))

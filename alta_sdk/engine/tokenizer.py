@@ -1,15 +1,26 @@
 """WordPiece as in BERT, from one JSON file in the bundle; training and export build it here, too."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, PromptError
+from .prompt_words import WordCount, check_text, count_words
 
 LENGTH_STEP = 16
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def split_vocabulary(text: str) -> list[str]:
+    """Return the tokens of a vocab.txt, one a line; a token's id is its line number.
+
+    Lines end at newlines alone, as BERT's own reader has it: `str.splitlines` would cut a token at U+2028 and the
+    like, and give every later token another id.
+    """
+    return text.removesuffix("\n").split("\n")
 
 
 def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True) -> str:
@@ -40,6 +51,14 @@ def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True) -> str
     return text
 
 
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt's token ids, unpadded, and how many of its words the vocabulary knows."""
+
+    ids: list[int]
+    words: WordCount
+
+
 class PromptTokenizer:
     """Turns prompts into padded token ids; safe to use from several threads."""
 
@@ -53,24 +72,42 @@ class PromptTokenizer:
             raise EngineError("tokenizer.json cannot be read: export the bundle again") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        ids = self._tokenizer.token_to_id
+        self._special_ids = {token_id for token in SPECIAL_TOKENS if (token_id := ids(token)) is not None}
         self.max_tokens = max_tokens
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each prompt, unpadded.
+        """Return the token ids of each prompt, unpadded; raises what `read` raises."""
+        return [prompt.ids for prompt in self.read(prompts)]
 
-        Raises PromptError for an empty prompt and for one that is too long: a prompt is never cut, since
-        its end may turn its meaning round.
+    def read(self, prompts: Sequence[str]) -> list[EncodedPrompt]:
+        """Return each prompt's token ids, and how many of its words are known.
+
+        Raises PromptError for one that is not text or is empty, and for one that is too long: a prompt is never
+        cut, since its end may turn its meaning round.
         """
-        encoded = [list(item.ids) for item in self._tokenizer.encode_batch(list(prompts))]
-        for number, ids in enumerate(encoded, start=1):
-            if len(ids) <= 2:
+        for number, prompt in enumerate(prompts, start=1):
+            check_text(prompt, f"prompt {number} of {len(prompts)}")
+        encoded = self._tokenizer.encode_batch(list(prompts))
+        for number, item in enumerate(encoded, start=1):
+            if len(item.ids) <= 2:
                 raise PromptError(f"prompt {number} of {len(encoded)} is empty: give a phrase")
-            if len(ids) > self.max_tokens:
+            if len(item.ids) > self.max_tokens:
                 raise PromptError(
-                    f"prompt {number} of {len(encoded)} has {len(ids)} tokens, the engine reads "
+                    f"prompt {number} of {len(encoded)} has {len(item.ids)} tokens, the engine reads "
                     f"{self.max_tokens}: shorten it or split it into sentences"
                 )
-        return encoded
+        return [
+            EncodedPrompt(list(item.ids), count_words(prompt, item, self._special_ids))
+            for prompt, item in zip(prompts, encoded, strict=True)
+        ]
+
+    def count(self, texts: Sequence[str]) -> list[WordCount]:
+        """Count the words of whole texts of any length, and those that are not known; raises PromptError."""
+        for number, text in enumerate(texts, start=1):
+            check_text(text, f"text {number} of {len(texts)}")
+        # One by one: a batch is encoded by threads, which a process that forks later must not have had.
+        return [count_words(text, self._tokenizer.encode(text), self._special_ids) for text in texts]
 
     def cut(self, text: str) -> str:
         """Return a text, cut after the last whole word that fits; for reports in evaluation, never for prompts."""

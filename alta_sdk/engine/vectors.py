@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import EngineError
+
 Vector = NDArray[np.float32]
 
 
@@ -14,6 +16,12 @@ def to_unit_length(vectors: NDArray[np.floating[Any]]) -> Vector:
     lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
     unit: Vector = (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
     return unit
+
+
+def require_finite(values: NDArray[np.floating[Any]], what: str) -> None:
+    """Raise EngineError if a value is infinite or no number: no score is made of it. what: "scores are"."""
+    if not np.isfinite(values).all():
+        raise EngineError(f"{what} not finite: the engine does not compute here; see alta doctor NAME.alta")
 
 
 def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

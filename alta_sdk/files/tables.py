@@ -1,12 +1,20 @@
-"""The one reader of CSV tables: reports, labelled studies, and, in training, records and protocols."""
+"""The one reader of CSV tables (reports, labelled studies, and, in training, records and protocols), and their cells.
+
+The threat in a table that is written: a label or a file name that a spreadsheet takes for a formula and runs.
+"""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import AltaError
 
 MAX_CELL = 1 << 20
+T = TypeVar("T")
+# At a cell's start, and behind what a spreadsheet of another language takes for the end of a cell.
+_FORMULA = re.compile(r"(^|[;,\t\r\n])(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])")
 
 
 def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name: str) -> list[dict[str, str]]:
@@ -31,3 +39,11 @@ def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name
     if not rows:
         raise error(f"no usable row in {name}: it has none at all")
     return rows
+
+
+def quote_formula(cell: T) -> T | str:
+    """Return a cell so that no spreadsheet runs it: text that would be a formula gets an apostrophe before it.
+
+    Numbers stay as they are. Source: OWASP, CSV Injection.
+    """
+    return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell

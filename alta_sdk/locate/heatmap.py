@@ -41,6 +41,11 @@ class Heatmap:
         for array in (self.values, self.patches):
             array.setflags(write=False)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled or copied, read-only as before."""
+        vars(self).update(state)
+        self.__post_init__()
+
     @property
     def limits(self) -> Limits:
         """The lowest and the highest similarity of this map."""

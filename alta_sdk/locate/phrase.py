@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..engine.engine import Engine
 from ..engine.fusion import choose_slots
 from ..engine.manifest import LOCAL_HEADS
-from ..engine.vectors import softmax, to_unit_length
+from ..engine.vectors import require_finite, softmax, to_unit_length
 from ..errors import ViewError
 from ..study.geometry import locate_patch, map_to_radiograph
 from ..study.slots import Slot
@@ -72,10 +72,12 @@ def locate_phrase(
 ) -> Heatmap:
     """Make the heat map of a phrase on the radiograph in one slot; see `Matcher.locate`.
 
-    score: the cosine of the study with the phrase. provenance: what made the score.
+    score: the cosine of the study with the phrase. provenance: what made the score. Raises EngineError for values
+    that are not finite.
     """
     radiograph = study.radiographs[slot]
     patches = engine.patches.encode_tested(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
+    require_finite(patches, "values of the radiograph's patches are")
     heads = engine.manifest.engine[LOCAL_HEADS]
     match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
     side = round(len(patches) ** 0.5)

@@ -8,7 +8,7 @@ from ..dicom.files import PathLike
 from ..dicom.intensity import AS_STORED
 from ..engine.engine import Engine
 from ..engine.fusion import choose_slots, fuse_slots
-from ..engine.vectors import Vector, to_unit_length
+from ..engine.vectors import Vector, require_finite, to_unit_length
 from ..errors import EngineError
 from ..study.study import Study
 
@@ -43,7 +43,7 @@ def embed_study(
 
     Also returns what the provenance of a result says of the study: slots, intensity profiles and notes of how it was
     read; nothing of an embedding. Raises EngineError for a study that was read with another intensity profile than
-    the engine's, or an embedding of another engine or fusion mode.
+    the engine's, an embedding of another engine or fusion mode, or one whose values are not finite.
     """
     if isinstance(study, StudyEmbedding):
         if (study.mode, study.engine) != (mode, engine.manifest.sha256):
@@ -57,6 +57,7 @@ def embed_study(
     cls_by_slot = engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
     fused = fuse_slots(cls_by_slot, mode, engine.head.missing_cls)
     vector = to_unit_length(engine.head.project(fused[None]))[0]
+    require_finite(vector, "values of the study's embedding are")
     origin = {
         "slots": [slot.name.lower() for slot in slots],
         "intensity_profile": sorted(profiles),

@@ -15,7 +15,8 @@ Zhang et al. (Tip-Adapter), ECCV 2022. What it gained where it was measured: `do
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -23,12 +24,13 @@ from numpy.typing import NDArray
 
 from ..engine.engine import Engine
 from ..engine.label_sets import Label
-from ..engine.vectors import Vector, to_unit_length
-from ..errors import CalibrationError, PromptError
+from ..engine.vectors import Vector, require_finite, to_unit_length
+from ..errors import CalibrationError, EngineError, PromptError
 from ..statistics.auc import compute_auc
 from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding
-from .prompts import make_pair
+from .prompts import make_pair, read_label
 from .scoring import average_prompts
+from .unknown_words import check_labels
 
 MIN_PER_KIND = 4
 WEIGHT = 0.5
@@ -66,12 +68,44 @@ class FewShotFit:
 
 
 @dataclass(frozen=True)
+class TakeEmbeddings:
+    """What stands for a Matcher where there is none: takes embeddings of its engine and fusion mode as they are."""
+
+    engine: str
+    mode: str
+
+    def __call__(self, study: Any) -> Any:
+        """Return one embedding or a list of them; raise EngineError for a study, or an embedding of another kind."""
+        if isinstance(study, ONE_STUDY):
+            if not isinstance(study, StudyEmbedding) or (study.engine, study.mode) != (self.engine, self.mode):
+                raise EngineError("classifier was pickled and has no engine: give embeddings of its engine and mode")
+            return study
+        return [self(one) for one in study]
+
+
+@dataclass(frozen=True)
 class FewShotClassifier:
-    """A finding learned from a few studies; scores more studies, embedded by the Matcher that made it."""
+    """A finding learned from a few studies; scores more studies, embedded by the Matcher that made it.
+
+    A copy shares the Matcher. One that was pickled has none, and scores embeddings alone.
+    """
 
     fit: FewShotFit
     provenance: dict[str, Any]
     _embed: Embed = field(repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: not the Matcher, whose engine lies in this process."""
+        origin = self.provenance
+        return {**vars(self), "_embed": TakeEmbeddings(origin["engine_sha256"], origin["fusion_mode"])}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FewShotClassifier":
+        """Return a copy that embeds with the same Matcher."""
+        return replace(self, fit=deepcopy(self.fit, memo), provenance=deepcopy(self.provenance, memo))
+
+    def __copy__(self) -> "FewShotClassifier":
+        """Return a copy that embeds with the same Matcher."""
+        return replace(self)
 
     @overload
     def score(self, study: OneStudy) -> float: ...  # type: ignore[overload-overlap]  # a str is a path
@@ -97,15 +131,17 @@ def fit_few_shot(
 ) -> FewShotClassifier:
     """Fit a classifier; `Matcher.fit_few_shot` says what it raises. embed: embeds studies in the fusion mode `mode`."""
     check_examples(len(positives), len(negatives))
-    pair = make_pair(label) if isinstance(label, str) else label
+    pair = make_pair(label) if isinstance(label, str) else read_label(label)
     if not pair.positive or not pair.negative:
         raise PromptError("a few-shot label needs positive and negative prompts: give both, or a name")
+    notes = check_labels(engine, {"label": pair})
     fit = fit_vectors(
         average_prompts(engine.project_prompts(pair.positive)),
         average_prompts(engine.project_prompts(pair.negative)),
         np.stack([one.vector for one in embed(positives)]),
         np.stack([one.vector for one in embed(negatives)]),
     )
+    require_finite(np.array([*fit.direction, fit.offset, fit.slope, fit.separation]), "numbers of the fit are")
     if fit.separation <= 0.5:
         raise CalibrationError("the given studies do not separate: positives score no higher than negatives")
     told = {
@@ -114,6 +150,7 @@ def fit_few_shot(
         "negatives": len(negatives),
         "weight": fit.weight,
         "left_out_auc": fit.separation,
+        "prompt_reading": notes,
     }
     return FewShotClassifier(fit, {**engine.provenance, **told}, embed)
 

@@ -1,8 +1,9 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from ..dicom.files import PathLike
 from ..engine.engine import Engine
 from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
+from ..engine.prompt_words import check_text, list_texts
 from ..engine.vectors import to_unit_length
-from ..errors import EngineError, PromptError, StudyError
+from ..errors import EngineError, StudyError
 from ..locate.heatmap import Heatmap
 from ..locate.phrase import choose_drawn_slots, locate_phrase
 from ..study.comparison import OneSide, ReadStudy, load_pair
@@ -27,6 +29,9 @@ from .questions import Question, Temperature, ask_question
 from .ranking import Ranking, rank_reports
 from .results import Comparison, ZeroShotResult
 from .thresholds import Threshold, choose_threshold, keep_threshold, load_thresholds, read_truth
+from .unknown_words import check_prompts
+
+_log = logging.getLogger("alta_sdk")
 
 
 class Matcher:
@@ -57,9 +62,27 @@ class Matcher:
             self.engine = engine
         else:
             self.engine = Engine.open(engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build)
+        self._owns_engine = self.engine is not engine
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
         check_mode(self.fusion_mode)
         self.thresholds = load_thresholds(self.engine.bundle)
+
+    def close(self) -> None:
+        """Close the engine if this Matcher has opened it; one that was given stays open for its owner."""
+        if self._owns_engine:
+            self.engine.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what this Matcher has opened."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say what computes, without a path."""
+        return f"<Matcher of {self.engine!r}, fusion {self.fusion_mode}>"
 
     @overload
     def embed(self, study: OneStudy) -> StudyEmbedding: ...  # type: ignore[overload-overlap]  # a str is a path
@@ -78,13 +101,17 @@ class Matcher:
             return [self._embed_one(one)[0] for one in read]
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed prompts: (n, embedding) float32, unit length; raises PromptError."""
-        if isinstance(prompts, str):
-            raise PromptError("prompts must be a list of phrases, not one string")
-        return to_unit_length(self.engine.project_prompts(prompts))
+        """Embed prompts: (n, embedding) float32, unit length.
+
+        Raises PromptError for one that is not text, is empty or too long, or of which the engine knows no word; where
+        it does not know all words, the logger "alta_sdk" is told so, without the words.
+        """
+        texts = list_texts(prompts, "prompts")
+        self._log_notes(check_prompts(self.engine, texts))
+        return to_unit_length(self.engine.project_prompts(texts))
 
     def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the cosine of a study with each prompt: (n,) float32."""
+        """Return the cosine of a study with each prompt: (n,) float32; raises and logs what `embed_text` does."""
         text = self.embed_text(prompts)
         cosines: NDArray[np.float32] = text @ self._embed_one(study)[0].vector
         return cosines
@@ -94,23 +121,25 @@ class Matcher:
 
         slot: which radiograph of the study is drawn on.
         Raises EngineError for an engine that was exported without the patch graph, ViewError for a slot that is
-        empty or that this fusion mode does not read, PromptError for a phrase that is empty or too long, and what
-        `embed` raises.
+        empty or that this fusion mode does not read, PromptError for a phrase that is empty or too long or of which
+        the engine knows no word, and what `embed` raises.
         """
         if isinstance(study, StudyEmbedding):
             raise StudyError("a heat map is drawn on the radiograph: give the study, not its embedding")
-        if not isinstance(phrase, str):
-            raise PromptError("phrase must be one string")
+        check_text(phrase, "phrase")
+        notes = check_prompts(self.engine, [phrase], "phrase")
         shown = study if isinstance(study, Study) else self._load(study)
         slots = choose_drawn_slots(shown, slot, self.fusion_mode)
-        score = float(self.score(shown, [phrase])[0])
-        origin = {**self.provenance, "slots": [one.name.lower() for one in slots]}
+        text = to_unit_length(self.engine.project_prompts([phrase]))
+        score = float((text @ self._embed_one(shown)[0].vector)[0])
+        origin = {**self.provenance, "slots": [one.name.lower() for one in slots], "prompt_reading": notes}
         return locate_phrase(self.engine, shown, phrase, slot, score, origin)
 
     def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
         """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
 
-        Raises PromptError for no report or an empty one, and what `embed` raises.
+        Words that the engine does not know are counted. Raises PromptError for no report, an empty one or reports of
+        unknown words alone, and what `embed` raises.
         """
         embedding, origin = self._embed_one(study)
         return rank_reports(self.engine, embedding, reports, {**self.provenance, **origin})
@@ -131,7 +160,8 @@ class Matcher:
         labels: names, a mapping of name to prompts or `Label`, or a named set ("chexpert5", "rsna").
         temperature: divides the cosines before the softmax; "engine" takes the engine's learned one,
         None none (the published protocol).
-        Raises PromptError for labels that cannot be scored, and what `embed` raises.
+        Raises PromptError for labels that cannot be scored, such as one of which the engine knows no word, and what
+        `embed` raises. "prompt_reading" in the provenance tells labels of which it does not know all words.
         """
         if isinstance(study, ONE_STUDY):
             return self._ask(labels, temperature).answer(*self._embed_one(study))
@@ -182,6 +212,7 @@ class Matcher:
         wanted = [label] if labels is None else labels
         check_label(label, wanted, self.engine.label_sets)
         question = self._ask(wanted, temperature)
+        self._log_notes(question.notes)
         scores = [one.scores[label] for one in self._answer_all(studies, question)]
         threshold = choose_threshold(question.bind(label), scores, known, target, at_least)
         self.thresholds = keep_threshold(threshold, self.engine.bundle)
@@ -202,6 +233,11 @@ class Matcher:
         """What computes, in which fusion mode, and the engine's notices."""
         notices = list(self.engine.manifest.notices)
         return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
+
+    def _log_notes(self, notes: Sequence[str]) -> None:
+        """Tell what is not known of prompts where the result is numbers alone and has no place for it."""
+        for note in notes:
+            _log.warning(note)
 
     @property
     def _load(self) -> ReadStudy:

@@ -7,8 +7,10 @@ engine, so that an engine's scores do not change with the SDK's version.
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from ..engine.label_sets import Label, LabelSet
+from ..engine.prompt_words import check_text, list_texts
 from ..errors import PromptError
 
 Labels = str | Sequence[str] | Mapping[str, Sequence[str] | Label]
@@ -118,7 +120,8 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
     """Turn what a caller may pass into labels with prompts.
 
     A string names a set; a sequence of names makes pairs; a mapping gives prompts or `Label`s.
-    Raises PromptError for none, unknown sets, repeated or empty names, and labels that cannot be compared.
+    Raises PromptError for what is not text, for none, unknown sets, repeated or empty names, and labels that cannot
+    be compared.
     """
     if isinstance(labels, str):
         if labels not in sets:
@@ -127,12 +130,12 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
                 'a single label is a list of one (on the command line: "pneumonia,")'
             )
         return sets[labels]
-    if not labels:
+    names = [name.strip() for name in list_texts(labels, "labels")]
+    if not names:
         raise PromptError("no labels given: name at least one finding or a label set")
     if isinstance(labels, Mapping):
-        resolved = {name: _as_label(value) for name, value in labels.items()}
+        resolved = {name: read_label(value) for name, value in labels.items()}
     else:
-        names = [name.strip() for name in labels]
         if not all(names) or len(set(names)) < len(names):
             raise PromptError("a label is empty or given twice: give each finding once")
         resolved = {name: make_pair(name) for name in names}
@@ -142,15 +145,18 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
 
 def check_label(label: str, labels: Labels, sets: Mapping[str, LabelSet]) -> None:
     """Raise PromptError unless a label is one of those that a caller passes."""
+    check_text(label, "the label to calibrate")
     if label not in resolve_labels(labels, sets):
         raise PromptError("the label to calibrate is not one of the labels: name one of them")
 
 
-def _as_label(value: Sequence[str] | Label) -> Label:
+def read_label(value: Any) -> Label:
+    """Return the label of a list of prompts, of one, or of a `Label`; raises PromptError for what is not text."""
     label = value if isinstance(value, Label) else Label([value] if isinstance(value, str) else value)
-    if not label.positive or isinstance(label.positive, str) or isinstance(label.negative, str):
+    lists = [list_texts(prompts, "prompts of a label") for prompts in (label.positive, label.negative)]
+    if not lists[0]:
         raise PromptError("a label needs a list of at least one positive prompt")
-    return label
+    return Label(*lists)
 
 
 def _check_comparable(labels: LabelSet) -> None:

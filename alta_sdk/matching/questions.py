@@ -1,18 +1,22 @@
 """What is asked of every study of a call, made ready once: labels, their embeddings, the scale, the thresholds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from ..engine.engine import Engine
 from ..engine.label_sets import LabelSet
-from ..engine.vectors import Vector
+from ..engine.vectors import Vector, require_finite
 from ..errors import PromptError
 from .embeddings import StudyEmbedding
 from .prompts import Labels, resolve_labels
 from .results import ZeroShotResult
 from .scoring import average_prompts, score_labels
 from .thresholds import ScoreBinding, Thresholds, bind_score, decide
+from .unknown_words import check_labels
 
 Temperature = float | Literal["engine"] | None
 
@@ -32,9 +36,16 @@ class Question:
     limits: Mapping[str, float]
 
     def answer(self, study: StudyEmbedding, origin: Mapping[str, object]) -> ZeroShotResult:
-        """Score one study; origin: what the provenance says of it."""
+        """Score one study; origin: what the provenance says of it; raises EngineError unless scores are finite."""
         scores = score_labels(study.vector, self.labels, self.text, self.logit_scale)
+        require_finite(np.array(list(scores.values())), "scores are")
         return ZeroShotResult(scores, {**self.provenance, **origin}, decide(scores, self.limits))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What must be told of the labels' words."""
+        notes: Any = self.provenance["prompt_reading"]
+        return list(notes)
 
     def bind(self, label: str) -> ScoreBinding:
         """Say what the scores of a label depend on."""
@@ -49,21 +60,29 @@ def ask_question(
     thresholds: Thresholds,
     provenance: Mapping[str, object],
 ) -> Question:
-    """Resolve labels and embed their prompts; raises PromptError for labels or a temperature that cannot be used."""
+    """Resolve labels and embed their prompts; raises PromptError for labels or a temperature that cannot be used.
+
+    The provenance says which labels have words that the engine does not know.
+    """
     resolved = resolve_labels(labels, engine.label_sets)
     logit_scale = choose_logit_scale(temperature, engine.manifest.logit_scale)
     limits = thresholds.select(resolved, mode, logit_scale)
-    asked = {"logit_scale": logit_scale, "label_set": labels if isinstance(labels, str) else None}
-    return Question(resolved, embed_labels(engine, resolved), logit_scale, mode, {**provenance, **asked}, limits)
+    text = embed_labels(engine, resolved)
+    asked = {
+        "logit_scale": logit_scale,
+        "label_set": labels if isinstance(labels, str) else None,
+        "prompt_reading": check_labels(engine, resolved),
+    }
+    return Question(resolved, text, logit_scale, mode, {**provenance, **asked}, limits)
 
 
 def choose_logit_scale(temperature: Temperature, learned: float) -> float:
     """Return what cosines are multiplied by before the softmax; learned: the engine's own."""
     if temperature is None:
         return 1.0
-    if temperature == "engine":
+    if isinstance(temperature, str) and temperature == "engine":
         return learned
-    if isinstance(temperature, str) or not temperature > 0:
+    if not isinstance(temperature, int | float | np.number) or not 0 < temperature < math.inf > 1.0 / temperature:
         raise PromptError('temperature must be a positive number, "engine" or None')
     return 1.0 / temperature
 

@@ -3,6 +3,8 @@
 A report is often longer than the text tower reads. It is then cut after the last whole word that fits,
 as the published training and retrieval evaluation cut theirs; which ones were cut is told. A prompt,
 in scoring, is still never cut: its end may turn its meaning round, and a label must be read whole.
+Reports have words that no vocabulary has: they are counted and told. Only where the engine knows no word
+of any report are they refused: their order would say nothing.
 """
 
 from collections.abc import Sequence
@@ -14,18 +16,25 @@ import numpy as np
 
 from ..dicom.files import PathLike
 from ..engine.engine import Engine
+from ..engine.prompt_words import list_texts
 from ..errors import PromptError
 from ..files.tables import read_rows
 from .embeddings import StudyEmbedding
+from .unknown_words import check_reports
 
 
 @dataclass(frozen=True)
 class RankedReport:
-    """One report: its place in what was given, from 0; its cosine with the study; whether it was cut."""
+    """One report: its place in what was given, from 0; its cosine with the study; whether it was cut.
+
+    words, unknown_words: of what was read, how many say something, and how many of these the engine does not know.
+    """
 
     row: int
     score: float
     is_cut: bool
+    words: int = 0
+    unknown_words: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,24 +52,28 @@ class Ranking:
 def rank_reports(engine: Engine, embedding: StudyEmbedding, reports: Sequence[str], origin: dict[str, Any]) -> Ranking:
     """Return every report by its cosine with a study; the first of equal ones first.
 
-    Raises PromptError if there is no report or one is empty.
+    Raises PromptError if there is no report, if one is empty or no text, or if the engine knows no word of any.
     """
-    if isinstance(reports, str) or not reports:
+    texts = list_texts(reports, "reports")
+    if not texts:
         raise PromptError("reports must be a list of at least one text")
-    read = cut_reports(engine, reports)
+    read = cut_reports(engine, texts)
+    words, notes = check_reports(engine, read)
     text = engine.project_prompts(read).astype(np.float64)
     # Row by row, not as one product: equal reports then have equal scores, wherever they stand.
     cosines = (text * embedding.vector).sum(axis=1) / np.linalg.norm(text, axis=1)
-    is_cut = [whole != part for whole, part in zip(reports, read, strict=True)]
+    is_cut = [whole != part for whole, part in zip(texts, read, strict=True)]
     ranked = tuple(
-        RankedReport(int(row), float(cosines[row]), is_cut[row]) for row in np.argsort(-cosines, kind="stable")
+        RankedReport(row, float(cosines[row]), is_cut[row], words[row].words, words[row].unknown)
+        for row in np.argsort(-cosines, kind="stable").tolist()
     )
-    return Ranking(ranked, {**origin, "max_tokens": engine.max_tokens, "reports_cut": sum(is_cut)})
+    told = {"max_tokens": engine.max_tokens, "reports_cut": sum(is_cut), "report_reading": notes}
+    return Ranking(ranked, {**origin, **told})
 
 
 def cut_reports(engine: Engine, reports: Sequence[str]) -> list[str]:
-    """Return each report as far as the text tower reads it; raises PromptError for an empty one."""
-    for number, report in enumerate(reports, start=1):
+    """Return each report as far as the text tower reads it; raises PromptError for one that is empty or no text."""
+    for number, report in enumerate(list_texts(reports, "reports"), start=1):
         if not report.strip():
             raise PromptError(f"report {number} of {len(reports)} is empty: leave it out, or give its text")
     return [engine.cut_prompt(report) for report in reports]

@@ -10,6 +10,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from ..files.shown import escape_bytes
 from ..locate.overlay import DISCLAIMER, Rgb, encode_png, make_colours
 from .run import ReportRow, RunReport, SmallMap
 
@@ -27,9 +28,10 @@ MAPS = (
 def render_page(report: RunReport) -> str:
     """Return the page of a run, as HTML 5."""
     template = Template((files(__package__) / "page.html").read_text(encoding="utf-8"))
-    notices = dict.fromkeys([*report.provenance.get("notices", ()), f"{DISCLAIMER}."])
+    told = [*report.provenance.get("notices", ()), *report.provenance.get("prompt_reading", ())]
+    notices = dict.fromkeys([*told, f"{DISCLAIMER}."])
     has_limits = any(row.thresholds for row in report.rows)
-    return template.substitute(
+    page = template.substitute(
         engine=escape(str(report.provenance.get("engine", "an engine"))),
         summary=escape(_summarise(report)),
         notices="\n".join(f'<div class="notice">{escape(notice)}</div>' for notice in notices),
@@ -39,6 +41,7 @@ def render_page(report: RunReport) -> str:
         maps="\n".join(_render_maps(report, phrase) for phrase in range(len(report.phrases))),
         provenance="\n".join(_render_provenance(report)),
     )
+    return escape_bytes(page)
 
 
 def _summarise(report: RunReport) -> str:
@@ -102,7 +105,7 @@ def _picture(rgb: Rgb) -> str:
 
 def _render_provenance(report: RunReport) -> Iterable[str]:
     for name, value in report.provenance.items():
-        if name not in ("notices", "slots", "reading"):  # shown above; of one study alone
+        if name not in ("notices", "prompt_reading", "slots", "reading"):  # shown above; of one study alone
             yield f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_say(value))}</dd>"
 
 

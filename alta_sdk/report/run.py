@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files.shown import escape_bytes
+from ..files.tables import quote_formula
 from ..locate.heatmap import Heatmap
 from ..locate.overlay import OPACITY, Limits, Rgb, blend
 from ..study.geometry import map_to_radiograph
@@ -86,17 +88,24 @@ class RunReport:
 
 
 def render_csv(report: RunReport) -> str:
-    """Return a table with one line a study: its number, scores, thresholds if there are any, error, provenance."""
+    """Return a table with one line a study: its number, scores, thresholds if there are any, error, provenance.
+
+    No cell is one that a spreadsheet would run. The last column, prompt_reading, is there if the engine knows not all
+    words of the labels.
+    """
     limited = [name for name in report.labels if any(name in row.thresholds for row in report.rows)]
     with_path = ["path"] if report.has_paths else []
     columns = ["study", *with_path, *report.labels, *(f"threshold {name}" for name in limited), "slots", "error"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*columns, *PROVENANCE])
-    origin = [report.provenance.get(name, "") for name in PROVENANCE]
+    notes = " | ".join(report.provenance.get("prompt_reading", ()))
+    told = {"prompt_reading": notes} if notes else {}
+    origin = {name: report.provenance.get(name, "") for name in PROVENANCE} | told
+    writer.writerow(map(quote_formula, [*columns, *origin]))
     for number, row in enumerate(report.rows, start=1):
         scores = [row.scores.get(name, "") for name in report.labels]
         limits = [row.thresholds.get(name, "") for name in limited]
         path = [row.path] if with_path else []
-        writer.writerow([number, *path, *scores, *limits, "|".join(row.slots), row.error, *origin])
-    return buffer.getvalue()
+        cells = [number, *path, *scores, *limits, "|".join(row.slots), row.error, *origin.values()]
+        writer.writerow(map(quote_formula, cells))
+    return escape_bytes(buffer.getvalue())

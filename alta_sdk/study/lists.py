@@ -9,6 +9,7 @@ from typing import TypeVar
 from ..dicom.files import StudyFiles, read_files
 from ..dicom.study_file import FileReader
 from ..errors import StudyError
+from ..files.shown import escape_bytes
 
 T = TypeVar("T")
 KEPT_BYTES = 1 << 29  # of files that were looked at and their parsed headers, until their studies are read
@@ -32,8 +33,8 @@ class StudyEntry:
 
     @property
     def name(self) -> str:
-        """The name of its first file; patient data."""
-        return self.paths[0].name
+        """The name of its first file, as text; patient data."""
+        return escape_bytes(self.paths[0].name)
 
 
 def list_studies(*paths: str | os.PathLike[str]) -> list[StudyEntry]:

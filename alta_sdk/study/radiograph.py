@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,25 @@ class Radiograph:
     def __post_init__(self) -> None:
         """Make the model pixels; raise StudyError if the image cannot be used."""
         object.__setattr__(self, "pixels_u8", to_model_pixels(self.grey_u8))
+        self._lock()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled or copied, read-only as before."""
+        vars(self).update(state)
+        self._lock()
+
+    def __eq__(self, other: object) -> bool:
+        """True for the same pixels, read and chosen in the same way."""
+        if not isinstance(other, Radiograph):
+            return False
+        own, theirs = ({**vars(one), "grey_u8": None, "pixels_u8": None} for one in (self, other))
+        return own == theirs and np.array_equal(self.grey_u8, other.grey_u8)
+
+    def __hash__(self) -> int:
+        """Equal radiographs have equal hashes."""
+        return hash((self.grey_u8.shape, self.pixels_u8.tobytes(), self.intensity_profile))
+
+    def _lock(self) -> None:
         for array in (self.grey_u8, self.pixels_u8):
             array.setflags(write=False)
 

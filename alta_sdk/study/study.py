@@ -34,6 +34,22 @@ class Study:
         ordered = {slot: self.radiographs[slot] for slot in Slot if slot in self.radiographs}
         object.__setattr__(self, "radiographs", MappingProxyType(ordered))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled or copied: a read-only view of a mapping cannot be."""
+        return {**vars(self), "radiographs": dict(self.radiographs)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled or copied, read-only as before."""
+        vars(self).update(state, radiographs=MappingProxyType(state["radiographs"]))
+
+    def __eq__(self, other: object) -> bool:
+        """True for a study of the same radiographs in the same slots, with the same set aside."""
+        return isinstance(other, Study) and self.__getstate__() == other.__getstate__()
+
+    def __hash__(self) -> int:
+        """Equal studies have equal hashes."""
+        return hash((tuple(self.radiographs.items()), self.set_aside))
+
     @property
     def slots(self) -> tuple[Slot, ...]:
         """The slots that are filled, in the model's order."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import BertConfig
 
 from alta_sdk.engine.bundle import hash_file
+from alta_sdk.engine.tokenizer import split_vocabulary
 from alta_sdk.errors import CheckpointError
 from alta_sdk.files.atomic import new_file
 
@@ -84,7 +85,7 @@ def read_text_model(folder: Path) -> TextModel:
     """Read config.json, vocab.txt and, if there, tokenizer_config.json of a BERT folder."""
     try:
         config = BertConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        vocabulary = split_vocabulary((folder / "vocab.txt").read_text(encoding="utf-8"))
         options_file = folder / "tokenizer_config.json"
         options = json.loads(options_file.read_text(encoding="utf-8")) if options_file.exists() else {}
         lowercase = bool(options.get("do_lower_case", True))

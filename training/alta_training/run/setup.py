@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from alta_sdk.cli.option_groups import PATH
 from alta_sdk.cli.terminal import say
+from alta_sdk.engine.prompt_words import describe_unknown
 from alta_sdk.errors import TrainingError
 
 from ..data.batches import StudyDataset
@@ -20,6 +21,7 @@ from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
 from ..data.sentences import split_sentences
 from ..data.teacher import Teacher, read_teacher
+from ..data.unknown_words import UNKNOWN_WORDS, count_unknown_words, state_unknown_words
 from ..families.backbone import BackboneOptions
 from ..families.checkpoint import TextModel
 from ..model import AltaModel
@@ -138,15 +140,19 @@ def start_run(
     set_dropout(model.text, recipe.text_dropout)
     reader = PixelReader(recipe.intensity_profile, table.cache)
     records = read_records(table, reader, alignment.needs, fabric.is_global_zero)
+    words = count_unknown_words([record.report for record in records], text_model[0])
     feet = _prepare_feet(alignment, recipe, records, reader, table.cache, fabric) if recipe.looks else None
     teacher = _read_teacher(alignment, records, table.teacher)
     patches = model.sizes.image.patches
     dataset = StudyDataset(records, recipe, text_model[0], reader, patches, alignment.needs, teacher, feet)
     if fabric.is_global_zero:
+        for note in describe_unknown(words):
+            say(note)
         say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
         open_run_folder(run.output, recipe, text_model[1], run.resume)
     fabric.barrier()
     stated = {**metadata, "studies_sha256": digest_records(records), TRAINED: str(count_parameters(alignment))}
+    stated[UNKNOWN_WORDS] = state_unknown_words(words)
     trainer = Trainer(fabric, alignment, dataset, recipe, run, stated, validate)
     trainer.run()
     if fabric.is_global_zero:
