@@ -25,6 +25,7 @@ from alta_sdk.engine.bundle import hash_file
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.targets import check_target, write_target
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
 from alta_training.data.tables import find_image_folder, read_rows
 from alta_training.evaluation.arms import Arm, read_arms
@@ -33,6 +34,7 @@ from alta_training.evaluation.cross_validation import Fold, compare_arms, divide
 from alta_training.evaluation.encoders import CheckpointEncoder, open_encoder
 from alta_training.evaluation.zero_shot import score_pair
 
+MEASURED = "AUC on patients that a run never saw"
 ON_PIXELS, ON_FEATURES = "pixels", "frozen features"
 BASELINES = {
     ON_PIXELS: "regression on 48 × 48 pixels, no text",
@@ -71,12 +73,15 @@ class Comparison:
 )
 @click.option("--cache", required=True, type=PATH, help="As fit.py's; runs share it.")
 @click.option("--output", required=True, type=PATH, help="Folder for scores; what is there already is not run again.")
-@click.option("--markdown", type=PATH, help="Write the table to a file, too.")
+@click.option("--markdown", type=PATH, help="Write the table to a file, too, over an older one.")
 @fail_in_one_line
 def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | None, **given: object) -> None:
     """Run every arm of ARMS_FILE on every fold, and print AUCs on patients that a run never saw, with gains."""
     comparison = Comparison(**given)  # type: ignore[arg-type]  # click's names are the fields
     arms = read_arms(arms_file)
+    if markdown:
+        read = (arms_file, comparison.backbone, comparison.radiographs, comparison.reports, comparison.teacher)
+        check_target(markdown, "table", overwrite=True, is_ours=is_table, inputs=read, error=TrainingError)
     _check_files(comparison, arms)
     radiographs = [
         one
@@ -94,14 +99,18 @@ def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | No
     text = (
         f"{comparison.finding} against No Finding, {len(radiographs)} radiographs of {patients} patients "
         f"({' and '.join(comparison.splits)}), {folds} folds by patient, {seeds} divisions and seeds, each arm on "
-        f"the same; AUC on patients that a run never saw, mean of {folds * seeds} runs, 95 % intervals by patient. "
+        f"the same; {MEASURED}, mean of {folds * seeds} runs, 95 % intervals by patient. "
         f"{processor_name()}.\n\n" + render_arms(figures, BASELINES | {arm.name: arm.what for arm in arms})
     )
     click.echo(text)
     if markdown:
-        with new_file(markdown) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_target(markdown, text.encode(), "table", overwrite=True, is_ours=is_table)
     say("Not for clinical use.")
+
+
+def is_table(head: bytes) -> bool:
+    """Tell by its first line whether a file is a table of this command."""
+    return MEASURED.encode() in head.splitlines()[0]
 
 
 def _check_files(comparison: Comparison, arms: Sequence[Arm]) -> None:

@@ -9,8 +9,9 @@ from torch import Tensor
 from alta_sdk.cli.option_groups import CONTEXT, COUNT, PATH, overwrite_option
 from alta_sdk.cli.terminal import fail_in_one_line, say, show_progress
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.targets import check_target
 from alta_training.data.radiographs import RadiographFiles, list_radiographs
-from alta_training.families.dinov2 import append_pooling, fold_tower, set_last_norm, write_backbone
+from alta_training.families.dinov2 import append_pooling, fold_tower, is_backbone, set_last_norm, write_backbone
 from alta_training.families.dinov2_check import check_tower, make_synthetic_radiographs
 from alta_training.families.dinov2_sources import (
     InputStatistics,
@@ -63,10 +64,10 @@ def main(
     The tower is compared with the source's own, token by token, before anything is written. Text weights are not
     part of it. Not for clinical use.
     """
-    if output.exists() and not overwrite:
-        raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
     if not output.resolve().parent.is_dir():
         raise TrainingError(f"--output {output.name}: its parent folder does not exist; make it first")
+    read = (source, radiographs, set_norm)
+    check_target(output, "backbone", overwrite=overwrite, is_ours=is_backbone, inputs=read, error=TrainingError)
     if split and not (radiographs or set_norm):
         raise TrainingError("--split is of a table: give --radiographs or --set-norm")
     norm_files = list_radiographs(set_norm, split) if set_norm else None
@@ -91,7 +92,7 @@ def main(
         "pooling": "one block more, which adds the mean of all tokens" if pool else "none",
         "blocks_storage": "int8, one scale an output channel" if round_int8 else "as the source's",
     }
-    write_backbone(output, weights, {**describe_source(found, statistics), **about, **check})
+    write_backbone(output, weights, {**describe_source(found, statistics), **about, **check}, overwrite=overwrite)
     say(f"written: {output}. Not for clinical use.")
 
 

@@ -1,17 +1,18 @@
 """Build a training table from radiographs with findings: reports of other people, or sentences made by rule."""
 
 import csv
+import io
 import os
 from collections import Counter
 from pathlib import Path
 
 import click
 
-from alta_sdk.cli.option_groups import CONTEXT, PATH
+from alta_sdk.cli.option_groups import CONTEXT, PATH, overwrite_option
 from alta_sdk.cli.terminal import fail_in_one_line, print_table, say
 from alta_sdk.engine.prompt_words import describe_unknown
 from alta_sdk.errors import TrainingError
-from alta_sdk.files.atomic import new_file
+from alta_sdk.files.targets import check_target, write_target
 from alta_training.data.pairing import (
     RULES,
     FoundRadiograph,
@@ -29,6 +30,7 @@ from alta_training.data.sentences import WORDINGS, read_wordings
 from alta_training.data.tables import find_image_folder
 
 EXTRA = (FINDINGS, "patient", "report_uid")
+HEADER = (*COLUMNS, REPORT, *EXTRA)
 
 
 @click.command(context_settings=CONTEXT)
@@ -49,7 +51,7 @@ EXTRA = (FINDINGS, "patient", "report_uid")
 @click.option("--text-model", type=PATH, help="BERT folder: tell how many words of the reports its vocabulary lacks.")
 @click.option("--priors/--no-priors", default=True, show_default=True, help="Link a patient's previous radiograph.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw between equally fitting reports.")
-@click.option("--overwrite", is_flag=True, help="Replace a table that is already there.")
+@overwrite_option("a table that is")
 @fail_in_one_line
 def main(
     radiographs: Path,
@@ -70,8 +72,8 @@ def main(
 
     Sentences by rule say what a radiograph is labelled with, in words of --wordings, and nothing else.
     """
-    if output.exists() and not overwrite:
-        raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
+    read = (radiographs, reports, rules, wordings)
+    check_target(output, "table", overwrite=overwrite, is_ours=is_table, inputs=read, error=TrainingError)
     by_rule = read_rules(rules)
     found = read_radiographs(radiographs, split)
     written = read_reports(reports) if reports else []
@@ -84,17 +86,17 @@ def main(
             found, read_wordings(wordings), per_radiograph=reports_per_radiograph, seed=seed, link_priors=priors
         )
     folder = images or find_image_folder(radiographs)
-    with new_file(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS, REPORT, *EXTRA])
-        for pair in pairs:
-            report = pair.report.text
-            if finding_sentences and reports:
-                report = f"{describe_findings(pair.radiograph, by_rule)} {report}"
-            own, prior = (_locate(r, folder, output.parent) for r in (pair.radiograph, pair.prior))
-            findings = "|".join(pair.radiograph.findings)
-            row = [own, MISSING, prior, MISSING, report, findings, pair.radiograph.patient, pair.report.uid]
-            writer.writerow(row)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(HEADER)
+    for pair in pairs:
+        report = pair.report.text
+        if finding_sentences and reports:
+            report = f"{describe_findings(pair.radiograph, by_rule)} {report}"
+        own, prior = (_locate(r, folder, output.parent) for r in (pair.radiograph, pair.prior))
+        findings = "|".join(pair.radiograph.findings)
+        writer.writerow([own, MISSING, prior, MISSING, report, findings, pair.radiograph.patient, pair.report.uid])
+    write_target(output, text.getvalue().encode(), "table", overwrite=overwrite, is_ours=is_table)
     if text_model:
         _tell_unknown_words([pair.report.text for pair in pairs], text_model)
     if reports:
@@ -102,6 +104,11 @@ def main(
         _show(found, pairs, candidates)
     else:
         say(f"{len(pairs)} rows of sentences made by rule from the labels of {len(found)} radiographs")
+
+
+def is_table(head: bytes) -> bool:
+    """Tell by its first line whether a file is a training table of this command."""
+    return head.splitlines()[0] == ",".join(HEADER).encode()
 
 
 def _tell_unknown_words(reports: list[str], folder: Path) -> None:

@@ -1,17 +1,19 @@
 """Store a run's best weights for others: half precision, with a model card measured on the stored file."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
-from alta_sdk.cli.option_groups import CONTEXT, PATH
+from alta_sdk.cli.option_groups import CONTEXT, PATH, overwrite_option
 from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
-from alta_sdk.files.atomic import new_folder
+from alta_sdk.files.folders import check_folder, new_folder
+from alta_sdk.files.targets import refuse_inputs
 from alta_training.evaluation.card_figures import SplitFigures, measure_other_hospital, measure_splits
 from alta_training.evaluation.card_sections import spell_interval
 from alta_training.evaluation.encoders import CheckpointEncoder
@@ -23,11 +25,13 @@ from alta_training.families.checkpoint import (
     read_text_model,
     save_checkpoint,
 )
+from alta_training.families.statements import read_statements
 from alta_training.model.trainable import freeze_backbones
-from alta_training.run.files import METRICS, copy_text_model
+from alta_training.run.files import METRICS, TEXT_MODEL_FILES, copy_text_model
 
 STATED = ("notice", "training_data", "licence")
 BEST, LAST = "best.safetensors", "last.safetensors"
+CARD, TEXT_MODEL = "README.md", "text-model"
 
 
 @click.command(context_settings=CONTEXT)
@@ -43,7 +47,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"
     type=PATH,
     help="Markdown for the card's end, as it is; repeatable.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+@overwrite_option("a published model that is")
 @fail_in_one_line
 def main(
     run: Path,
@@ -58,16 +62,15 @@ def main(
 
     The last weights are stored if the run had no --validation; the card says which they are.
     """
-    if output.exists() and not overwrite:
-        raise TrainingError(f"{output.name} exists: choose another --output, or replace it with --overwrite")
-    if not output.resolve().parent.is_dir():
-        raise TrainingError(f"--output {output.name}: its parent folder does not exist; make it first")
+    list_own = partial(list_published, name=output.name)
+    refuse_inputs(output, (run, data, other_pairs, *statements), "published model", TrainingError)
+    check_folder(output, overwrite=overwrite, list_own=list_own, by="publish.py", error=TrainingError)
     appended = [read_statement(path) for path in statements]
     weights = run / BEST if (run / BEST).is_file() else run / LAST
     kept = read_run(weights)
-    text_model = read_text_model(run / "text-model")
-    with new_folder(output, overwrite=overwrite) as folder:
-        copy_text_model(run / "text-model", folder / "text-model")
+    text_model = read_text_model(run / TEXT_MODEL)
+    with new_folder(output, overwrite=overwrite, list_own=list_own) as folder:
+        copy_text_model(run / "text-model", folder / TEXT_MODEL)
         file = folder / f"{output.name}.safetensors"
         save_checkpoint(load_model(kept, text_model), file, kept.metadata, torch.float16)
         stored = read_checkpoint(file)
@@ -88,8 +91,16 @@ def main(
             is_validated=weights.name == BEST,
         )
         card = render_card(facts, splits, read_curve(run / METRICS), other, appended)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
     say(f"stored: {output}. Not for clinical use.")
+
+
+def list_published(folder: Path, name: str) -> set[str]:
+    """Return the files of a model that was published as `name`; none if the folder is no such model."""
+    weights = f"{name}.safetensors"
+    if not set(STATED) <= read_statements(folder / weights).keys():
+        return set()
+    return {weights, CARD, *(f"{TEXT_MODEL}/{file}" for file in TEXT_MODEL_FILES)}
 
 
 def read_run(weights: Path) -> Checkpoint:

@@ -14,6 +14,7 @@ from .measure import Latency, Throughput
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MAKER = "alta bench"
 SMALLEST_DRIFT = 1e-8  # what float32 cosines can tell: less is drawn here
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by colour-blind eyes
 MARKERS = "osD^vP"
@@ -23,11 +24,21 @@ def check_plot(path: Path, *, overwrite: bool) -> None:
     """Raise RuntimeUnavailable if matplotlib is not installed, AltaError if the picture cannot go there."""
     if find_spec("matplotlib") is None:
         raise RuntimeUnavailable("--plot needs matplotlib: pip install 'alta-sdk[plot]'")
-    check_target(path, "plot", overwrite=overwrite)
+    check_target(path, "plot", overwrite=overwrite, is_ours=is_plot)
+
+
+def is_plot(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is such a picture."""
+    return head.startswith(b"\x89PNG") and b"tEXtSoftware\0" + MAKER.encode() in head
 
 
 def draw_speed(
-    path: str | os.PathLike[str], machine: str, latencies: Sequence[Latency], throughput: Sequence[Throughput]
+    path: str | os.PathLike[str],
+    machine: str,
+    latencies: Sequence[Latency],
+    throughput: Sequence[Throughput],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a PNG: drift over time per radiograph, and radiographs per second over the batch.
 
@@ -44,8 +55,8 @@ def draw_speed(
     _draw_throughput(rates, throughput)
     figure.supxlabel(machine, fontsize=8)
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=150)
-    write_target(Path(path), data.getvalue(), "plot", overwrite=True)
+    figure.savefig(data, format="png", dpi=150, metadata={"Software": MAKER})
+    write_target(Path(path), data.getvalue(), "plot", overwrite=overwrite, is_ours=is_plot)
 
 
 def _draw_drift(axes: "Axes", latencies: Sequence[Latency]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,6 +21,8 @@ from ..bench.measure import (
 )
 from ..bench.plot import check_plot, draw_speed
 from ..engine.environment import describe_environment
+from ..files.targets import refuse_inputs
+from .last_steps import take_every_step
 from .option_groups import PATH, json_option, overwrite_option, threads_option
 from .terminal import fail_in_one_line, print_facts, print_object, print_table
 
@@ -64,6 +67,7 @@ def bench(
     """
     if plot is not None:
         check_plot(plot, overwrite=overwrite)
+        refuse_inputs(plot, (engine, *compare, study), "plot")
     subjects = open_subjects((engine, *compare), runtime, threads)
     latencies = measure_latencies(subjects, rounds)
     counts = choose_thread_counts(latencies[0].threads)
@@ -75,51 +79,56 @@ def bench(
     environment = describe_environment()
     facts = {name: environment.facts[name] for name in KEPT_FACTS}
     facts |= {info.name: str(info.version) for info in environment.runtimes if info.is_available}
-    if plot is not None:
-        machine = f"{facts['processor']}, {facts['processors']} processors, alta-sdk {facts['alta-sdk']}"
-        draw_speed(plot, machine, latencies, throughput)
-    if as_json:
-        measured = {
-            "latency": [asdict(row) for row in latencies],
-            "throughput": [asdict(row) for row in throughput],
-            "from_file": [asdict(row) for row in from_file],
-            "start": [asdict(row) for row in starts],
-        }
-        print_object({**measured, "study": study_named(study), "machine": facts})
-        return
-    print_table(
-        "One radiograph, in turn",
-        [
-            "engine",
-            "precision",
-            "runtime",
-            "threads",
-            "p50 ms",
-            "p95 ms",
-            "times first",
-            "8 prompts ms",
-            "worst cosine",
-        ],
-        [
-            (
-                *(row.name, row.precision, row.runtime, row.threads, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"),
-                *(f"{row.times_first:.2f}", f"{row.prompts_p50_ms:.1f}", f"{row.worst_cosine:.6f}"),
-            )
-            for row in latencies
-        ],
+    machine = f"{facts['processor']}, {facts['processors']} processors, alta-sdk {facts['alta-sdk']}"
+
+    def show() -> None:
+        if as_json:
+            measured = {
+                "latency": [asdict(row) for row in latencies],
+                "throughput": [asdict(row) for row in throughput],
+                "from_file": [asdict(row) for row in from_file],
+                "start": [asdict(row) for row in starts],
+            }
+            print_object({**measured, "study": study_named(study), "machine": facts})
+            return
+        print_table(
+            "One radiograph, in turn",
+            [
+                "engine",
+                "precision",
+                "runtime",
+                "threads",
+                "p50 ms",
+                "p95 ms",
+                "times first",
+                "8 prompts ms",
+                "worst cosine",
+            ],
+            [
+                (
+                    *(row.name, row.precision, row.runtime, row.threads, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"),
+                    *(f"{row.times_first:.2f}", f"{row.prompts_p50_ms:.1f}", f"{row.worst_cosine:.6f}"),
+                )
+                for row in latencies
+            ],
+        )
+        show_throughput(subjects, throughput)
+        print_table(
+            f"From file to score, {study_named(study)}",
+            ["engine", "runtime", "read and decode ms", "score ms"],
+            [(row.name, row.runtime, f"{row.decode_ms:.1f}", f"{row.score_ms:.1f}") for row in from_file],
+        )
+        print_table(
+            "In a process of its own",
+            ["engine", "runtime", "load s", "peak memory MB"],
+            [(row.name, row.runtime, f"{row.load_s:.2f}", f"{row.peak_mb:.0f}") for row in starts],
+        )
+        print_facts("This machine", facts.items())
+
+    take_every_step(
+        partial(draw_speed, plot, machine, latencies, throughput, overwrite=overwrite) if plot else None,
+        show,
     )
-    show_throughput(subjects, throughput)
-    print_table(
-        f"From file to score, {study_named(study)}",
-        ["engine", "runtime", "read and decode ms", "score ms"],
-        [(row.name, row.runtime, f"{row.decode_ms:.1f}", f"{row.score_ms:.1f}") for row in from_file],
-    )
-    print_table(
-        "In a process of its own",
-        ["engine", "runtime", "load s", "peak memory MB"],
-        [(row.name, row.runtime, f"{row.load_s:.2f}", f"{row.peak_mb:.0f}") for row in starts],
-    )
-    print_facts("This machine", facts.items())
 
 
 def show_throughput(subjects: Iterable[Subject], throughput: list[Throughput]) -> None:

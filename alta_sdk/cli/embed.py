@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from ..errors import EngineError
-from ..index.embedding import EmbeddedStudy, embed_folder, list_entries
+from ..files.targets import refuse_inputs
+from ..index.embedding import EmbeddedStudy, check_index_target, embed_folder, list_entries
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..study.key import SITE_KEY_NAME
@@ -25,7 +26,7 @@ from .terminal import fail_in_one_line, print_facts, print_object, say, show_pro
 @click.option(
     "--key-file",
     type=click.Path(),
-    help=f"The site key that names studies. [default: ALTA_SITE_KEY, or {SITE_KEY_NAME} beside the index]",
+    help=f"The site key that names studies. [default: ALTA_SITE_KEY, or {SITE_KEY_NAME} in your settings folder]",
 )
 @click.option("--with-identifiers", is_flag=True, help="Name each study by its file, too: patient data.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -45,10 +46,12 @@ def embed(
     StudyInstanceUID together. Run it again to go on after a stop, or to take in new studies. Exits with 1 if a
     study could not be read; the index holds the others. Not for clinical use.
     """
-    entries = list_entries(Path(folder))
     target = Path(out)
+    refuse_inputs(target, (folder, key_file, reading.engine), "index", EngineError)
+    entries = list_entries(Path(folder))
     if not target.parent.is_dir():
         raise EngineError("folder of the index does not exist: make it, or give another --out")
+    check_index_target(target)
     site_key = open_key(key_file, target.parent)
     matcher = reading.open_matcher()
     say_notices(matcher)

@@ -1,12 +1,17 @@
 """`alta locate`: a study and a phrase in, a heat map on the radiograph out."""
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from ..files.targets import check_target
+from ..dicom.secondary_capture import is_capture
+from ..files.targets import check_target, is_same_file, is_within
 from ..locate.heatmap import Heatmap
+from ..locate.overlay import is_png
 from ..study.slots import Slot
+from .last_steps import take_every_step
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_facts, print_object
@@ -51,28 +56,35 @@ def locate(
     A STUDY is a DICOM file, a folder or a zip of one study, or a JPEG or PNG radiograph. Not for clinical use:
     the map shows what the model compares, not where a finding is.
     """
-    if output is not None and output == dicom:
+    if output is not None and dicom is not None and is_same_file(output, dicom):
         raise click.UsageError("--output and --dicom are one file: give two")
     if with_identifiers and dicom is None:
         raise click.UsageError("--with-identifiers goes with --dicom: nothing else can carry identifiers")
     if prior is not None and find_prior:
         raise click.UsageError("--prior goes without --find-prior")
-    for path in (output, dicom):
+    for path, is_ours in ((output, is_png), (dicom, is_capture)):
         if path is not None:
-            check_target(path, "heat map", overwrite=overwrite)
+            inputs = list_inputs(path, (study, prior, reading.engine))
+            check_target(path, "heat map", overwrite=overwrite, is_ours=is_ours, inputs=inputs)
     matcher = reading.open_matcher()
     loaded = reading.read(study, matcher, prior=prior, find_prior=find_prior)
     heatmap = matcher.locate(loaded, phrase, slot=Slot[slot.upper()])
     caption = phrase if with_phrase else ""
-    if output is not None:
-        heatmap.save_png(output, caption=caption, overwrite=overwrite)
-    if dicom is not None:
-        heatmap.save_dicom(dicom, caption=caption, with_identifiers=with_identifiers, overwrite=overwrite)
     say_notices(matcher, (*heatmap.provenance["prompt_reading"], *heatmap.provenance["reading"]))
-    if as_json:
-        print_object(heatmap.as_dict())
-    else:
-        show_heatmap(heatmap)
+    take_every_step(
+        partial(heatmap.save_png, output, caption=caption, overwrite=overwrite) if output else None,
+        partial(heatmap.save_dicom, dicom, caption=caption, with_identifiers=with_identifiers, overwrite=overwrite)
+        if dicom
+        else None,
+        lambda: print_object(heatmap.as_dict()) if as_json else show_heatmap(heatmap),
+    )
+
+
+def list_inputs(output: Path, read: Iterable[str | None]) -> list[str | Path | None]:
+    """Return what is read; with it a file that is there already, in a folder that is read as one study."""
+    given: list[str | Path | None] = list(read)
+    is_read = output.exists() and any(is_within(output, Path(path)) for path in read if path is not None)
+    return [*given, output] if is_read else given
 
 
 def show_heatmap(heatmap: Heatmap) -> None:

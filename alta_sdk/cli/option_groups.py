@@ -31,9 +31,9 @@ def fusion_mode_option(help: str, default: str | None = None) -> Decorator:
     )
 
 
-def overwrite_option(what: str) -> Decorator:
-    """Return --overwrite; what: "a file that is"."""
-    return click.option("--overwrite", is_flag=True, help=f"Replace {what} already there.")
+def overwrite_option(what: str, more: str = "; never what this command did not write") -> Decorator:
+    """Return --overwrite; what: "a file that is". more: what else its help says."""
+    return click.option("--overwrite", is_flag=True, help=f"Replace {what} already there{more}.")
 
 
 def json_option(help: str = "Print one JSON object.") -> Decorator:

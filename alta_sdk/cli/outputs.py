@@ -1,18 +1,21 @@
 """What `alta score` writes beside its table: a CSV file, a page, heat maps in the page; and progress."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import AltaError
-from ..files.targets import check_target, write_target
+from ..files.targets import IsOurs, check_target, is_same_file, write_target
 from ..matching.matcher import Matcher
 from ..matching.results import ZeroShotResult
-from ..report.page import render_page
-from ..report.run import ReportRow, RunReport, SmallMap, render_csv
+from ..report.page import is_page, render_page
+from ..report.run import ReportRow, RunReport, SmallMap, is_csv, render_csv
 from ..study.study import Study
+from .last_steps import take_every_step
 from .option_groups import FILE, group_options, overwrite_option
 
 
@@ -31,17 +34,18 @@ class Outputs:
         """True if a report is written."""
         return self.csv is not None or self.html is not None
 
-    def check(self) -> None:
-        """Refuse what cannot be written before any study is read."""
+    def check(self, inputs: Iterable[str | None]) -> None:
+        """Refuse what cannot be written before any study is read; inputs: the paths that are."""
         if self.phrases and self.html is None:
             raise click.UsageError("--locate goes with --html: the heat maps are in the page")
         if self.with_identifiers and not self.is_asked_for:
             raise click.UsageError("--with-identifiers goes with --csv or --html: nothing else names a study")
-        if self.csv is not None and self.csv == self.html:
+        if self.csv is not None and self.html is not None and is_same_file(self.csv, self.html):
             raise click.UsageError("--csv and --html are one file: give two")
-        for path in (self.csv, self.html):
+        read = list(inputs)
+        for path, is_ours in ((self.csv, is_csv), (self.html, is_page)):
             if path is not None:
-                check_target(path, "report", overwrite=self.overwrite)
+                check_target(path, "report", overwrite=self.overwrite, is_ours=is_ours, inputs=read)
 
     def make_row(self, matcher: Matcher, study: Study, result: ZeroShotResult, path: str) -> ReportRow:
         """Keep what the report says of one study, heat maps included."""
@@ -55,12 +59,18 @@ class Outputs:
         return ReportRow(error=describe_failure(error), path=path if self.with_identifiers else "")
 
     def write(self, rows: list[ReportRow], provenance: dict[str, Any]) -> None:
-        """Write the files that were asked for."""
+        """Write the files that were asked for: one that cannot be written does not cost the other."""
         report = RunReport(rows, provenance, self.phrases)
-        if self.csv is not None:
-            write_target(self.csv, render_csv(report).encode("utf-8"), "report", overwrite=self.overwrite)
-        if self.html is not None:
-            write_target(self.html, render_page(report).encode("utf-8"), "report", overwrite=self.overwrite)
+
+        def write(path: Path | None, render: Callable[[RunReport], str], is_ours: IsOurs) -> None:
+            if path is not None:
+                data = render(report).encode("utf-8")
+                write_target(path, data, "report", overwrite=self.overwrite, is_ours=is_ours)
+
+        take_every_step(
+            partial(write, self.csv, render_csv, is_csv),
+            partial(write, self.html, render_page, is_page),
+        )
 
 
 def describe_failure(error: AltaError) -> str:

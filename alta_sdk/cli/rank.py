@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..files.targets import check_target
+from ..index.file import is_index
 from ..index.reports import index_reports
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
+from .last_steps import take_every_step
 from .option_groups import COUNT, FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
@@ -56,7 +59,8 @@ def rank(
     if (show_text or write_index) and reports is None:
         raise click.UsageError("--show-text and --write-index go with --reports")
     if write_index is not None:
-        check_target(write_index, "index", overwrite=overwrite)
+        read = (study, reports, key_file, reading.engine)
+        check_target(write_index, "index", overwrite=overwrite, is_ours=is_index, inputs=read)
     texts = read_reports(reports, column) if reports else []
     opened = ReportIndex.open(index) if index else None
     matcher = reading.open_matcher()
@@ -71,15 +75,14 @@ def rank(
         ranking = rank_reports(matcher.engine, embedding, texts, provenance)
         rows = [{**asdict(report), "row": report.row + 1} for report in ranking.reports[:count]]
         provenance, notes = ranking.provenance, ranking.provenance["report_reading"]
-    if write_index:
-        keep_index(write_index, matcher, texts, key_file)
     if show_text:
         rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
     say_notices(matcher, notes)
-    if as_json:
-        print_object({"matches": rows, "provenance": provenance})
-    else:
-        show_matches(rows, provenance)
+    found = {"matches": rows, "provenance": provenance}
+    take_every_step(
+        partial(keep_index, write_index, matcher, texts, key_file) if write_index else None,
+        lambda: print_object(found) if as_json else show_matches(rows, provenance),
+    )
 
 
 def keep_index(path: Path, matcher: Matcher, texts: list[str], key_file: str | None) -> None:

@@ -17,6 +17,7 @@ from ..study.lists import StudyEntry, list_studies
 from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study
+from .last_steps import take_every_step
 from .outputs import Outputs, output_options
 from .reading import Reading, reading_options, say_notices
 from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, show_scores
@@ -66,7 +67,7 @@ def score(
     """
     if prior is not None and (len(studies) > 1 or find_prior):
         raise click.UsageError("--prior goes with exactly one STUDY, and not with --find-prior")
-    outputs.check()
+    outputs.check((*studies, prior, reading.engine))
     wanted = parse_labels(labels)
     matcher = reading.open_matcher()
     phrases = check_prompts(matcher.engine, outputs.phrases, "phrase")
@@ -94,9 +95,11 @@ def score(
     warn(results, matcher, find_prior=find_prior)
     for note in phrases:
         say(note)
-    outputs.write(rows, tell_phrases(scored[0].result.provenance, phrases) if scored else {})
     show = print_json if as_json else show_scores
-    show(results, explain)
+    take_every_step(
+        lambda: outputs.write(rows, tell_phrases(scored[0].result.provenance, phrases) if scored else {}),
+        lambda: show(results, explain),
+    )
     fail_if_any_failed(results)
 
 

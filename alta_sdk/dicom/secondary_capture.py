@@ -28,6 +28,11 @@ SERIES_NUMBER = 9001  # far from those of a detector
 EMPTY = tuple(keyword for keyword in IDENTIFIERS if keyword not in ("IssuerOfPatientID", "StudyInstanceUID"))
 
 
+def is_capture(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is such a capture."""
+    return head[128:132] == b"DICM" and SERIES_DESCRIPTION.encode() in head and b"alta-sdk" in head
+
+
 def take_identifiers(origin: ImageOrigin | None) -> dict[str, str]:
     """Return the patient and study elements of the file that pixels were read from.
 

@@ -1,12 +1,15 @@
 """Embed a folder of studies into one index, so that a kill at any moment costs at most one study.
 
 Each study goes to a journal as soon as it is done; the index is written once, at the end, in one step,
-and the journal removed after it. So on disk there is the old index, or the new one.
+and the journal removed after it. So on disk there is the old index, or the new one. The index is read, changed and
+written while the journal is held, so that two runs cannot lose each other's studies.
 """
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,13 @@ import numpy as np
 from ..dicom.files import Source, StudyFiles
 from ..engine.vectors import Vector
 from ..errors import EngineError, StudyError
+from ..files.atomic import name_sibling
+from ..files.targets import check_replaceable
 from ..matching.matcher import Matcher
 from ..study.key import SiteKey, identify_study, identify_unreadable
 from ..study.lists import StudyEntry, split_folder
 from ..study.study import Study
+from .file import is_index
 from .journal import EmbeddingJournal, open_journal
 from .search import IndexOrigin, ReportIndex
 
@@ -46,6 +52,23 @@ def list_entries(folder: Path) -> list[StudyEntry]:
     return studies
 
 
+def check_index_target(out: Path) -> None:
+    """Raise EngineError if no index can be written at `out`: before studies are read, and before a key is made."""
+    if out.exists():
+        if not out.is_file():
+            raise EngineError("index cannot be written: --out is no plain file; give the name of one")
+        check_replaceable(out, "index", is_index, EngineError)
+    try:
+        probe = name_sibling(Path(os.path.realpath(out)), "tmp")
+        try:
+            probe.write_bytes(b"\0")
+        finally:
+            with suppress(OSError):
+                probe.unlink()
+    except OSError as error:
+        raise EngineError(f"index cannot be written: {error.strerror}; check --out, its folder and the disk") from error
+
+
 def embed_folder(
     matcher: Matcher, entries: list[StudyEntry], out: Path, site_key: SiteKey, read: Callable[[Source], Study]
 ) -> Iterator[EmbeddedStudy]:
@@ -57,16 +80,14 @@ def embed_folder(
     is gone leave the index. Two entries with one key are one study: the first is taken.
     Raises EngineError for an index of another engine, fusion mode or site key, or if no study is readable.
     """
-    engine = matcher.engine
+    engine, out = matcher.engine, Path(os.path.realpath(out))  # one index has one journal, whatever links lead to it
     origin = IndexOrigin("studies", engine.manifest.sha256, matcher.fusion_mode, site_key.fingerprint)
-    known = _read_known(out, origin)
-    journal_path = out.with_name(out.name + ".journal")
-    with open_journal(journal_path, origin, engine.manifest.sizes["embedding"]) as journal:
+    with open_journal(out.with_name(out.name + ".journal"), origin, engine.manifest.sizes["embedding"]) as journal:
+        known = _read_known(out, origin)
         run = _Run(site_key, known, journal, lambda files: matcher.embed(read(files)).vector)
         for entry in entries:
             yield run.embed(entry)
         _write_index(out, run.seen, origin)
-    journal_path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +156,10 @@ def _write_index(out: Path, seen: dict[bytes, Vector | None], origin: IndexOrigi
     vectors = {key: vector for key, vector in seen.items() if vector is not None}
     if not vectors:
         raise EngineError("no study could be read: no index was written")
-    for leftover in out.parent.glob(f".{escape(out.name)}.*.tmp"):  # of a run that was killed while writing
-        leftover.unlink()
+    of_ours = re.compile(re.escape(f".{out.name}.") + "[0-9a-f]{12}[.]tmp")
+    for leftover in out.parent.iterdir():
+        if of_ours.fullmatch(leftover.name):  # of a run that was killed while writing
+            with suppress(OSError):
+                leftover.unlink()
     keys = sorted(vectors)  # by key: the order tells nothing about names or dates
     ReportIndex.write(out, np.stack([vectors[key] for key in keys]), keys, origin)

@@ -1,4 +1,4 @@
-"""The file of an index: arrays that open memory-mapped, sealed by hashes.
+"""The file of an index: arrays, sealed by hashes, that are read whole.
 
     bytes 0-7      the mark "ALTAIDX" and the format's number, 1
     bytes 8-15     length of the header, uint64, little endian
@@ -6,22 +6,27 @@
     bytes 48-...   the header: JSON, with each array's dtype, shape and offset, and the SHA-256 of the rest
     ...            the arrays, each at a multiple of 64 bytes, little endian
 
-The threats: a copy cut short, a flipped bit, an absurd header. The size is checked before anything is
-read, the header is bounded, and every byte is under a hash. `docs/index.md` tells each field.
+The threats: a copy cut short, a flipped bit, an absurd header, a file that changes while it is open. The size is
+checked before anything is read, the header is bounded, and every byte is under a hash. The file is not mapped: one
+that another program cuts short would end this process at the next search (SIGBUS), and one that it rewrites would
+be searched without having been verified. `docs/index.md` tells each field.
 """
 
 import hashlib
 import json
+import os
+import stat
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, IntegrityError
 from ..files.atomic import new_file
+from ..files.targets import check_replaceable
 
 MARK = b"ALTAIDX\x01"
 MAX_HEADER_BYTES = 1 << 20
@@ -34,8 +39,15 @@ _AGAIN = "copy or make the index again"
 Arrays = Mapping[str, NDArray[Any]]
 
 
+def is_index(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is an index, of any version."""
+    return head.startswith(MARK[:7])
+
+
 def write_arrays(path: Path, meta: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write a file that is complete or not there; raise EngineError if the disk refuses it."""
+    """Write a file that is complete or not there; raise EngineError if it is no index, or the disk refuses it."""
+    if path.is_file():
+        check_replaceable(path, "index", is_index, EngineError)
     header_bytes = len(_render(meta, {name: _entry(array, 10**15) for name, array in arrays.items()}, "0" * 64))
     layout = _lay_out(arrays, header_bytes)
     try:
@@ -55,29 +67,59 @@ def write_arrays(path: Path, meta: Mapping[str, Any], arrays: Arrays) -> None:
 
 
 def read_arrays(path: Path, *, verify: bool = True) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return what the header says and the arrays, mapped from disk and read-only.
+    """Return what the header says and the arrays, in memory and read-only.
 
-    verify: read every byte once and compare the SHA-256 (about a second for a million vectors).
+    verify: compare the SHA-256 of what was read (about a second for a million vectors).
     Raises EngineError if there is no index, IntegrityError if it is not whole or was changed.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_plain) as file:
+            size_on_disk = os.fstat(file.fileno()).st_size
             header = _read_header(file.read(_PREFIX.size + MAX_HEADER_BYTES))
-        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+            content = _read_whole(file, header, size_on_disk)
     except FileNotFoundError as error:
         raise EngineError("index not found: make it with `alta embed` or ReportIndex.write") from error
     except (OSError, ValueError, RecursionError) as error:
         raise EngineError("index cannot be read: check the path and its permissions") from error
+    except MemoryError as error:
+        raise EngineError("index does not fit into memory: free some, or make smaller indexes") from error
     try:
-        arrays = {name: _view(mapped, entry) for name, entry in header["arrays"].items()}
-        size, start, meta = header["size"], header["start"], dict(header["meta"])
+        arrays = {name: _view(content, entry) for name, entry in header["arrays"].items()}
+        start, meta = header["start"], dict(header["meta"])
+        is_changed = verify and _digest(content[start:]) != header["sha256"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(f"index is damaged or cut short: {_AGAIN}") from error
-    if len(mapped) != size:
-        raise IntegrityError(f"index has {len(mapped)} bytes, its header says {size}: {_AGAIN}")
-    if verify and _digest(mapped[start:]) != header["sha256"]:
+    if is_changed:
         raise IntegrityError(f"index was changed after it was written (SHA-256 differs): {_AGAIN}")
     return meta, arrays
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a plain file, and nothing that makes a reader wait (ValueError)."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("not a plain file")
+    return descriptor
+
+
+def _read_whole(file: BinaryIO, header: Mapping[str, Any], size: int) -> NDArray[np.uint8]:
+    """Return every byte of the file, read-only, aligned as the arrays are in it."""
+    stated = header.get("size")
+    if size != stated:
+        says = f"its header says {stated}" if isinstance(stated, int) else "its header says no number"
+        raise IntegrityError(f"index has {size} bytes, {says}: {_AGAIN}")
+    room = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    content = room[start : start + size]
+    file.seek(0)
+    filled, view = 0, content.data
+    while filled < size and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
+        filled += count
+    if filled < size:
+        raise IntegrityError(f"index was cut short while it was read: {_AGAIN}")
+    content.flags.writeable = False
+    return content
 
 
 def _entry(array: NDArray[Any], offset: int) -> dict[str, Any]:
@@ -122,15 +164,17 @@ def _read_header(data: bytes) -> dict[str, Any]:
     if length > MAX_HEADER_BYTES or hashlib.sha256(header).digest() != digest:
         raise IntegrityError(f"index is damaged or cut short: {_AGAIN}")
     content: dict[str, Any] = json.loads(header)
+    if not isinstance(content, dict):
+        raise IntegrityError(f"index is damaged or cut short: {_AGAIN}")
     return content
 
 
-def _view(mapped: NDArray[np.uint8], entry: Mapping[str, Any]) -> NDArray[Any]:
+def _view(content: NDArray[np.uint8], entry: Mapping[str, Any]) -> NDArray[Any]:
     dtype, shape, offset = entry["dtype"], tuple(entry["shape"]), entry["offset"]
     end = offset + _nbytes(entry)
-    if dtype not in _DTYPES or min((*shape, offset)) < 0 or end > len(mapped):
+    if dtype not in _DTYPES or min((*shape, offset)) < 0 or end > len(content):
         raise ValueError("an array lies outside the file")
-    view: NDArray[Any] = mapped[offset:end].view(dtype).reshape(shape)
+    view: NDArray[Any] = content[offset:end].view(dtype).reshape(shape)
     return view
 
 
@@ -141,8 +185,5 @@ def _blocks(array: NDArray[Any]) -> Iterator[bytes]:
         yield np.ascontiguousarray(array[start : start + rows], dtype=little).tobytes()
 
 
-def _digest(mapped: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, len(mapped), BLOCK_BYTES):
-        digest.update(mapped[start : start + BLOCK_BYTES].tobytes())
-    return digest.hexdigest()
+def _digest(content: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(content.data).hexdigest()

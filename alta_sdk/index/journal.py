@@ -1,20 +1,18 @@
 """What a long run of `alta embed` has done so far, so that it may be killed at any moment.
 
-A file beside the index that only grows: one record per study, under a checksum. A record that was cut
-short by a kill is dropped at the next start, and its study embedded again. No name and no text is in it.
-
-    header   "ALTAJNL" and 1; SHA-256 of what the run is (engine, fusion mode, site key): 40 bytes
-    record   key (16), 1 if embedded and 0 if unreadable (1), vector (4 × d; zeros if unreadable), CRC-32 (4)
+A database of SQLite beside the index: one row per study, committed as soon as the study is done (write-ahead log,
+synchronous FULL, so that a power cut costs nothing either). A commit that a kill cut short is rolled back at the
+next start, and its study embedded again. It is opened in SQLite's exclusive mode: a second process is refused, and
+the system gives the lock back when the first is killed. No name and no text is in it.
 """
 
 import hashlib
 import os
-import struct
+import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,104 +22,170 @@ from ..errors import EngineError
 from ..study.key import KEY_BYTES
 from .search import IndexOrigin
 
-MARK = b"ALTAJNL\x01"
-_HEADER_BYTES = len(MARK) + 32
-_CRC = struct.Struct("<I")
+APPLICATION_ID = 0x414C544A  # "ALTJ"
+VERSION = 1
+_TRIES = 5
+_OTHER_RUN = (
+    "an unfinished run with another engine, fusion mode or site key, or of an older alta-sdk, lies beside this index: "
+    "finish it as it was begun, or remove its .journal file"
+)
+_HELD = "another process is writing this index: wait for it, or give another --out"
 
 
 class EmbeddingJournal:
     """The studies done so far, by key: a vector, or None for one that could not be read."""
 
-    def __init__(self, file: BinaryIO, width: int) -> None:
+    def __init__(self, database: sqlite3.Connection, width: int) -> None:
         """Use `open_journal`."""
-        self._file = file
+        self._database = database
         self._width = width
         self.done: dict[bytes, Vector | None] = {}
 
     def add(self, key: bytes, vector: Vector | None) -> None:
-        """Write one study down; when this returns a kill cannot lose it."""
-        numbers = np.zeros(self._width, "<f4") if vector is None else vector.astype("<f4")
-        body = key + bytes([vector is not None]) + numbers.tobytes()
+        """Write one study down; when this returns neither a kill nor a power cut loses it."""
+        numbers = None if vector is None else vector.astype("<f4").tobytes()
         try:
-            self._file.write(body + _CRC.pack(zlib.crc32(body)))
-            self._file.flush()
-        except OSError as error:
-            raise EngineError(
-                f"journal of the index cannot be written: {error.strerror}; run again to go on"
-            ) from error
+            with self._database:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO studies VALUES (?, ?, ?)", (key, numbers, _check(key, numbers))
+                )
+        except sqlite3.Error as error:
+            raise EngineError(f"journal of the index cannot be written: {error}; run again to go on") from error
         self.done[key] = vector
 
     def read(self) -> None:
-        """Take over what an earlier run wrote, and drop what it had not finished writing."""
-        size = KEY_BYTES + 1 + 4 * self._width + _CRC.size
-        end = self._file.seek(_HEADER_BYTES)
-        while len(record := self._file.read(size)) == size:
-            body, checksum = record[: -_CRC.size], record[-_CRC.size :]
-            if _CRC.unpack(checksum)[0] != zlib.crc32(body):
-                break
-            end += size
-            vector: NDArray[np.float32] = np.frombuffer(body, "<f4", offset=KEY_BYTES + 1)
-            self.done[body[:KEY_BYTES]] = vector.astype(np.float32) if body[KEY_BYTES] else None
-        self._file.seek(end)
-        self._file.truncate()
+        """Take over what an earlier run wrote, but what the disk has damaged."""
+        for key, numbers, check in self._database.execute("SELECT key, vector, checksum FROM studies"):
+            if numbers is None:
+                self.done[key] = None  # embedded again in any case
+            elif check == _check(key, numbers) and len(key) == KEY_BYTES and len(numbers) == 4 * self._width:
+                vector: NDArray[np.float32] = np.frombuffer(numbers, "<f4")
+                self.done[key] = vector.astype(np.float32)
+
+
+def _check(key: bytes, numbers: bytes | None) -> int:
+    return zlib.crc32(key + (numbers or b""))
 
 
 @contextmanager
 def open_journal(path: Path, origin: IndexOrigin, width: int) -> Iterator[EmbeddingJournal]:
-    """Open or begin the journal of one run, held against other processes by a lock file beside it.
+    """Open or begin the journal of one run, and hold it against other processes until the block ends.
 
-    Raises EngineError if another process holds it, or if it belongs to another engine, fusion mode or
-    site key.
+    At the end of the block the journal is removed, since the index is written; an error in it leaves the journal for
+    the next run, unless nothing is in it.
+    Raises EngineError if another process holds it, if it belongs to another engine, fusion mode or site key, or
+    cannot be written.
     """
-    header = MARK + hashlib.sha256(repr((origin, width)).encode()).digest()
-    with _hold(path), _open(path) as file:
-        found = file.read(_HEADER_BYTES)
-        if len(found) < _HEADER_BYTES and header.startswith(found[: len(MARK)]):
-            file.seek(0)
-            file.truncate()
-            file.write(header)
-            file.flush()
-        elif found != header:
-            raise EngineError(
-                "an unfinished run with another engine, fusion mode or site key lies beside this index: "
-                "finish it as it was begun, or remove its .journal file"
-            )
-        journal = EmbeddingJournal(file, width)
-        journal.read()
+    identity = hashlib.sha256(repr((origin, width)).encode()).hexdigest()
+    database, is_new = _open(path)
+    journal = EmbeddingJournal(database, width)
+    is_done = False
+    try:
+        try:
+            is_new |= _begin(database, identity)
+            journal.read()
+        except sqlite3.Error as error:
+            raise _explain(error) from error
         yield journal
-
-
-@contextmanager
-def _hold(path: Path) -> Iterator[None]:
-    """Hold a file for this process until the block ends; the system gives it back when the process is killed."""
-    from filelock import FileLock, Timeout
-
-    lock_path = path.with_name(path.name + ".lock")
-    # Where the disk cannot lock, the index is refused: a marker file would stay behind a killed run.
-    lock = FileLock(lock_path, timeout=0, fallback_to_soft=False)
-    try:
-        path.parent.stat()  # a lock would make a folder that is not there
-        lock.acquire()
-    except Timeout as error:
-        raise EngineError("another process is writing this index: wait for it, or give another --out") from error
-    except OSError as error:
-        raise _refuse(error) from error
-    try:
-        yield
+        is_done = True
     finally:
-        # While it is held: who opened it before sees that it is gone, and makes a new one. Windows removes it itself.
-        with suppress(OSError):
-            lock_path.unlink()
-        lock.release()
+        _close(database, path, remove=is_done or is_new and not journal.done)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Return a connection that holds the file at `path`, and whether the file was made just now."""
+    is_new = False
+    for _ in range(_TRIES):
+        try:
+            # Made by us, so that SQLite's own refusal, which has no reason in it, is not needed. No file that is
+            # there is opened: closing it again would drop the locks that this process holds through SQLite.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+            is_new = True
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise EngineError(f"index cannot be written: {error.strerror}; check --out and its folder") from error
+        before = _identify(path)
+        # The run may be closed by another thread than began it.
+        database = sqlite3.connect(path, timeout=0, check_same_thread=False, isolation_level="IMMEDIATE")
+        try:
+            _hold(database)
+        except sqlite3.Error as error:
+            database.close()
+            if is_new:
+                _remove(path)
+            raise _explain(error) from error
+        if before is not None and before == _identify(path):
+            return database, is_new
+        database.close()  # its run ended meanwhile and took the file away
+    raise EngineError(_HELD)
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
     try:
-        # Neither "x" nor "w": a file made by a run that was killed at once is taken over, not emptied.
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
-    except OSError as error:
-        raise _refuse(error) from error
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
-def _refuse(error: OSError) -> EngineError:
-    return EngineError(f"index cannot be written: {error.strerror}; check --out and its folder")
+def _hold(database: sqlite3.Connection) -> None:
+    """Lock the file for this process alone, and choose how commits reach the disk."""
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access: the log then needs no shared memory
+    if database.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise sqlite3.OperationalError("the disk cannot keep a write-ahead log")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("BEGIN EXCLUSIVE")
+    database.execute("COMMIT")
+
+
+def _begin(database: sqlite3.Connection, identity: str) -> bool:
+    """Make the tables of a new journal, and tell if it was one; raise EngineError for one of another run."""
+    (kind,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables == 0 and kind in (0, APPLICATION_ID):
+        with database:
+            database.execute("BEGIN")
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("CREATE TABLE run (identity TEXT NOT NULL)")
+            database.execute("CREATE TABLE studies (key BLOB PRIMARY KEY, vector BLOB, checksum INTEGER NOT NULL)")
+            database.execute("INSERT INTO run VALUES (?)", (identity,))
+        return True
+    if (kind, version) != (APPLICATION_ID, VERSION):
+        raise EngineError(_OTHER_RUN)
+    if database.execute("SELECT identity FROM run").fetchall() != [(identity,)]:
+        raise EngineError(_OTHER_RUN)
+    return False
+
+
+def _close(database: sqlite3.Connection, path: Path, *, remove: bool) -> None:
+    """Close the journal; one that is to go is removed while it is still held, so that nobody else's is."""
+    if remove:
+        with suppress(sqlite3.Error):
+            database.execute("PRAGMA journal_mode = DELETE")  # takes the log away
+            if os.name != "nt":
+                _remove(path)
+    with suppress(sqlite3.Error):
+        database.close()
+    if remove and os.name == "nt":  # an open file cannot be removed there
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    for end in ("-wal", "-shm", ""):  # the file itself last: as long as it is there, nobody begins another
+        with suppress(OSError):
+            path.with_name(path.name + end).unlink()
+
+
+def _explain(error: sqlite3.Error) -> EngineError:
+    """Say what SQLite's error means for the index; its messages hold no path."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return EngineError(_HELD)
+    if code == sqlite3.SQLITE_NOTADB:
+        return EngineError(_OTHER_RUN)
+    if code == sqlite3.SQLITE_CORRUPT:
+        return EngineError("journal of the index is damaged: remove its .journal file, and embed again")
+    return EngineError(f"index cannot be written: {error}; check --out, its folder and the disk")

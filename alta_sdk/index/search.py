@@ -60,7 +60,7 @@ class IndexOrigin:
 
 
 class ReportIndex:
-    """An index that is open: memory-mapped, read-only, safe to share between threads."""
+    """An index that is open: in memory, read-only, safe to share between threads."""
 
     def __init__(self, path: Path, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Use `ReportIndex.open`."""
@@ -78,9 +78,9 @@ class ReportIndex:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> "ReportIndex":
-        """Open an index, memory-mapped.
+        """Read an index whole: what becomes of its file afterwards changes no search.
 
-        verify: read every byte once to check the SHA-256; False trusts the disk and opens at once.
+        verify: check the SHA-256 of every byte; False trusts the disk.
         Raises EngineError if there is none, IntegrityError if it is not whole or was changed.
         """
         return cls(Path(path), *read_arrays(Path(path), verify=verify))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..dicom.files import PathLike, Source
 from ..dicom.image import ImageOrigin
 from ..files.targets import write_target
-from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png
+from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png, is_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +70,11 @@ class Heatmap:
         """Write the picture as a PNG, whole or not at all.
 
         caption: a text for the strip; the phrase is not written by itself, since it may be report text.
+        overwrite: replace an older heat map, and nothing else.
         Raises AltaError if the file exists or cannot be written.
         """
-        write_target(Path(path), encode_png(self.picture(limits, caption)), "heat map", overwrite=overwrite)
+        data = encode_png(self.picture(limits, caption))
+        write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_png)
 
     def save_dicom(
         self,
@@ -95,7 +97,7 @@ class Heatmap:
         or for files that cannot be read or are not those of the radiograph.
         Source: DICOM PS3.3 A.8.1 (Secondary Capture Image IOD).
         """
-        from ..dicom.secondary_capture import check_source, encode_secondary_capture, take_identifiers
+        from ..dicom.secondary_capture import check_source, encode_secondary_capture, is_capture, take_identifiers
 
         if identifiers_from is not None:
             check_source(identifiers_from, self.drawn_on)
@@ -108,7 +110,7 @@ class Heatmap:
         )
         comment = f"{DISCLAIMER}. {caption}".strip()
         data = encode_secondary_capture(self.picture(limits, caption), description, comment, identifiers)
-        write_target(Path(path), data, "heat map", overwrite=overwrite)
+        write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_capture)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON: all but the arrays."""

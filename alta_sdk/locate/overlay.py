@@ -66,6 +66,11 @@ def add_legend(picture: Rgb, limits: Limits, caption: str = "") -> Rgb:
     return np.concatenate([picture, np.asarray(strip)])
 
 
+def is_png(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is such a PNG."""
+    return head.startswith(b"\x89PNG") and b"tEXtComment\0" + DISCLAIMER.encode() in head
+
+
 def encode_png(picture: Rgb) -> bytes:
     """Return a PNG (height, width, 3) that says in a text chunk, too, that it is not for clinical use."""
     buffer = io.BytesIO()

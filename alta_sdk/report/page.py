@@ -19,10 +19,16 @@ READING = (
     "negation, or, in a set without negations, than the set's other labels. It is not a probability of disease."
 )
 WITH_LIMITS = " The red mark is this site's threshold; scores that reach it are bold."
+MADE_BY = b'<meta name="generator" content="alta-sdk">'
 MAPS = (
     "The similarity of the phrase with each patch of the radiograph, on one scale for all studies of the run. What "
     "the model did not see is dark. The map shows what the model compares: it has not been shown to find findings."
 )
+
+
+def is_page(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is such a page."""
+    return head.startswith(b"<!DOCTYPE html>") and MADE_BY in head
 
 
 def render_page(report: RunReport) -> str:

@@ -87,6 +87,12 @@ class RunReport:
         return min(float(p.min()) for p in patches), max(float(p.max()) for p in patches)
 
 
+def is_csv(head: bytes) -> bool:
+    """Tell by its first line whether a file is such a table."""
+    columns = head.splitlines()[0]
+    return columns.startswith(b"study,") and b",engine_sha256," in columns
+
+
 def render_csv(report: RunReport) -> str:
     """Return a table with one line a study: its number, scores, thresholds if there are any, error, provenance.
 

@@ -12,8 +12,9 @@ from alta_sdk.engine.bundle import hash_file, read_manifest
 from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.fusion import Head
 from alta_sdk.engine.manifest import MANIFEST_NAME, BundleFile, Manifest
+from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.errors import ExportError
-from alta_sdk.files.atomic import new_folder
+from alta_sdk.files.folders import new_folder
 from alta_training.model import AltaModel
 
 from .towers import compute_missing_cls
@@ -61,7 +62,7 @@ def write_bundle(
     """
     writing = "the folder"
     try:
-        with new_folder(output, overwrite=overwrite) as folder:
+        with new_folder(output, overwrite=overwrite, list_own=list_bundle_files) as folder:
             for name, data in contents.items():
                 writing = name
                 (folder / name).write_bytes(data)

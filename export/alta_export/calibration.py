@@ -51,10 +51,14 @@ class Calibration:
         return graphs | {name: fold_smoothing(graphs[name], self.smoothing[name]) for name in smoothed}
 
     def keep(self, path: Path) -> None:
-        """Write calibration.json for the next export; raise CalibrationError if it cannot be written."""
+        """Write calibration.json for the next export, if it is not there; raise CalibrationError if it cannot be."""
+        if path.is_file():  # this one was read, or another export wrote it meanwhile
+            return
         try:
-            with new_file(path) as temporary:
+            with new_file(path, overwrite=False) as temporary:
                 temporary.write_bytes(self.render())
+        except FileExistsError:
+            return
         except OSError as error:
             raise CalibrationError(f"{path.name} cannot be written: {error.strerror}") from error
 

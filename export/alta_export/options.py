@@ -9,7 +9,10 @@ from pathlib import Path
 from alta_runtimes.tensorrt_build import find_builder
 from alta_sdk import __version__
 from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.errors import CalibrationError, ExportError, RuntimeUnavailable
+from alta_sdk.files.folders import check_folder
+from alta_sdk.files.targets import refuse_inputs
 
 ENGINES = ("onnx", "trt", "openvino")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -80,12 +83,11 @@ def check_options(options: ExportOptions) -> None:
         )
     if options.output.suffix != ".alta":
         raise ExportError("--output must end in .alta: a bundle is a folder NAME.alta")
-    if not options.output.resolve().parent.is_dir():
-        raise ExportError(f"--output {options.output.name}: its parent folder does not exist; make it first")
-    if options.output.exists() and not options.overwrite:
-        raise ExportError(f"{options.output.name} exists: choose another --output, or replace it with --overwrite")
-    if options.output.exists() and not (options.output / "manifest.json").is_file():
-        raise ExportError(f"{options.output.name} is not a bundle: --overwrite replaces only what alta-export wrote")
+    read = (options.checkpoint, options.text_model, options.calibration, options.held_out, options.calibration_cache)
+    refuse_inputs(options.output, read, "engine", ExportError)
+    check_folder(
+        options.output, overwrite=options.overwrite, list_own=list_bundle_files, by="alta-export", error=ExportError
+    )
 
 
 def read_stated_date() -> datetime | None:

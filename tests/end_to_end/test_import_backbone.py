@@ -221,7 +221,12 @@ def test_what_is_there_is_replaced_only_when_asked(forms, tmp_path):
     refused = import_backbone(forms["ONNX"], output)
     assert refused.exit_code == 1 and "--overwrite" in refused.stderr
     assert output.read_text(encoding="utf-8") == "mine"
+    foreign = import_backbone(forms["ONNX"], output, "--overwrite")
+    assert foreign.exit_code == 1 and "replaces only what it wrote" in foreign.stderr
+    assert output.read_text(encoding="utf-8") == "mine"
+    output.write_bytes(b"")
     assert import_backbone(forms["ONNX"], output, "--overwrite").exit_code == 0
+    assert import_backbone(forms["ONNX"], output, "--overwrite").exit_code == 0, "over its own"
     assert read_checkpoint(output).metadata["image_heads"] == "4"
     refused = import_backbone(forms["ONNX"], tmp_path / "absent" / "x.safetensors")
     assert refused.exit_code == 1 and "parent folder does not exist" in refused.stderr

@@ -22,7 +22,8 @@ from alta_sdk import (
 )
 from alta_sdk.engine.bundle import REQUIRED, open_bundle
 from alta_sdk.engine.manifest import SCHEMA_VERSION, parse_manifest
-from alta_sdk.files.atomic import new_file, new_folder
+from alta_sdk.files.atomic import new_file
+from alta_sdk.files.folders import new_folder
 
 
 @pytest.fixture
@@ -162,6 +163,10 @@ def test_a_merge_that_is_not_exact_is_not_written(export_options, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
+def list_own(folder):
+    return {"a", "old", "new", "file"}
+
+
 def test_new_file_and_folder_leave_the_old_state_on_failure(tmp_path):
     (tmp_path / "file").write_text("old")
     (tmp_path / "folder").mkdir()
@@ -169,7 +174,7 @@ def test_new_file_and_folder_leave_the_old_state_on_failure(tmp_path):
     with pytest.raises(ValueError), new_file(tmp_path / "file") as path:
         path.write_text("half")
         raise ValueError
-    with pytest.raises(ValueError), new_folder(tmp_path / "folder", overwrite=True) as path:
+    with pytest.raises(ValueError), new_folder(tmp_path / "folder", overwrite=True, list_own=list_own) as path:
         (path / "a").write_text("half")
         raise ValueError
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
@@ -178,7 +183,7 @@ def test_new_file_and_folder_leave_the_old_state_on_failure(tmp_path):
 
 def test_new_folder_replaces_whole(tmp_path):
     for text in ("old", "new"):
-        with new_folder(tmp_path / "folder", overwrite=True) as path:
+        with new_folder(tmp_path / "folder", overwrite=True, list_own=list_own) as path:
             (path / text).write_text(text)
     assert [p.name for p in tmp_path.rglob("*")] == ["folder", "new"]
 
@@ -194,7 +199,7 @@ def test_a_folder_that_is_replaced_is_there_all_the_time(tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     for _ in range(100):
-        with new_folder(path, overwrite=True) as temporary:
+        with new_folder(path, overwrite=True, list_own=list_own) as temporary:
             (temporary / "file").write_text("new")
     stop.set()
     watcher.join()

@@ -1,6 +1,7 @@
 """`alta embed`: one index from a folder, the same after any interruption, and nothing told of anybody."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -109,16 +110,26 @@ def test_two_processes_cannot_write_one_index(matcher, folder, tmp_path):
     first.close()
 
 
-def test_a_lock_file_goes_with_its_run_and_one_left_by_a_kill_does_no_harm(matcher, folder, tmp_path):
-    lock = tmp_path / "i.index.journal.lock"
+def test_a_run_leaves_its_journal_alone_and_one_that_ends_nothing(matcher, folder, tmp_path):
     steps = embed_folder(matcher, list_entries(folder), tmp_path / "i.index", SITE, load_study)
     next(steps)
-    assert lock.exists()
     steps.close()
-    assert not lock.exists()
-    lock.touch()
+    assert [path.name for path in tmp_path.glob("i.*")] == ["i.index.journal"]
     run(matcher, folder, tmp_path / "i.index")
-    assert not lock.exists() and len(ReportIndex.open(tmp_path / "i.index")) == 3
+    assert [path.name for path in tmp_path.glob("i.*")] == ["i.index"]
+    assert len(ReportIndex.open(tmp_path / "i.index")) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_two_names_of_one_index_have_one_journal(matcher, folder, tmp_path):
+    (tmp_path / "link.index").symlink_to("k.index")
+    first = embed_folder(matcher, list_entries(folder), tmp_path / "k.index", SITE, load_study)
+    next(first)
+    with pytest.raises(EngineError, match="another process"):
+        run(matcher, folder, tmp_path / "link.index")
+    first.close()
+    run(matcher, folder, tmp_path / "link.index")
+    assert (tmp_path / "link.index").is_symlink() and len(ReportIndex.open(tmp_path / "k.index")) == 3
 
 
 def test_a_folder_that_is_not_there_is_told_and_not_made(matcher, folder, tmp_path):
@@ -149,7 +160,8 @@ def test_the_command_names_studies_by_key_alone(bundle, folder, tmp_path, monkey
     written = b"".join(path.read_bytes() for path in out.iterdir())
     for told in (result.output.encode(), written):
         assert b"DOE" not in told and b"1.2.777" not in told
-    assert sorted(path.name for path in out.iterdir()) == ["alta-site.key", "g.index"]
+    assert [path.name for path in out.iterdir()] == ["g.index"], "the site key does not lie with the index"
+    assert "beside the index" not in result.stderr
     (folder / "DOE_note.dcm").unlink()
     again = embed_by_command(folder, out / "g.index", bundle, "--with-identifiers")
     assert again.exit_code == 0
@@ -161,3 +173,23 @@ def test_an_empty_or_absent_folder_is_refused_in_one_line(bundle, tmp_path):
         result = embed_by_command(wrong, tmp_path / "h.index", bundle)
         assert result.exit_code == 1 and result.stderr.startswith("StudyError: folder of studies")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_key_beside_the_index_as_of_before_is_used_and_told(bundle, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    key = out / "alta-site.key"
+    key.write_text("ab" * 32, encoding="ascii")
+    key.chmod(0o600)
+    (folder / "DOE_note.dcm").unlink()
+    result = embed_by_command(folder, out / "l.index", bundle)
+    assert result.exit_code == 0 and "site key lies beside the index" in result.stderr
+    assert ReportIndex.open(out / "l.index").origin.site_key == SiteKey(b"\xab" * 32).fingerprint
+    settings = tmp_path / "settings" / "alta-sdk"
+    settings.mkdir(parents=True)
+    key.rename(settings / key.name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(settings.parent))
+    again = embed_by_command(folder, out / "l.index", bundle)
+    assert (
+        again.exit_code == 0 and "site key" not in again.stderr and "already there                   3" in again.stdout
+    )

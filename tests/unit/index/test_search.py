@@ -1,6 +1,9 @@
 """The index: its file, its search, and what it refuses."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,10 +97,47 @@ def test_the_same_entries_give_the_same_bytes(index, tmp_path):
     assert again.path.read_bytes() == index.path.read_bytes()
 
 
-def test_it_is_mapped_and_read_only(index):
-    assert isinstance(index.vectors.base, np.memmap)
+def test_it_is_read_only_and_what_was_verified(index):
     with pytest.raises(ValueError, match="read-only"):
         index.vectors[0, 0] = 1
+    query, before = make_vectors(1)[0], index.vectors.copy()
+    found = index.search_vector(query)
+    size = index.path.stat().st_size
+    with index.path.open("rb+") as file:  # as a copy over the network does it
+        file.write(b"\xff" * size)
+    np.testing.assert_array_equal(index.vectors, before)
+    assert index.search_vector(query) == found
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5_000])
+def test_an_index_cut_short_while_it_is_open_does_not_end_the_process(index, kept):
+    code = (
+        "import os, sys, numpy as np; from alta_sdk import ReportIndex\n"
+        "index = ReportIndex.open(sys.argv[1]); before = index.search_vector(index.vectors[7])\n"
+        "os.truncate(sys.argv[1], int(sys.argv[2]))\n"
+        "assert index.search_vector(index.vectors[7], exact=True) == before and before[0].row == 7\n"
+        "assert len(index.keys) == len(index.vectors_by_row()) == 500\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, index.path, str(kept)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr  # -7 was SIGBUS
+    with pytest.raises(IntegrityError):
+        ReportIndex.open(index.path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="FIFOs are POSIX")
+def test_a_fifo_is_no_index_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.index")
+    with pytest.raises(EngineError, match="cannot be read"):
+        ReportIndex.open(tmp_path / "pipe.index")
+    with pytest.raises(EngineError, match="cannot be written"):
+        ReportIndex.write(tmp_path / "pipe.index", make_vectors(3), make_keys(3), STUDIES)
+
+
+def test_a_file_that_is_no_index_is_not_replaced_by_one(tmp_path):
+    (tmp_path / "thesis.index").write_bytes(b"ALTA is a thesis")
+    with pytest.raises(EngineError, match="replaces only what it wrote"):
+        ReportIndex.write(tmp_path / "thesis.index", make_vectors(3), make_keys(3), STUDIES)
+    assert (tmp_path / "thesis.index").read_bytes() == b"ALTA is a thesis"
 
 
 def test_what_is_not_an_index_of_unit_vectors_is_refused(tmp_path):

@@ -85,9 +85,16 @@ def test_an_existing_file_is_kept_unless_overwritten(heatmap, tmp_path):
     for save in (heatmap.save_dicom, heatmap.save_png):
         with pytest.raises(AltaError, match="exists"):
             save(path)
+    for save in (heatmap.save_dicom, heatmap.save_png):
+        with pytest.raises(AltaError, match="replaces only what it wrote"):
+            save(path, overwrite=True)
     assert path.read_bytes() == b"the study"
-    heatmap.save_dicom(path, overwrite=True)
-    assert pydicom.dcmread(path).Modality == "OT"
+    for save, older in ((heatmap.save_dicom, tmp_path / "older.dcm"), (heatmap.save_png, tmp_path / "older.png")):
+        save(older)
+        before = older.stat().st_ino
+        save(older, overwrite=True)
+        assert older.stat().st_ino != before
+    assert pydicom.dcmread(tmp_path / "older.dcm").Modality == "OT"
 
 
 def test_a_failed_write_leaves_nothing(heatmap, tmp_path, monkeypatch):
@@ -97,7 +104,7 @@ def test_a_failed_write_leaves_nothing(heatmap, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("alta_sdk.files.atomic.os.replace", fail)
+    monkeypatch.setattr("alta_sdk.files.atomic.place_new", fail)
     with pytest.raises(AltaError, match="No space left"):
         heatmap.save_dicom(tmp_path / "map.dcm")
     assert not list(tmp_path.iterdir())

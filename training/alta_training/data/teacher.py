@@ -3,6 +3,7 @@
 Kept as an .npz without pickles: sentences (n,) text, vectors (n, width) float32. `training/teach.py` makes it.
 """
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alta_sdk.errors import TrainingError
-from alta_sdk.files.atomic import new_file
+from alta_sdk.files.targets import write_target
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,15 @@ def read_teacher(path: Path, sentences: Iterable[str], width: int) -> Teacher:
     return teacher
 
 
-def write_teacher(path: Path, sentences: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Write a table, atomically."""
-    with new_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, sentences=np.array(sentences, dtype=np.str_), vectors=np.asarray(vectors, dtype=np.float32))
+def is_teacher(head: bytes) -> bool:
+    """Tell by its first bytes, a zip's first name, whether a file is such a table."""
+    return head.startswith(b"PK\x03\x04") and head[30:].startswith(b"sentences.npy")
+
+
+def write_teacher(
+    path: Path, sentences: Sequence[str], vectors: NDArray[np.float32], *, overwrite: bool = False
+) -> None:
+    """Write a table, atomically. Raises AltaError if a file is there, or with overwrite one of another kind."""
+    table = io.BytesIO()
+    np.savez(table, sentences=np.array(sentences, dtype=np.str_), vectors=np.asarray(vectors, dtype=np.float32))
+    write_target(path, table.getvalue(), "teacher", overwrite=overwrite, is_ours=is_teacher)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import BertConfig
 
 from alta_sdk.errors import CheckpointError
-from alta_sdk.files.atomic import new_file
+from alta_sdk.files.targets import write_target
 from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD
 
 from ..model import AltaModel
@@ -167,10 +167,18 @@ def encode_cls(tower: ImageTower, radiographs: Tensor) -> Tensor:
     return tokens[:, 0]
 
 
-def write_backbone(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def is_backbone(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is a backbone: safetensors that say where from and how checked."""
+    return head[8:].startswith(b'{"__metadata__":') and b'"check_radiographs"' in head and b'"source_sha256"' in head
+
+
+def write_backbone(
+    path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str], *, overwrite: bool = False
+) -> None:
     """Write a backbone as safetensors, atomically, the same bytes for the same content.
 
     What was rounded to 8 bits is stored in them.
+    Raises AltaError if a file is there, or with overwrite one that is no backbone, or the disk refuses it.
     """
     content = save(pack(weights), metadata=dict(metadata))
     length = 8 + int.from_bytes(content[:8], "little")
@@ -178,5 +186,5 @@ def write_backbone(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[
     header["__metadata__"] = dict(sorted(metadata.items()))  # safetensors writes it in an order of chance
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with new_file(path) as temporary:
-        temporary.write_bytes(len(text).to_bytes(8, "little") + text + content[length:])
+    data = len(text).to_bytes(8, "little") + text + content[length:]
+    write_target(path, data, "backbone", overwrite=overwrite, is_ours=is_backbone)

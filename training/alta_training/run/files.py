@@ -26,6 +26,7 @@ from .recipe_files import list_settings, write_recipe
 STATE = "state.pt"
 PREVIOUS = "state.previous.pt"
 METRICS = "metrics.jsonl"
+TEXT_MODEL_FILES = ("config.json", "vocab.txt", "tokenizer_config.json")
 IDENTITY = ("studies_sha256", "backbone_sha256")  # of a run's statements, those that a resumed run must share
 
 
@@ -38,11 +39,17 @@ def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool
         if not _has_state(folder):
             raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
         return
-    if folder.exists() and any(folder.iterdir()):
-        way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
-        raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_recipe(recipe, folder / "recipe.toml")
+    try:
+        is_taken = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
+        if is_taken:
+            way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
+            raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_recipe(recipe, folder / "recipe.toml")
+    except FileExistsError as error:  # of two runs that begin at once, one
+        raise TrainingError(f"{folder.name} was taken by another run meanwhile: choose another --output") from error
+    except OSError as error:
+        raise TrainingError(f"{folder.name} cannot be written: {error.strerror}; choose another --output") from error
     copy_text_model(text_model, folder / "text-model")
 
 
@@ -53,7 +60,7 @@ def _has_state(folder: Path) -> bool:
 def copy_text_model(source: Path, folder: Path) -> None:
     """Copy a BERT folder's configuration and vocabulary, without weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
+    for name in TEXT_MODEL_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 

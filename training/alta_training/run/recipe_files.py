@@ -68,13 +68,16 @@ def fill_objectives(tables: Mapping[str, Any]) -> dict[str, ObjectiveSettings]:
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write every setting of a recipe as TOML, atomically; `read_recipe` gives it back."""
+    """Write every setting of a recipe as TOML, atomically; `read_recipe` gives it back.
+
+    Raises FileExistsError if a file is there: of another run.
+    """
     settings = asdict(recipe)
     objectives = settings.pop("objectives")
     lines = _render_settings(settings)
     for name, table in objectives.items():
         lines += ["", f"[objectives.{name}]", *_render_settings(table)]
-    with new_file(path) as temporary:
+    with new_file(path, overwrite=False) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,20 @@
+"""Which files of a folder an export or a build wrote: all that `alta-export --overwrite` may delete."""
+
+from pathlib import Path
+
+from ..errors import EngineError
+from .bundle import read_manifest
+from .manifest import MANIFEST_NAME
+from .plans import LOCK, PLANS, TIMING_CACHE
+
+# Written after the export, and so not listed by a manifest of before: a build that was killed leaves them, too.
+LATER = (*PLANS.values(), TIMING_CACHE, LOCK)
+
+
+def list_bundle_files(folder: Path) -> set[str]:
+    """Return the names of a bundle's own files; none if the folder is no bundle."""
+    try:
+        manifest = read_manifest(folder)
+    except EngineError:  # no manifest of ours, or a damaged one: then nothing tells what is in the folder
+        return set()
+    return {MANIFEST_NAME, *LATER, *(file.name for file in manifest.files)}
