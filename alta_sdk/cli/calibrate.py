@@ -1,6 +1,7 @@
 """`alta calibrate`: a table of labelled studies in, this site's thresholds beside the engine."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ from ..matching.operating_point import Target, check_truth
 from ..matching.thresholds import Threshold
 from ..statistics.intervals import Proportion
 from ..study.labelled import LabelledStudies, read_labelled_studies
-from .option_groups import json_option
+from .last_steps import take_every_step
+from .option_groups import json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_object, print_table, say, show_progress
 
@@ -30,6 +32,7 @@ from .terminal import fail_in_one_line, print_object, print_table, say, show_pro
     help="What the threshold is chosen for.",
 )
 @click.option("--at-least", type=float, help="The sensitivity or specificity to reach.")
+@overwrite_option("a threshold that is", "; the earlier one stays in the file's history")
 @json_option()
 @reading_options
 @fail_in_one_line
@@ -40,6 +43,7 @@ def calibrate(
     study_column: str,
     target: Target,
     at_least: float | None,
+    overwrite: bool,
     as_json: bool,
     reading: Reading,
 ) -> None:
@@ -48,23 +52,26 @@ def calibrate(
     TABLE.csv has a column of paths, from the table's own folder, and a column of 1, 0 or nothing (not
     known) for each finding. Every study must be readable. Not for clinical use.
     """
+    names = tuple(dict.fromkeys(names))
     labelled = read_labelled_studies(Path(table), study_column, names)
     for name in names:
         check_truth(labelled.select(name)[1], target, at_least)
     matcher = reading.open_matcher()
+    matcher.check_thresholds(names, labels=label_set, overwrite=overwrite)
     embeddings = embed_rows(matcher, labelled, reading)
     chosen = []
     for name in names:
         rows, truth = labelled.select(name)
         studies = [embeddings[row] for row in rows.tolist()]
         chosen.append(
-            matcher.calibrate(studies, truth.tolist(), name, labels=label_set, target=target, at_least=at_least)
+            matcher.choose_threshold(studies, truth.tolist(), name, labels=label_set, target=target, at_least=at_least)
         )
     say_notices(matcher)
-    if as_json:
-        print_object({"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance})
-    else:
-        show_thresholds(chosen)
+    told = {"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance}
+    take_every_step(
+        partial(matcher.keep_thresholds, chosen, overwrite=overwrite),
+        lambda: print_object(told) if as_json else show_thresholds(chosen),
+    )
 
 
 def embed_rows(matcher: Matcher, labelled: LabelledStudies, reading: Reading) -> dict[int, StudyEmbedding]:

@@ -28,7 +28,7 @@ from .prompts import Labels, check_label
 from .questions import Question, Temperature, ask_question
 from .ranking import Ranking, rank_reports
 from .results import Comparison, ZeroShotResult
-from .thresholds import Threshold, choose_threshold, keep_threshold, load_thresholds, read_truth
+from .thresholds import Threshold, check_absent, choose_threshold, keep_thresholds, load_thresholds, read_truth
 from .unknown_words import check_prompts
 
 _log = logging.getLogger("alta_sdk")
@@ -200,23 +200,57 @@ class Matcher:
         target: Target = "youden",
         at_least: float | None = None,
         temperature: Temperature = "engine",
+        overwrite: bool = False,
     ) -> Threshold:
         """Choose a label's threshold on this site's own studies and keep it beside the engine.
 
         truth: whether each study shows the finding. labels, temperature: as in `zero_shot`, of which
         `label` is one; None takes the pair of `label`. target: "youden", or "sensitivity" or "specificity"
         of `at_least`. From then on `zero_shot` tells decisions for scores made in the same way.
-        Raises CalibrationError for fewer than 20 studies of a class, or scores that do not separate them.
+        overwrite: replace the threshold that there is for such scores; it stays in the file's history.
+        Raises CalibrationError for fewer than 20 studies of a class, scores that do not separate them, or a
+        threshold that there is already.
         """
+        self.check_thresholds([label], labels=labels, temperature=temperature, overwrite=overwrite)
+        chosen = self.choose_threshold(
+            studies, truth, label, labels=labels, target=target, at_least=at_least, temperature=temperature
+        )
+        self.keep_thresholds([chosen], overwrite=overwrite)
+        return chosen
+
+    def choose_threshold(
+        self,
+        studies: Sequence[OneStudy],
+        truth: Sequence[bool],
+        label: str,
+        *,
+        labels: Labels | None = None,
+        target: Target = "youden",
+        at_least: float | None = None,
+        temperature: Temperature = "engine",
+    ) -> Threshold:
+        """Choose a threshold as `calibrate` does, and keep it nowhere: `keep_thresholds` does that."""
         known = read_truth(truth, len(studies), target, at_least)
-        wanted = [label] if labels is None else labels
-        check_label(label, wanted, self.engine.label_sets)
-        question = self._ask(wanted, temperature)
+        question = self._ask_about(label, labels, temperature)
         self._log_notes(question.notes)
         scores = [one.scores[label] for one in self._answer_all(studies, question)]
-        threshold = choose_threshold(question.bind(label), scores, known, target, at_least)
-        self.thresholds = keep_threshold(threshold, self.engine.bundle)
-        return threshold
+        return choose_threshold(question.bind(label), scores, known, target, at_least)
+
+    def check_thresholds(
+        self,
+        names: Sequence[str],
+        *,
+        labels: Labels | None = None,
+        temperature: Temperature = "engine",
+        overwrite: bool = False,
+    ) -> None:
+        """Raise CalibrationError if one of these labels has a threshold already that is not to be replaced."""
+        bindings = [self._ask_about(name, labels, temperature).bind(name) for name in names]
+        check_absent(bindings, load_thresholds(self.engine.bundle), overwrite=overwrite)
+
+    def keep_thresholds(self, chosen: Sequence[Threshold], *, overwrite: bool = False) -> None:
+        """Keep chosen thresholds beside the engine, all or none. Raises CalibrationError as `calibrate` does."""
+        self.thresholds = keep_thresholds(chosen, self.engine.bundle, overwrite=overwrite)
 
     def fit_few_shot(
         self, label: str | Label, positives: Sequence[OneStudy], negatives: Sequence[OneStudy]
@@ -251,6 +285,12 @@ class Matcher:
 
     def _ask(self, labels: Labels, temperature: Temperature) -> Question:
         return ask_question(self.engine, labels, temperature, self.fusion_mode, self.thresholds, self.provenance)
+
+    def _ask_about(self, label: str, labels: Labels | None, temperature: Temperature) -> Question:
+        """Ask for the scores of a label, alone or among others; raise PromptError if it is not one of them."""
+        wanted = [label] if labels is None else labels
+        check_label(label, wanted, self.engine.label_sets)
+        return self._ask(wanted, temperature)
 
     def _answer_all(self, studies: Iterable[OneStudy], question: Question) -> Iterator[ZeroShotResult]:
         with ReadAhead(studies, self._read) as read:

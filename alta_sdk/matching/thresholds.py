@@ -3,12 +3,16 @@
 The engine itself is under hashes and never changed. The file is bound to the engine's hash, and each
 threshold to the fusion mode, the prompts and the temperature that its scores were made with: with any
 other, a score means something else, and no decision is given. No study and no patient is in it.
+
+Two processes that calibrate two labels must both be in the file: it is read, changed and written under one lock. A
+threshold that a clinic works with is replaced only when that is said, and its earlier values stay in the file.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,15 @@ from ..engine.bundle import Bundle
 from ..engine.label_sets import LabelSet
 from ..errors import CalibrationError
 from ..files.atomic import new_file
+from ..files.locking import hold_lock
 from ..statistics.intervals import Proportion
 from .operating_point import OperatingPoint, Target, Truth, check_truth, choose_operating_point
 
 SCHEMA_VERSION = 1
+WITH_HISTORY = 2  # the version of a file in which a threshold was replaced: an older SDK asks to be upgraded
 MAX_BYTES = 1 << 20
+KEPT = 20  # earlier thresholds of one kind of score
+LOCK_TIMEOUT_S = 60.0
 _ADVICE = "remove NAME.thresholds.json, then calibrate again"
 
 
@@ -60,11 +68,20 @@ def decide(scores: Mapping[str, float], limits: Mapping[str, float]) -> dict[str
 
 
 @dataclass(frozen=True)
+class EarlierThreshold:
+    """A threshold that another took the place of, and when: ISO 8601, UTC."""
+
+    threshold: Threshold
+    replaced_at: str
+
+
+@dataclass(frozen=True)
 class Thresholds:
-    """All thresholds of one engine, by what they are bound to."""
+    """All thresholds of one engine, by what they are bound to; history: those before, the oldest first."""
 
     engine: str
     entries: Mapping[ScoreBinding, Threshold]
+    history: tuple[EarlierThreshold, ...] = field(default=())
 
     def select(self, labels: LabelSet, mode: str, logit_scale: float) -> dict[str, float]:
         """Return the thresholds that were made for scores of exactly this kind, by label."""
@@ -74,8 +91,14 @@ class Thresholds:
         return {name: self.entries[key].point.threshold for name, key in bindings.items() if key in self.entries}
 
     def adding(self, threshold: Threshold) -> "Thresholds":
-        """Return these with one more, in place of an older one for the same scores."""
-        return replace(self, entries={**self.entries, threshold.binding: threshold})
+        """Return these with one more; an older one for the same scores goes into the history."""
+        binding, history = threshold.binding, self.history
+        if binding in self.entries:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            same = [one for one in history if one.threshold.binding == binding]
+            too_old = same[: len(same) + 1 - KEPT] if len(same) >= KEPT else []
+            history = (*(one for one in history if one not in too_old), EarlierThreshold(self.entries[binding], now))
+        return replace(self, entries={**self.entries, binding: threshold}, history=history)
 
 
 def bind_score(label: str, labels: LabelSet, mode: str, logit_scale: float) -> ScoreBinding:
@@ -128,9 +151,12 @@ def load_thresholds(bundle: Bundle) -> Thresholds:
         raise CalibrationError(f"thresholds file cannot be read: {error.strerror}; {_ADVICE}") from error
     try:
         content = json.loads(data)
-        if content["schema_version"] != SCHEMA_VERSION:
+        if content["schema_version"] not in (SCHEMA_VERSION, WITH_HISTORY):
             raise CalibrationError("thresholds file is of another version than this SDK reads: upgrade alta-sdk")
-        found = Thresholds(content["engine"], {t.binding: t for t in map(_parse, content["thresholds"])})
+        history = tuple(
+            EarlierThreshold(_parse(one["threshold"]), one["replaced_at"]) for one in content.get("history", ())
+        )
+        found = Thresholds(content["engine"], {t.binding: t for t in map(_parse, content["thresholds"])}, history)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CalibrationError(f"thresholds file is damaged: {_ADVICE}") from error
     if len(data) > MAX_BYTES or _render(found) != data:
@@ -142,28 +168,56 @@ def load_thresholds(bundle: Bundle) -> Thresholds:
 
 def save_thresholds(thresholds: Thresholds, bundle: Bundle) -> Path:
     """Write an engine's thresholds in one step; raise CalibrationError if the disk refuses it."""
-    path = locate_sidecar(bundle)
+    path, data = locate_sidecar(bundle), _render(thresholds)
+    if len(data) > MAX_BYTES:
+        raise CalibrationError(f"thresholds file would have more than {MAX_BYTES >> 20} MiB: {_ADVICE}")
     try:
         with new_file(path) as temporary:
-            temporary.write_bytes(_render(thresholds))
+            temporary.write_bytes(data)
     except OSError as error:
         raise CalibrationError(f"thresholds cannot be written beside the engine: {error.strerror}") from error
     return path
 
 
-def keep_threshold(threshold: Threshold, bundle: Bundle) -> Thresholds:
-    """Write one more threshold to those beside an engine, as they are there now; return them all."""
-    thresholds = load_thresholds(bundle).adding(threshold)
-    save_thresholds(thresholds, bundle)
+def check_absent(bindings: Iterable[ScoreBinding], thresholds: Thresholds, *, overwrite: bool) -> None:
+    """Raise CalibrationError if there is a threshold of one of these kinds already, which must not be replaced."""
+    for binding in bindings:
+        if binding in thresholds.entries and not overwrite:
+            raise CalibrationError(
+                "this engine has a threshold for such scores of that label already: replace it with overwrite "
+                "(--overwrite); the earlier one stays in the file's history"
+            )
+
+
+def keep_thresholds(chosen: Sequence[Threshold], bundle: Bundle, *, overwrite: bool) -> Thresholds:
+    """Write thresholds to those beside an engine, as they are there now, all or none; return them all.
+
+    Nobody else writes between the reading and the writing. Raises CalibrationError if one is there already and
+    overwrite is False, if another program writes for longer than a minute, or the disk refuses it.
+    """
+    path = locate_sidecar(bundle)
+    try:
+        with hold_lock(path.with_name(f".{path.name}.lock"), LOCK_TIMEOUT_S):
+            thresholds = load_thresholds(bundle)
+            check_absent([one.binding for one in chosen], thresholds, overwrite=overwrite)
+            for threshold in chosen:
+                thresholds = thresholds.adding(threshold)
+            save_thresholds(thresholds, bundle)
+    except TimeoutError as error:
+        raise CalibrationError("another program has been writing this engine's thresholds: try again") from error
+    except OSError as error:
+        raise CalibrationError(f"thresholds cannot be written beside the engine: {error.strerror}") from error
     return thresholds
 
 
 def _render(thresholds: Thresholds) -> bytes:
-    content = {
-        "schema_version": SCHEMA_VERSION,
+    content: dict[str, Any] = {
+        "schema_version": WITH_HISTORY if thresholds.history else SCHEMA_VERSION,
         "engine": thresholds.engine,
         "thresholds": [asdict(thresholds.entries[key]) for key in sorted(thresholds.entries, key=repr)],
     }
+    if thresholds.history:
+        content["history"] = [asdict(one) for one in thresholds.history]
     seal = hashlib.sha256(_canonical(content)).hexdigest()
     return _canonical({**content, "sha256": seal})
 

@@ -184,8 +184,8 @@ def make_calibrate(matcher: Matcher) -> Operation:
     def work(ready: Ready) -> None:
         ready()
         while True:
-            matcher.calibrate(studies, truth, "edema", target="sensitivity", at_least=0.9)
-            matcher.calibrate(studies, truth, "edema")
+            matcher.calibrate(studies, truth, "edema", target="sensitivity", at_least=0.9, overwrite=True)
+            matcher.calibrate(studies, truth, "edema", overwrite=True)
 
     def look() -> str:
         (found,) = load_thresholds(matcher.engine.bundle).entries.values()

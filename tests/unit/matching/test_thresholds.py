@@ -66,9 +66,13 @@ def test_labels_without_negatives_are_bound_to_the_whole_set(own):
     assert own.zero_shot(studies[0], {**labels, "edema": ["There is edema"]}).decisions == {}
 
 
+def own_labels(matcher):
+    return {binding.label for binding in matcher.thresholds.entries}
+
+
 def test_a_second_label_joins_and_a_second_run_replaces(own):
     for label in ("pneumonia", "edema", "pneumonia"):
-        own.calibrate(*make_studies(own, label), label)
+        own.calibrate(*make_studies(own, label), label, overwrite=label in own_labels(own))
     content = json.loads((own.engine.bundle.folder.parent / "own.thresholds.json").read_text())
     assert sorted(entry["binding"]["label"] for entry in content["thresholds"]) == ["edema", "pneumonia"]
     assert not list(own.engine.bundle.folder.parent.glob(".*"))
