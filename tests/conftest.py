@@ -127,6 +127,15 @@ def exports_trace_once(trace_once):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_nobody(tmp_path_factory):
+    """Commands keep a site key among the user's settings: in a run of tests, not among those of its user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        patch.delenv("ALTA_SITE_KEY", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     if not DATA_DIR.is_dir():

@@ -2,23 +2,28 @@
 
 The threat: a plain hash of a UID is undone by hashing every UID of the archive, so the hash is keyed
 (HMAC-SHA256, RFC 2104) with a secret that never leaves the site. Whoever holds the key and the archive
-can find a study again; an index or a log alone says nothing.
+can find a study again; an index or a log alone says nothing. So the key is not kept where the index is: who copies
+that folder, or backs it up, would carry both.
 """
 
 import hashlib
 import hmac
 import os
 import secrets
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..dicom.files import FileSource, PathLike, StudyFiles, read_files
 from ..errors import EngineError, StudyError
+from ..files.atomic import name_sibling, place_new, sync_folder
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
 SECRET_BYTES = 32
 SITE_KEY_NAME = "alta-site.key"
 SITE_KEY_VARIABLE = "ALTA_SITE_KEY"
+SETTINGS = "alta-sdk"
 _MAX_FILE_BYTES = 4096
 
 
@@ -41,16 +46,40 @@ class SiteKey:
 def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
     """Return the key of this site and whether it was made just now.
 
-    path: the key file; None takes the file that ALTA_SITE_KEY names, or else `alta-site.key` in the
-    folder `beside`, which is made, readable by its owner alone, if it is not there. A file that was
-    named must exist. Raises EngineError.
+    path: the key file, which must exist; else `find_site_key` says where it is, and there it is made, readable by
+    its owner alone, if it is not there. Raises EngineError.
+    """
+    is_named = bool(path or os.environ.get(SITE_KEY_VARIABLE))
+    found = find_site_key(path, beside)
+    is_new = not is_named and not found.exists() and _make_key(found)
+    return _read_key(found), is_new
+
+
+def find_site_key(path: PathLike | None, beside: Path) -> Path:
+    """Return where this site's key is, or is to be made.
+
+    path, else the file that ALTA_SITE_KEY names, else `alta-site.key` in the folder `beside` of the index if it is
+    there, as older versions put it, else the one in this user's settings folder. Raises EngineError if there is no
+    such folder.
     """
     named = path or os.environ.get(SITE_KEY_VARIABLE)
     if named:
-        return _read_key(Path(named)), False
-    default = beside / SITE_KEY_NAME
-    is_new = not default.exists() and _make_key(default)
-    return _read_key(default), is_new
+        return Path(named)
+    old = beside / SITE_KEY_NAME
+    return old if os.path.lexists(old) else find_settings_folder() / SITE_KEY_NAME
+
+
+def find_settings_folder() -> Path:
+    """Return alta-sdk's folder among this user's settings, which need not be there yet; raises EngineError."""
+    if stated := os.environ.get("XDG_CONFIG_HOME") or (os.name == "nt" and os.environ.get("APPDATA")):
+        return Path(stated) / SETTINGS
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise EngineError(
+            f"no home folder to keep the site key in: give --key-file, or set {SITE_KEY_VARIABLE}"
+        ) from error
+    return home / ("Library/Application Support" if sys.platform == "darwin" else ".config") / SETTINGS
 
 
 def identify_study(source: FileSource) -> bytes:
@@ -82,8 +111,9 @@ def _identify_files(study: StudyFiles) -> bytes:
 
 def _make_key(path: Path) -> bool:
     """Write a new key file; False if another process was faster."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = name_sibling(path, "tmp")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # On Windows the mode says nothing: there the folder's access list guards the file.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -91,22 +121,16 @@ def _make_key(path: Path) -> bool:
                 file.write(secrets.token_hex(SECRET_BYTES) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            _place(temporary, path)
+            place_new(temporary, path)  # a key is never replaced
+            sync_folder(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
     except FileExistsError:
         return False
     except OSError as error:
-        raise EngineError(f"site key cannot be written beside the index: {error.strerror}; give --key-file") from error
+        raise EngineError(f"site key cannot be written: {error.strerror}; give --key-file") from error
     return True
-
-
-def _place(temporary: Path, path: Path) -> None:
-    """Give a file its name unless the name is taken (FileExistsError): a key is never replaced."""
-    if os.name == "nt":
-        temporary.rename(path)
-    else:
-        os.link(temporary, path)
 
 
 def _read_key(path: Path) -> SiteKey:

@@ -95,9 +95,13 @@ assert Matcher({str(bundle)!r}).engine.provenance["runtime"].startswith("openvin
 Matcher({str(bundle)!r}, runtime="onnxruntime").zero_shot({str(radiograph_path)!r}, "rsna")
 print("done")
 """
-    result = run_python(code, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path))
+    # The site key of `alta embed` is the one thing that is kept, among the user's settings.
+    settings = tmp_path_factory.mktemp("settings")
+    own = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    result = run_python(code, **own, XDG_CONFIG_HOME=str(settings))
     assert result.stdout.split() == ["done"], result.stdout + result.stderr
     assert not list(tmp_path.rglob("*"))
+    assert [path.name for path in settings.rglob("*") if path.is_file()] == ["alta-site.key"]
 
 
 def test_torchvision_operators_are_declared_only_when_missing():
