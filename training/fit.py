@@ -24,6 +24,7 @@ from alta_training.run.setup import (
     DeviceOptions,
     TableOptions,
     add_run_options,
+    check_output,
     count_processes,
     refuse_towers,
     start_options,
@@ -54,6 +55,7 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     The published recipe is the default. Writes OUTPUT/best.safetensors (of the best validation AUC),
     last.safetensors and text-model/, which alta-export reads. Not for clinical use.
     """
+    check_output(output, given["resume"], backbone)
     recipe, towers = read_recipe(given["recipe_file"], given["overrides"])
     refuse_towers(towers, recipe)
     if not backbone.is_file():

@@ -18,7 +18,14 @@ from alta_training.objectives.record_modelling import (
 from alta_training.recipe import Recipe, fill_settings
 from alta_training.run.loop import RunOptions
 from alta_training.run.recipe_files import read_recipe
-from alta_training.run.setup import DeviceOptions, TableOptions, add_run_options, count_processes, start_run
+from alta_training.run.setup import (
+    DeviceOptions,
+    TableOptions,
+    add_run_options,
+    check_output,
+    count_processes,
+    start_run,
+)
 from alta_training.run.text_folder import open_text_folder
 
 
@@ -40,6 +47,7 @@ def main(backbone: Path | None, text_model: Path | None, output: Path, **given: 
 
     Writes OUTPUT/last.safetensors and text-model/, which fit.py --backbone reads. Not for clinical use.
     """
+    check_output(output, given["resume"], backbone)
     recipe, towers = read_recipe(given["recipe_file"], given["overrides"])
     recipe = as_pretraining(recipe)
     sizes = fill_settings(TowerSizes(), towers)

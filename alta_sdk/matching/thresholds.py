@@ -95,9 +95,10 @@ class Thresholds:
         binding, history = threshold.binding, self.history
         if binding in self.entries:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            same = [one for one in history if one.threshold.binding == binding]
-            too_old = same[: len(same) + 1 - KEPT] if len(same) >= KEPT else []
-            history = (*(one for one in history if one not in too_old), EarlierThreshold(self.entries[binding], now))
+            same = [number for number, one in enumerate(history) if one.threshold.binding == binding]
+            too_old = same[: max(0, len(same) + 1 - KEPT)]
+            kept = (one for number, one in enumerate(history) if number not in too_old)
+            history = (*kept, EarlierThreshold(self.entries[binding], now))
         return replace(self, entries={**self.entries, binding: threshold}, history=history)
 
 

@@ -95,6 +95,18 @@ def test_a_run_without_validation_is_stored_with_what_it_states_and_what_others_
     assert card.endswith("## Without each part\n\n| part | AUC |\n")
 
 
+def test_a_published_model_replaces_its_older_self_and_nothing_else(run_folder, table, tmp_path):
+    given = [run_folder, "--output", tmp_path / "small", "--data", table]
+    assert publish(*given).exit_code == 0
+    assert publish(*given).exit_code == 1, "not without --overwrite"
+    (tmp_path / "small" / "README.md").write_text("edited", encoding="utf-8")
+    assert publish(*given, "--overwrite").exit_code == 0
+    assert (tmp_path / "small" / "README.md").read_text(encoding="utf-8").startswith("# small")
+    (tmp_path / "small" / "letter.txt").write_text("mine", encoding="utf-8")
+    assert publish(*given, "--overwrite").exit_code == 1
+    assert (tmp_path / "small" / "letter.txt").read_text(encoding="utf-8") == "mine"
+
+
 def write_pairs(table, tmp_path):
     """Write a table of four captioned radiographs, which are files of the labelled table."""
     rows = [[f"test{n}.png", n // 2, "COVID-19", f"There is {LETTERS[n]} edema.", "test"] for n in range(4)]

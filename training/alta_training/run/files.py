@@ -30,27 +30,35 @@ TEXT_MODEL_FILES = ("config.json", "vocab.txt", "tokenizer_config.json")
 IDENTITY = ("studies_sha256", "backbone_sha256")  # of a run's statements, those that a resumed run must share
 
 
+def check_run_folder(folder: Path, resume: bool) -> None:
+    """Raise TrainingError if a run's folder is taken, or holds no run to resume."""
+    try:
+        if resume:
+            if not _has_state(folder):
+                raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
+        elif os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
+            raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
+    except OSError as error:
+        raise TrainingError(f"{folder.name} cannot be read: {error.strerror}; choose another --output") from error
+
+
 def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool) -> None:
     """Make a new run's folder, or check that a resumed one has the same recipe.
 
-    Raises TrainingError if the folder is taken, or holds no run to resume.
+    Raises TrainingError if the folder is taken, or holds no run to resume, or cannot be made.
     """
+    check_run_folder(folder, resume)
     if resume:
-        if not _has_state(folder):
-            raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
         return
     try:
-        is_taken = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
-        if is_taken:
-            way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
-            raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
         folder.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, folder / "recipe.toml")
+        copy_text_model(text_model, folder / "text-model")
     except FileExistsError as error:  # of two runs that begin at once, one
         raise TrainingError(f"{folder.name} was taken by another run meanwhile: choose another --output") from error
     except OSError as error:
         raise TrainingError(f"{folder.name} cannot be written: {error.strerror}; choose another --output") from error
-    copy_text_model(text_model, folder / "text-model")
 
 
 def _has_state(folder: Path) -> bool:

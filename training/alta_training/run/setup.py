@@ -13,6 +13,7 @@ from alta_sdk.cli.option_groups import PATH
 from alta_sdk.cli.terminal import say
 from alta_sdk.engine.prompt_words import describe_unknown
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.targets import refuse_inputs
 
 from ..data.batches import StudyDataset
 from ..data.feet import FeetByEpoch
@@ -31,7 +32,7 @@ from ..objectives.distillation import Distillation
 from ..objectives.reconstruction import Reconstruction
 from ..recipe import Recipe
 from .feet import prepare_feet
-from .files import open_run_folder
+from .files import check_run_folder, open_run_folder
 from .loop import RunOptions, Trainer, Validate, open_fabric
 
 NOT_CLINICAL = "Not for clinical use."
@@ -99,6 +100,14 @@ def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def check_output(output: Path, resume: bool, backbone: Path | None) -> None:
+    """Refuse an output before anything is read for it: a taken folder, or one whose weights are the backbone."""
+    if int(os.environ.get("RANK", 0)):
+        return  # the first process of a run may have made the folder by now
+    refuse_inputs(output, (backbone,), "run", TrainingError)
+    check_run_folder(output, resume)
 
 
 def read_records(options: TableOptions, reader: PixelReader, needs: frozenset[Need], is_first: bool) -> list[Record]:
