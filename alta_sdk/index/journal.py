@@ -8,7 +8,9 @@ the system gives the lock back when the first is killed. No name and no text is 
 
 import hashlib
 import os
+import random
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +26,8 @@ from .search import IndexOrigin
 
 APPLICATION_ID = 0x414C544A  # "ALTJ"
 VERSION = 1
-_TRIES = 5
+_TRIES = 8
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _OTHER_RUN = (
     "an unfinished run with another engine, fusion mode or site key, or of an older alta-sdk, lies beside this index: "
     "finish it as it was begun, or remove its .journal file"
@@ -77,12 +80,12 @@ def open_journal(path: Path, origin: IndexOrigin, width: int) -> Iterator[Embedd
     cannot be written.
     """
     identity = hashlib.sha256(repr((origin, width)).encode()).hexdigest()
-    database, is_new = _open(path)
+    database = _open(path)
     journal = EmbeddingJournal(database, width)
-    is_done = False
+    is_done = is_new = False
     try:
         try:
-            is_new |= _begin(database, identity)
+            is_new = _begin(database, identity)
             journal.read()
         except sqlite3.Error as error:
             raise _explain(error) from error
@@ -92,33 +95,41 @@ def open_journal(path: Path, origin: IndexOrigin, width: int) -> Iterator[Embedd
         _close(database, path, remove=is_done or is_new and not journal.done)
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Return a connection that holds the file at `path`, and whether the file was made just now."""
-    is_new = False
+def _open(path: Path) -> sqlite3.Connection:
+    """Return a connection that holds the file at `path`, which is made if it is not there."""
     for _ in range(_TRIES):
-        try:
-            # Made by us, so that SQLite's own refusal, which has no reason in it, is not needed. No file that is
-            # there is opened: closing it again would drop the locks that this process holds through SQLite.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
-            is_new = True
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise EngineError(f"index cannot be written: {error.strerror}; check --out and its folder") from error
+        is_new = _touch(path)
         before = _identify(path)
         # The run may be closed by another thread than began it.
         database = sqlite3.connect(path, timeout=0, check_same_thread=False, isolation_level="IMMEDIATE")
         try:
             _hold(database)
         except sqlite3.Error as error:
-            database.close()
-            if is_new:
-                _remove(path)
-            raise _explain(error) from error
+            is_busy = _code(error) in _BUSY
+            _close(database, path, remove=is_new and not is_busy)  # a file that another holds stays
+            if not is_busy:
+                raise _explain(error) from error
+            time.sleep(random.uniform(0.01, 0.1))  # of two that begin at once, each may have been in the other's way
+            continue
         if before is not None and before == _identify(path):
-            return database, is_new
+            return database
         database.close()  # its run ended meanwhile and took the file away
     raise EngineError(_HELD)
+
+
+def _touch(path: Path) -> bool:
+    """Make an empty file unless there is one; True if it was made. Raises EngineError with the disk's reason.
+
+    SQLite would make it, too, and tell no reason. No file that is there is opened: closing it again would drop the
+    locks that this process holds through SQLite.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise EngineError(f"index cannot be written: {error.strerror}; check --out and its folder") from error
+    return True
 
 
 def _identify(path: Path) -> tuple[int, int] | None:
@@ -179,10 +190,15 @@ def _remove(path: Path) -> None:
             path.with_name(path.name + end).unlink()
 
 
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
 def _explain(error: sqlite3.Error) -> EngineError:
     """Say what SQLite's error means for the index; its messages hold no path."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    code = _code(error)
+    if code in _BUSY:
         return EngineError(_HELD)
     if code == sqlite3.SQLITE_NOTADB:
         return EngineError(_OTHER_RUN)
