@@ -17,7 +17,7 @@ A message is one line: what was wrong, where, and what to do. No patient data, n
 text and no path of a study appears in it.
 """
 
-from alta_runtimes import AltaError, EngineError, RuntimeUnavailable
+from alta_runtimes import AltaError, EngineError, IntegrityError, RuntimeUnavailable
 
 __all__ = [
     "AltaError",
@@ -49,10 +49,6 @@ class ViewError(StudyError):
 
 class PromptError(AltaError):
     """Labels or prompts that cannot be scored."""
-
-
-class IntegrityError(EngineError):
-    """A bundle is not what its manifest says."""
 
 
 class CheckpointError(AltaError):

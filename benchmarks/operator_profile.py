@@ -24,7 +24,7 @@ SHOWN = 12
 Inputs = dict[str, np.ndarray]
 
 
-def profile_onnxruntime(graph: Path, threads: int, rounds: int, inputs: Inputs) -> Counter[str]:
+def profile_onnxruntime(graph: bytes, threads: int, rounds: int, inputs: Inputs) -> Counter[str]:
     """Return milliseconds by operator, as onnxruntime's profiler counts them after its fusions."""
     import onnxruntime as ort
 
@@ -33,7 +33,7 @@ def profile_onnxruntime(graph: Path, threads: int, rounds: int, inputs: Inputs) 
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
-        session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         for _ in range(rounds):
             session.run(["cls"], inputs)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def profile_onnxruntime(graph: Path, threads: int, rounds: int, inputs: Inputs) 
     return found
 
 
-def profile_openvino(graph: Path, threads: int, rounds: int, inputs: Inputs, compute: str) -> Counter[str]:
+def profile_openvino(graph: bytes, threads: int, rounds: int, inputs: Inputs, compute: str) -> Counter[str]:
     """Return milliseconds by node type and kernel, as OpenVINO counts them."""
     import openvino
 
@@ -75,7 +75,7 @@ def main(engine: str, threads: int | None, rounds: int) -> None:
     precision = bundle.manifest.engine["precision"]
     pixels, slot = make_pixels(1)
     inputs, used = {"pixels": pixels, "slot": slot}, threads or choose.default_threads()
-    graph = bundle.path(IMAGE_GRAPH)
+    graph = bundle.read(IMAGE_GRAPH)
     for runtime in (info.name for info in available() if info.is_available and "cpu" in info.devices):
         if runtime == "openvino":
             found = profile_openvino(graph, used, rounds, inputs, compute_type(precision))

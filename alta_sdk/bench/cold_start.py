@@ -3,7 +3,7 @@
 A process that has already opened an engine has warm libraries and a grown heap, so neither figure can be
 taken there.
 
-    python -m alta_sdk.bench.cold_start NAME.alta RUNTIME THREADS
+    python -m alta_sdk.bench.cold_start NAME.alta RUNTIME THREADS [PUBKEY]
 """
 
 import json
@@ -25,12 +25,15 @@ class ColdStart:
     peak_bytes: int
 
 
-def measure_cold_start(engine: str | os.PathLike[str], runtime: str, threads: int) -> ColdStart:
+def measure_cold_start(
+    engine: str | os.PathLike[str], runtime: str, threads: int, trust: str | os.PathLike[str] | None = None
+) -> ColdStart:
     """Open an engine and score one synthetic radiograph in a fresh process.
 
     Raises EngineError if that process fails.
     """
     command = [sys.executable, "-m", __name__, os.fspath(engine), runtime, str(threads)]
+    command += [] if trust is None else [os.fspath(trust)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         return ColdStart(**json.loads(done.stdout))
@@ -73,14 +76,14 @@ def _read_peak_working_set() -> int:
     return int(counters.peak)
 
 
-def main(engine: str, runtime: str, threads: str) -> None:
+def main(engine: str, runtime: str, threads: str, trust: str | None = None) -> None:
     """Print the figures of this process as one JSON object."""
     from ..matching.matcher import Matcher
     from ..study.study import Study
     from .synthetic import make_grey
 
     start = time.perf_counter()
-    matcher = Matcher(engine, runtime=runtime, threads=int(threads))
+    matcher = Matcher(engine, runtime=runtime, threads=int(threads), trust=trust)
     load_s = time.perf_counter() - start
     matcher.zero_shot(Study.from_images(make_grey()), ["pneumonia"])
     print(json.dumps(asdict(ColdStart(load_s, read_peak_memory()))))

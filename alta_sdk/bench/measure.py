@@ -37,12 +37,13 @@ SYNTHETIC_STUDY = "synthetic radiograph of 2048 × 2500 pixels, 12 bits, JPEG 20
 
 @dataclass(frozen=True)
 class Subject:
-    """One engine in one runtime, as it is to be measured."""
+    """One engine in one runtime, as it is to be measured; trust: as in `Engine.open`."""
 
     name: str
     path: PathLike
     runtime: str
     engine: Engine
+    trust: PathLike | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def measure_latencies(subjects: Sequence[Subject], rounds: int) -> list[Latency]
 
 def measure_throughput(subject: Subject, threads: int, max_batch: int) -> list[Throughput]:
     """Run growing batches through an engine that is opened anew with this many threads."""
-    engine = Engine.open(subject.path, runtime=subject.runtime, threads=threads)
+    engine = Engine.open(subject.path, runtime=subject.runtime, threads=threads, trust=subject.trust)
     rows = []
     for batch in (size for size in BATCHES if size <= max_batch):
         pixels, slot = make_pixels(batch)
@@ -163,7 +164,7 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
 def measure_start(subject: Subject) -> Start:
     """Open an engine in a process of its own, three times; the median time, the largest memory."""
     threads = int(subject.engine.provenance["threads"])
-    starts = [measure_cold_start(subject.path, subject.runtime, threads) for _ in range(3)]
+    starts = [measure_cold_start(subject.path, subject.runtime, threads, subject.trust) for _ in range(3)]
     load_s = statistics.median(start.load_s for start in starts)
     return Start(subject.name, subject.runtime, load_s, max(start.peak_bytes for start in starts) / 1e6)
 
@@ -189,16 +190,18 @@ def write_synthetic_study(path: Path) -> Path:
     return path
 
 
-def open_subjects(paths: Sequence[PathLike], runtimes: Sequence[str], threads: int | None) -> list[Subject]:
+def open_subjects(
+    paths: Sequence[PathLike], runtimes: Sequence[str], threads: int | None, trust: PathLike | None = None
+) -> list[Subject]:
     """Open every engine in every runtime; without runtimes, each in the one that a Matcher would choose."""
     subjects: list[Subject] = []
     for path in paths:
         for runtime in runtimes or (None,):
-            engine = Engine.open(path, runtime=runtime, threads=threads)
+            engine = Engine.open(path, runtime=runtime, threads=threads, trust=trust)
             taken = str(engine.provenance["runtime"]).split()[0]
             alike = {one.path for one in subjects if one.engine.manifest.name == engine.manifest.name} - {path}
             name = engine.manifest.name + (f" ({len(alike) + 1})" if alike else "")
-            subjects.append(Subject(name, path, taken, engine))
+            subjects.append(Subject(name, path, taken, engine, trust))
     return subjects
 
 

@@ -10,6 +10,7 @@ from .demo import demo
 from .doctor import doctor
 from .embed import embed
 from .inspect import inspect
+from .keygen import keygen
 from .locate import locate
 from .option_groups import CONTEXT, debug_option
 from .rank import rank
@@ -29,7 +30,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, compare, locate, embed, rank, calibrate, inspect, doctor, bench, demo):
+for command in (score, compare, locate, embed, rank, calibrate, inspect, doctor, bench, demo, keygen):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -23,7 +23,7 @@ from ..bench.plot import check_plot, draw_speed
 from ..engine.environment import describe_environment
 from ..files.targets import refuse_inputs
 from .last_steps import take_every_step
-from .option_groups import PATH, json_option, overwrite_option, threads_option
+from .option_groups import PATH, json_option, overwrite_option, threads_option, trust_option
 from .terminal import fail_in_one_line, print_facts, print_object, print_table
 
 KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
@@ -36,6 +36,7 @@ KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
 )
 @click.option("--runtime", multiple=True, help="Run in this runtime; may be given again. [default: the fastest here]")
 @threads_option
+@trust_option
 @click.option("--rounds", type=click.IntRange(min=3), default=30, show_default=True, help="Timed runs of each engine.")
 @click.option(
     "--max-batch",
@@ -54,6 +55,7 @@ def bench(
     compare: tuple[str, ...],
     runtime: tuple[str, ...],
     threads: int | None,
+    trust: str | None,
     rounds: int,
     max_batch: int,
     study: str | None,
@@ -67,8 +69,8 @@ def bench(
     """
     if plot is not None:
         check_plot(plot, overwrite=overwrite)
-        refuse_inputs(plot, (engine, *compare, study), "plot")
-    subjects = open_subjects((engine, *compare), runtime, threads)
+        refuse_inputs(plot, (engine, *compare, study, trust), "plot")
+    subjects = open_subjects((engine, *compare), runtime, threads, trust)
     latencies = measure_latencies(subjects, rounds)
     counts = choose_thread_counts(latencies[0].threads)
     throughput = [

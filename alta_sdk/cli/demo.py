@@ -13,7 +13,7 @@ import click
 
 from ..errors import EngineError, RuntimeUnavailable
 from ..files.tables import read_rows
-from .option_groups import json_option
+from .option_groups import json_option, trust_option
 from .reading import Reading
 from .score import parse_labels, warn
 from .show_scores import Scored, show_scores
@@ -44,9 +44,10 @@ class DemoPackage:
 
 @click.command()
 @click.option("--path", "only_path", is_flag=True, help="Print where the demo engine is, for --engine; score nothing.")
+@trust_option
 @json_option()
 @fail_in_one_line
-def demo(only_path: bool, as_json: bool) -> None:
+def demo(only_path: bool, trust: str | None, as_json: bool) -> None:
     """Score two sample radiographs with the demo engine.
 
     Both are in a package of their own, and the engine can score other studies, too:
@@ -63,7 +64,7 @@ def demo(only_path: bool, as_json: bool) -> None:
     if only_path:
         click.echo(os.fsencode(package.engine))  # as it is, whatever the terminal can show: for another command
         return
-    results = score_samples(package)
+    results = score_samples(package, trust)
     if as_json:
         print_json(package, results)
     else:
@@ -92,9 +93,9 @@ def require_files(*paths: Path) -> None:
         raise EngineError(f"{PACKAGE} lacks {', '.join(missing)}: uninstall it, then {INSTALL}")
 
 
-def score_samples(package: DemoPackage) -> list[Scored]:
+def score_samples(package: DemoPackage, trust: str | None = None) -> list[Scored]:
     """Score the radiographs as `alta score` does, and say the engine's notices on standard error."""
-    reading = Reading(str(package.engine))
+    reading = Reading(str(package.engine), trust=trust)
     matcher = reading.open_matcher()
     labels = parse_labels(LABELS)
     results = []

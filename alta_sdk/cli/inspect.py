@@ -4,26 +4,55 @@ from dataclasses import asdict
 
 import click
 
-from ..engine.bundle import open_bundle
+from ..engine.bundle import Bundle, open_bundle, read_signature
 from ..engine.manifest import Manifest
-from .option_groups import json_option
+from ..engine.signature import choose_trust, read_signer
+from ..engine.trial import try_engine
+from .doctor import fail_unless_passed, show_drifts
+from .option_groups import json_option, trust_option
 from .terminal import fail_in_one_line, print_facts, print_object, print_table
 
 
 @click.command()
 @click.argument("engine", metavar="NAME.alta", type=click.Path())
+@click.option("--verify", is_flag=True, help="Also run its whole self-test, in a process of its own, under limits.")
+@trust_option
 @json_option("Print the manifest as one JSON object.")
 @fail_in_one_line
-def inspect(engine: str, as_json: bool) -> None:
+def inspect(engine: str, verify: bool, trust: str | None, as_json: bool) -> None:
     """Show what an engine is and verify the hash of every file.
 
-    Exits with 1 if a file is missing or was changed.
+    Hashes prove that nothing was damaged; who made the engine, only a signature proves (--trust). Exits with 1 if a
+    file is missing or was changed.
     """
-    manifest = open_bundle(engine).manifest
+    bundle = open_bundle(engine, trusted=choose_trust(trust))
+    manifest, signed = bundle.manifest, describe_signature(bundle)
+    drifts = try_engine(engine, trust) if verify else []
     if as_json:
-        print_object({**asdict(manifest), "sha256": manifest.sha256, "verified": True})
-        return
-    show_manifest(manifest)
+        content = {**asdict(manifest), "sha256": manifest.sha256, "verified": True, "signature": signed}
+        if verify:
+            content["self_test"] = [asdict(drift) for drift in drifts]
+        print_object(content)
+    else:
+        show_bundle(manifest, signed)
+        if verify:
+            show_drifts(drifts)
+    fail_unless_passed(drifts)
+
+
+def describe_signature(bundle: Bundle) -> str:
+    """Say who signed an engine, as far as this machine can tell."""
+    if bundle.signed_by is not None:
+        return f"by the trusted key {bundle.signed_by}"
+    signature = read_signature(bundle.folder)
+    if signature is None:
+        return "none"
+    return f"not checked (--trust); it says by the key {read_signer(signature)['key']}"
+
+
+def show_bundle(manifest: Manifest, signed: str) -> None:
+    """Print the fields that a person decides by, and the files."""
+    show_manifest(manifest, signed)
     print_table(
         "Files, all verified",
         ["file", "bytes", "sha256"],
@@ -31,7 +60,7 @@ def inspect(engine: str, as_json: bool) -> None:
     )
 
 
-def show_manifest(manifest: Manifest) -> None:
+def show_manifest(manifest: Manifest, signed: str) -> None:
     """Print the fields that a person decides by."""
     print_facts(
         f"Engine {manifest.name}",
@@ -43,6 +72,7 @@ def show_manifest(manifest: Manifest) -> None:
             ("method", manifest.method),
             ("exported", f"{manifest.created} by alta-sdk {manifest.sdk_version}"),
             ("engine sha256", manifest.sha256),
+            ("signature", signed),
             ("schema", manifest.schema_version),
             ("fusion mode", manifest.fusion_mode),
             ("logit scale", f"{manifest.logit_scale:.4f}"),

@@ -23,6 +23,13 @@ COUNT = click.IntRange(min=1)
 
 threads_option = click.option("--threads", type=COUNT, help="Threads to use. [default: every processor]")
 
+trust_option = click.option(
+    "--trust",
+    type=click.Path(),
+    metavar="PUBKEY",
+    help="Open an engine only if one of the keys in this file has signed it. [default: the file of ALTA_TRUST]",
+)
+
 
 def fusion_mode_option(help: str, default: str | None = None) -> Decorator:
     """Return --fusion-mode, with or without a default that the help shows."""

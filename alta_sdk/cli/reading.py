@@ -8,7 +8,7 @@ import click
 from ..dicom.files import Source
 from ..matching.matcher import Matcher
 from ..study.study import Study, load_study
-from .option_groups import COUNT, fusion_mode_option, group_options, threads_option
+from .option_groups import COUNT, fusion_mode_option, group_options, threads_option, trust_option
 from .terminal import say
 
 
@@ -23,10 +23,11 @@ class Reading:
     any_view: bool = False
     window: int | None = None
     allow_for_processing: bool = False
+    trust: str | None = None
 
     def open_matcher(self) -> Matcher:
         """Open the engine; raises what Matcher raises."""
-        return Matcher(self.engine, threads=self.threads, fusion_mode=self.fusion_mode)
+        return Matcher(self.engine, threads=self.threads, fusion_mode=self.fusion_mode, trust=self.trust)
 
     def read(self, source: Source, matcher: Matcher, *, prior: Source | None = None, find_prior: bool = False) -> Study:
         """Read a study as the engine's intensity profile wants it; raises StudyError, DicomError or ViewError."""
@@ -53,6 +54,7 @@ reading_options = group_options(
     Reading,
     click.option("--engine", required=True, type=click.Path(), help="The engine: a folder NAME.alta."),
     threads_option,
+    trust_option,
     fusion_mode_option("How the radiographs of a study become one vector. [default: the engine's]"),
     click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest."),
     click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal."),

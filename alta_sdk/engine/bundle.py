@@ -1,16 +1,21 @@
-"""A bundle on disk: its files by name, and reading one only after it proved to be what was exported.
+"""A bundle on disk: its files by name, each read once, proven to be what was exported, and used as it was read.
 
-The threats: a copy cut short, a file swapped or edited, a name that leads out of the folder, a link.
-Each is refused before any back end sees a byte.
+The threats: a copy cut short, a file edited, a file that changes between the proof and the use, a name that leads
+out of the folder, a link, a pipe that never ends. So what was proven are bytes in memory, and those bytes are what
+parsers and back ends get: no path leaves this file for them. What the manifest does not list is never read, but for
+the signature, which is of the manifest itself.
 """
 
 import hashlib
 import os
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import EngineError, IntegrityError
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleFile, Manifest, parse_manifest
+from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, TrustedKeys, check_signature
 
 IMAGE_GRAPH = "image.onnx"
 TEXT_GRAPH = "text.onnx"
@@ -21,69 +26,166 @@ SELF_TEST = "selftest.npz"
 PATCH_GRAPH = "patches.onnx"  # for heat maps
 CALIBRATION = "calibration.json"  # of an INT8 engine
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
+MIB = 1 << 20
+# What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
+MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024}
+AGAIN = "copy or export the bundle again"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: where it is and what its manifest says."""
+    """A verified bundle: where it is, what its manifest says, and the key that it was proven to be signed with."""
 
     folder: Path
     manifest: Manifest
+    signed_by: str | None = None
+    _held: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, name: str) -> Path:
-        """Return the path of one of the bundle's files."""
+        """Return where one of the bundle's files is, to write it; what is read comes from `read`."""
         return self.folder / name
 
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one of the bundle's files; those that were proven when it was opened, the first time.
+
+        Later they are read, and proven, again: nobody needs a graph twice, and it is not kept in memory.
+        Raises IntegrityError for a file that the manifest does not list, or that is not what it says.
+        """
+        held = self._held.pop(name, None)
+        if held is not None:
+            return held
+        blocks: list[bytes] = []
+        self._prove(self.find(name), blocks.append)
+        return b"".join(blocks)
+
     def read_text(self, name: str) -> str:
-        """Read one of the bundle's files in UTF-8; raise EngineError if that cannot be done."""
+        """Read one of the bundle's files in UTF-8; raises what `read` raises, and IntegrityError for other bytes."""
         try:
-            return self.path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise EngineError(f"{name} cannot be read: export the bundle again") from error
+            return self.read(name).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise IntegrityError(f"{name} cannot be read: export the bundle again") from error
+
+    def find(self, name: str) -> BundleFile:
+        """Return what the manifest says of a file; raise IntegrityError if it lists none of that name."""
+        for file in self.manifest.files:
+            if file.name == name:
+                return file
+        raise IntegrityError(f"{MANIFEST_NAME} does not list {name}: export the bundle again")
+
+    def prove_all(self, hold: Collection[str]) -> None:
+        """Check every file, and hold the bytes of some of them until they are read: so that each is read once."""
+        for file in self.manifest.files:
+            if file.name in hold:
+                self._held[file.name] = self.read(file.name)
+            else:
+                self._prove(file, lambda _: None)
+
+    def _prove(self, file: BundleFile, take: Callable[[bytes], None]) -> None:
+        """Read a file from its beginning to its end, hand each block over, and raise IntegrityError at a difference."""
+        largest = MAX_FILE_MIB.get(file.name)
+        if largest is not None and file.size > largest * MIB:
+            raise IntegrityError(f"{file.name} has more than {largest} MiB: no export of alta-sdk writes that")
+        digest = hashlib.sha256()
+        try:
+            with open_plain_file(self.path(file.name)) as descriptor:
+                size = os.fstat(descriptor.fileno()).st_size
+                if size != file.size:
+                    raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {AGAIN}")
+                left = file.size
+                while left and (block := descriptor.read(min(left, 64 * MIB))):
+                    left -= len(block)
+                    digest.update(block)
+                    take(block)
+        except OSError as error:
+            raise IntegrityError(f"{file.name} is missing or not a plain file: {AGAIN}") from error
+        if digest.hexdigest() != file.sha256:
+            raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {AGAIN}")
 
 
-def open_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Read the manifest of a bundle and check the size and SHA-256 of every file.
+def open_bundle(
+    path: str | os.PathLike[str],
+    *,
+    trusted: TrustedKeys | None = None,
+    hold: Callable[[Manifest], Collection[str]] = lambda _: (),
+) -> Bundle:
+    """Read the manifest of a bundle and check its signature and the size and SHA-256 of every file.
 
-    Raises EngineError if there is no bundle or its schema is newer, IntegrityError if it was changed.
+    trusted: the keys of which one must have signed the manifest; None asks for no signature. hold: names the files
+    whose bytes are kept until they are first read.
+    Raises EngineError if there is no bundle or its schema is newer, IntegrityError if it was changed or is not
+    signed by a trusted key.
     """
-    bundle = Bundle(Path(path), read_manifest(path))
-    missing = set(REQUIRED) - {file.name for file in bundle.manifest.files}
+    folder = Path(path)
+    data = _read_manifest(folder)
+    manifest = parse_manifest(data)
+    signed_by = None if trusted is None else check_signature(data, _read_signature(folder), trusted)
+    bundle = Bundle(folder, manifest, signed_by)
+    missing = set(REQUIRED) - {file.name for file in manifest.files}
     if missing:
         raise IntegrityError(f"{MANIFEST_NAME} does not list {', '.join(sorted(missing))}: export the bundle again")
-    for file in bundle.manifest.files:
-        check_file(bundle, file)
+    bundle.prove_all(hold(manifest))
     return bundle
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """Read only the manifest; the other files are not looked at."""
-    folder = Path(path)
-    if not folder.is_dir():
-        raise EngineError("engine not found: give the folder NAME.alta that alta-export wrote")
+    return parse_manifest(_read_manifest(Path(path)))
+
+
+def read_signature(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the bytes of a bundle's signature, or None if it has none; raise IntegrityError if it is no plain file."""
+    return _read_signature(Path(path))
+
+
+def open_plain_file(path: Path):  # type: ignore[no-untyped-def]  # what open() returns has no short name
+    """Open a file for reading in binary mode; raise OSError for a link and anything that is not a file of the disk."""
+    flags = os.O_RDONLY
+    for name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):  # Windows has other ones
+        flags |= getattr(os, name, 0)
+    if path.is_symlink():
+        raise OSError("a link")
+    descriptor = os.open(path, flags)  # a pipe without a writer opens at once, and is closed again
     try:
-        with open(folder / MANIFEST_NAME, "rb") as file:
-            data = file.read(MAX_MANIFEST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise EngineError(f"not an engine: the folder holds no {MANIFEST_NAME}") from error
-    except OSError as error:
-        raise EngineError(f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
-    return parse_manifest(data)
-
-
-def check_file(bundle: Bundle, file: BundleFile) -> None:
-    """Raise IntegrityError unless the file is a regular one of the listed size and SHA-256."""
-    path = bundle.path(file.name)
-    again = "copy or export the bundle again"
-    if path.is_symlink() or not path.is_file():
-        raise IntegrityError(f"{file.name} is missing or not a plain file: {again}")
-    if path.stat().st_size != file.size:
-        raise IntegrityError(f"{file.name} has {path.stat().st_size} bytes, the manifest says {file.size}: {again}")
-    if hash_file(path) != file.sha256:
-        raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {again}")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("not a plain file")
+        return os.fdopen(descriptor, "rb", buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in blocks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(folder: Path) -> bytes:
+    if not folder.is_dir():
+        raise EngineError("engine not found: give the folder NAME.alta that alta-export wrote")
+    try:
+        return _read_small(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    except FileNotFoundError as error:
+        raise EngineError(f"not an engine: the folder holds no {MANIFEST_NAME}") from error
+
+
+def _read_signature(folder: Path) -> bytes | None:
+    try:
+        return _read_small(folder / SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def _read_small(path: Path, most: int) -> bytes:
+    """Return a file's bytes, one more than `most` of a longer one, which its parser refuses."""
+    try:
+        with open_plain_file(path) as file:
+            data = b""
+            while len(data) <= most and (block := file.read(most + 1 - len(data))):
+                data += block
+            return data
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = error.strerror or "it is no plain file"
+        raise IntegrityError(f"{path.name} cannot be read: {reason}; {AGAIN}") from error

@@ -25,10 +25,11 @@ from .image_encoder import ImageEncoder
 from .label_sets import LabelSet, parse_label_sets
 from .manifest import Manifest
 from .patches import PatchGraph
-from .plans import build_bundle, is_built, is_for_tensorrt
+from .plans import build_bundle, is_ready
 from .prompt_words import WordCount
 from .self_test import Drift, require, run_self_test
-from .sessions import open_sessions
+from .sessions import list_loaded, open_sessions
+from .signature import choose_trust
 from .text_encoder import TextEncoder
 from .vectors import Vector
 
@@ -41,8 +42,8 @@ class Engine:
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
         self.bundle = bundle
-        self.head = Head.load(bundle.path(files.HEAD))
-        self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read_text(files.PROMPTS))
+        self.head = Head.read(bundle.read(files.HEAD), files.HEAD, bundle.manifest.sizes["embedding"])
+        self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read(files.PROMPTS))
         self._sessions = ClosableSession(image), ClosableSession(text)
         self._images = ImageEncoder(self._sessions[0])
         self._texts = TextEncoder(bundle, self._sessions[1])
@@ -58,18 +59,29 @@ class Engine:
         runtime: str | None = None,
         threads: int | None = None,
         allow_build: bool = False,
+        trust: str | os.PathLike[str] | None = None,
     ) -> "Engine":
         """Verify a bundle, load its graphs and run one row of its self-test.
 
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
-        Raises EngineError (no bundle, newer schema, wrong numbers on this machine), IntegrityError (a file
-        was changed) or RuntimeUnavailable (device or back end does not work here).
+        trust: a file of public keys of which one must have signed the engine; None takes the one that ALTA_TRUST
+        names, and asks for no signature where it names none.
+        Raises EngineError (no bundle, newer schema, wrong numbers on this machine), IntegrityError (a file was
+        changed, or the signature is not a trusted one's) or RuntimeUnavailable (device or back end does not work
+        here).
         """
-        bundle = open_bundle(path)
+        trusted = choose_trust(trust)
+        if allow_build and not is_ready(open_bundle(path, trusted=trusted).manifest):
+            build_bundle(path, trusted=trusted)
+        bundle = open_bundle(path, trusted=trusted, hold=list_loaded)
+        return cls.start(bundle, device=device, runtime=runtime, threads=threads)
+
+    @classmethod
+    def start(
+        cls, bundle: Bundle, *, device: str = "auto", runtime: str | None = None, threads: int | None = None
+    ) -> "Engine":
+        """Do the same with a bundle that was verified: load its graphs and run one row of its self-test."""
         check_profile(bundle.manifest.intensity_profile)
-        if allow_build and is_for_tensorrt(bundle.manifest) and not is_built(bundle.manifest):
-            build_bundle(path)
-            bundle = open_bundle(path)
         engine = cls(bundle, *open_sessions(bundle, device, runtime, threads))
         engine.check_quickly()
         return engine
@@ -121,6 +133,7 @@ class Engine:
             "runtime_reason": self.runtime_reason,
             "device": info.device,
             "threads": info.threads,
+            **({"signed_by": self.bundle.signed_by} if self.bundle.signed_by else {}),
         }
 
     def encode_radiographs(self, radiographs: Mapping[Slot, Radiograph]) -> dict[Slot, Vector]:

@@ -4,17 +4,16 @@ In numpy: the head is two small products, and so every runtime and precision sha
 """
 
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError
+from ..errors import EngineError, IntegrityError
 from ..study.slots import Slot
+from .arrays import read_arrays
 from .manifest import FUSION_MODES
 from .vectors import Vector
 
@@ -37,14 +36,23 @@ class Head:
     missing_cls: NDArray[np.float64]
 
     @classmethod
-    def load(cls, path: Path) -> "Head":
-        """Read head.npz; raise EngineError if an array is missing."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                loaded: dict[str, Any] = {name: arrays[name].astype(np.float64) for name in cls.__annotations__}
-        except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-            raise EngineError(f"{path.name} cannot be read: export the bundle again") from error
-        return cls(**loaded)
+    def read(cls, data: bytes, file: str, embedding: int) -> "Head":
+        """Read the bytes of head.npz; embedding: the dimensions of the shared space.
+
+        file: what to call it in a message. Raises IntegrityError if an array is missing or of another shape.
+        """
+        arrays = read_arrays(data, cls.__annotations__, file)
+        head = cls(**{name: array.astype(np.float64) for name, array in arrays.items()})
+        hidden, width = head.hidden_weight.shape if head.hidden_weight.ndim == 2 else (0, 0)
+        shapes = ((hidden, width), *((hidden,),) * 3, (), (embedding, hidden), (embedding,), (len(Slot) - 1, width))
+        if not hidden or any(array.shape != shape for array, shape in zip(vars(head).values(), shapes, strict=True)):
+            raise IntegrityError(f"{file} holds a head of another shape: export the bundle again")
+        return head
+
+    @property
+    def width(self) -> int:
+        """The length of a CLS vector."""
+        return int(self.hidden_weight.shape[1])
 
     def project(self, cls: NDArray[np.floating[Any]]) -> Vector:
         """Project fused CLS vectors (n, width) to the shared space: (n, embedding) float32, not normalised."""

@@ -18,7 +18,7 @@ from alta_runtimes import Session
 
 from ..errors import EngineError
 from ..study.slots import Slot
-from .vectors import Vector
+from .vectors import Vector, take_output
 
 MAX_CACHED_CLS = 4096  # 12 MiB at width 768
 Key = tuple[bytes, int]
@@ -71,7 +71,7 @@ class ImageEncoder:
 
     def run(self, pixels: Pixels, slot: NDArray[np.int64]) -> Vector:
         """Run the graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32."""
-        return np.asarray(self._session.run({"pixels": pixels, "slot": slot})["cls"], dtype=np.float32)
+        return take_output(self._session.run({"pixels": pixels, "slot": slot}), "cls", len(pixels), 2)
 
     def encode(self, radiographs: Sequence[tuple[Pixels, Slot]]) -> list[Vector]:
         """Return the CLS vector (width,) float32, read-only, of each radiograph: pixels (224, 224) uint8 and slot.

@@ -2,22 +2,79 @@
 
 The threat is a manifest that says something else than what was measured: so it is rendered in one
 canonical way, carries a hash of itself, and every other file's size and SHA-256. Its size is bounded
-before it is parsed.
+before it is parsed, and it is checked as a whole, by one schema, before anything of it is used. That proves
+that it was not damaged; who wrote it, only a signature proves (`signature.py`).
 """
 
 import hashlib
 import json
-import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import EngineError, IntegrityError
+from .schema import choice, integer, listing, mapping, matching, number, parse_json, plain, record, text
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
 LOCAL_HEADS = "local_heads"  # key of `engine`: what heat maps need; engines of version 0.1 have none
 FUSION_MODES = ("frontal", "present", "published")
+MAX_FILES = 64
+MAX_FILE_BYTES = 1 << 40
+
+# Not ours, no device of Windows, and the same name on every system.
+FILE_NAME = matching(
+    r"(?!(manifest|con|prn|aux|nul|com\d|lpt\d)([.]|$))[a-z0-9]([a-z0-9_.-]{0,62}[a-z0-9_-])?",
+    "the plain name of a file",
+)
+SHA256 = matching("[0-9a-f]{64}", "a SHA-256")
+LIMITS = record({"min_cosine": number(-4, 1), "max_abs": number(0, 8)}, other=number(-1e6, 1e6))
+# Sections hold more than programs read, and other versions of the SDK wrote more or less of it: that is plain JSON.
+CONTENT = record(
+    {
+        "schema_version": integer(SCHEMA_VERSION, SCHEMA_VERSION),
+        "sha256": SHA256,
+        "name": text(200),
+        "created": text(100),
+        "sdk_version": text(100),
+        "source": mapping(plain),
+        "method": text(1000),
+        "sizes": record(
+            {"embedding": integer(1, 1 << 16), "max_tokens": integer(3, 1 << 16)}, other=integer(0, 1 << 32)
+        ),
+        "preprocessing": record({"intensity_profile": text(100)}, other=plain),
+        "fusion_mode": choice(*FUSION_MODES),
+        "logit_scale": number(1e-6, 1e6),
+        "engine": record(
+            {
+                "runtime": choice("onnx", "openvino", "tensorrt"),
+                "precision": choice("fp32", "fp16", "bf16", "int8"),
+            },
+            {
+                LOCAL_HEADS: record(
+                    {"limits": LIMITS, "patch_scale": number(1e-6, 1e6), "precision": text(20)}, other=plain
+                )
+            },
+            plain,
+        ),
+        "merging": mapping(plain),
+        "verification": record({"limits": LIMITS}, other=plain),
+        "intended_use": text(lines=True),
+        "licence": text(lines=True),
+        "training_data": text(lines=True),
+        "notices": listing(text(), 100),
+        "files": listing(
+            record(
+                {
+                    "name": FILE_NAME,
+                    "size": integer(0, MAX_FILE_BYTES),
+                    "sha256": SHA256,
+                }
+            ),
+            MAX_FILES,
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +84,11 @@ class BundleFile:
     name: str
     size: int
     sha256: str
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> "BundleFile":
+        """List a file by its bytes."""
+        return cls(name, len(data), hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -56,6 +118,10 @@ class Manifest:
         """Return the one canonical text of this manifest, with its own hash in it."""
         return _render(asdict(self))
 
+    def check(self) -> None:
+        """Raise ValueError, with the place, if it could not be read again: before it is written."""
+        check_content({**asdict(self), "sha256": self.sha256})
+
     @property
     def intensity_profile(self) -> str:
         """How stored DICOM values become grey for this engine."""
@@ -77,40 +143,32 @@ def parse_manifest(data: bytes) -> Manifest:
     if len(data) > MAX_MANIFEST_BYTES:
         raise IntegrityError(f"{MANIFEST_NAME} is larger than {MAX_MANIFEST_BYTES} bytes: not a manifest")
     try:
-        content = json.loads(data)
-        version = content["schema_version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        content = parse_json(data)
+    except ValueError as error:
         raise IntegrityError(f"{MANIFEST_NAME} is damaged: copy or export the bundle again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise EngineError(
-            f"{MANIFEST_NAME} has schema version {version}, newer than this SDK's {SCHEMA_VERSION}: "
+            f"{MANIFEST_NAME} has schema version {str(version)[:20]}, newer than this SDK's {SCHEMA_VERSION}: "
             "upgrade alta-sdk (pip install -U alta-sdk)"
         )
     try:
-        manifest = _from_content(content)
-        unchanged = manifest.render() == data
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{MANIFEST_NAME} is damaged: copy or export the bundle again") from error
-    if not unchanged:
+        check_content(content)
+    except ValueError as error:
+        raise IntegrityError(f"{MANIFEST_NAME} is damaged, {error}: copy or export the bundle again") from error
+    if _render({key: value for key, value in content.items() if key != "sha256"}) != data:
         raise IntegrityError(f"{MANIFEST_NAME} was changed after the export: copy or export the bundle again")
-    return manifest
+    del content["sha256"]
+    files = tuple(BundleFile(**file) for file in content["files"])
+    return Manifest(**{**content, "notices": tuple(content["notices"]), "files": files})
 
 
-def _from_content(content: dict[str, Any]) -> Manifest:
-    content = dict(content)
-    content.pop("sha256")
-    names = {field.name for field in fields(Manifest)}
-    if set(content) != names:
-        raise ValueError("fields differ from the schema")
-    content["files"] = tuple(BundleFile(**file) for file in content["files"])
-    content["notices"] = tuple(content["notices"])
-    manifest = Manifest(**content)
-    if manifest.fusion_mode not in FUSION_MODES or not isinstance(manifest.logit_scale, float):
-        raise ValueError("a field is out of range")
-    for file in manifest.files:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", file.name) or file.name == MANIFEST_NAME:
-            raise ValueError("a file name is not a plain name")
-    return manifest
+def check_content(content: Any) -> None:
+    """Raise ValueError, with the place, unless the content of a manifest keeps the schema."""
+    CONTENT(content, "")
+    names = [file["name"] for file in content["files"]]
+    if len(set(names)) != len(names):
+        raise ValueError("files lists one name twice")
 
 
 def _seal(content: dict[str, Any]) -> str:

@@ -6,9 +6,10 @@ from ..errors import EngineError
 from .bundle import read_manifest
 from .manifest import MANIFEST_NAME
 from .plans import LOCK, PLANS, TIMING_CACHE
+from .signature import SIGNATURE_NAME
 
-# Written after the export, and so not listed by a manifest of before: a build that was killed leaves them, too.
-LATER = (*PLANS.values(), TIMING_CACHE, LOCK)
+# Written after the manifest and so not listed by it; a build that was killed leaves the first ones.
+LATER = (*PLANS.values(), TIMING_CACHE, LOCK, SIGNATURE_NAME)
 
 
 def list_bundle_files(folder: Path) -> set[str]:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from alta_runtimes import Session, load
 
 from ..errors import EngineError
-from .bundle import PATCH_GRAPH, Bundle, check_file
+from .bundle import PATCH_GRAPH, Bundle
 from .closing import ClosableSession
 from .manifest import LOCAL_HEADS
 from .self_test import Drift, require, run_patch_test
-from .vectors import Vector
+from .vectors import Vector, take_output
 
 ONNX_RUNTIMES = ("onnxruntime", "openvino")
 
@@ -40,8 +40,8 @@ class PatchGraph:
         that was exported without the patch graph.
         """
         session = self._open()
-        tokens = self._image.run({"pixels": pixels, "slot": slot})["tokens"]
-        return np.asarray(session.run({"tokens": tokens})["patches"], dtype=np.float32)
+        tokens = take_output(self._image.run({"pixels": pixels, "slot": slot}), "tokens", len(pixels), 3)
+        return take_output(session.run({"tokens": tokens}), "patches", len(pixels), 3)
 
     def encode_tested(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
         """Do the same after the self-test passed on this machine; raises EngineError if it does not."""
@@ -65,14 +65,13 @@ class PatchGraph:
         with self._lock:
             if self._session is None:
                 manifest = self._bundle.manifest
-                file = next((file for file in manifest.files if file.name == PATCH_GRAPH), None)
-                if file is None or LOCAL_HEADS not in manifest.engine:
+                if LOCAL_HEADS not in manifest.engine or all(file.name != PATCH_GRAPH for file in manifest.files):
                     raise EngineError("engine has no patch graph, which heat maps need: export it again")
-                check_file(self._bundle, file)  # again: it may have changed since the engine was opened
                 info = self._image.info
                 runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]
                 # On the CPU also beside a GPU engine, whose session may count no threads.
                 threads = info.threads or None
-                path = self._bundle.path(PATCH_GRAPH)
-                self._session = ClosableSession(load(path, device="cpu", threads=threads, runtime=runtime))
+                graph = self._bundle.read(PATCH_GRAPH)  # proven again: it may have changed since the engine was opened
+                loaded = load(graph, name=PATCH_GRAPH, device="cpu", threads=threads, runtime=runtime)
+                self._session = ClosableSession(loaded)
             return self._session

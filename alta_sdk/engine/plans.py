@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alta_runtimes import Session, load
+from alta_runtimes.graph_check import check_graph
 from alta_runtimes.tensorrt_build import BuildOptions, BuiltPlan, Profile, build_plan, find_builder
 from alta_runtimes.tensorrt_session import PlanOrigin
 
@@ -21,12 +22,14 @@ from .._version import __version__
 from ..errors import EngineError, IntegrityError, RuntimeUnavailable
 from ..files.atomic import new_file
 from . import bundle as files
-from .bundle import Bundle, hash_file, open_bundle
+from .bundle import Bundle, open_bundle
 from .fusion import Head
 from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
 from .patches import PatchGraph
+from .schema import integer, listing, mapping, plain, record, text
 from .self_test import run_self_test
+from .signature import TrustedKeys
 from .text_encoder import TextEncoder
 
 RUNTIME = "tensorrt"
@@ -37,6 +40,18 @@ LOCK = ".build.lock"
 LOCK_TIMEOUT_S = 3600.0  # a build of the published size takes minutes
 MIB = 1 << 20
 ORIGIN = {field.name for field in fields(PlanOrigin)}
+
+
+def _workspace(value: Any, where: str) -> None:
+    if value is not None:
+        integer(1, 1 << 24)(value, where)
+
+
+SHAPES = mapping(listing(listing(integer(1, 1 << 16), 8, 1), 3, 3), 8)
+SECTION = record(
+    {"profiles": mapping(SHAPES, 8), "workspace_mib": _workspace},
+    {"built": record({}, {"origin": mapping(text(200), 16)}, plain)},
+)
 NOT_BUILT = (
     "this engine has not been built yet: on the GPU that will run it, run alta-export build NAME.alta, or open it "
     "once with allow_build=True"
@@ -53,14 +68,23 @@ def is_built(manifest: Manifest) -> bool:
     return "built" in _read_section(manifest)
 
 
+def is_ready(manifest: Manifest) -> bool:
+    """Tell whether an engine can be opened as it is: it is for another back end, or was built."""
+    return not is_for_tensorrt(manifest) or is_built(manifest)
+
+
 def _read_section(manifest: Manifest) -> dict[str, Any]:
     """Return what the manifest says of plans; raise IntegrityError if it is not what an export or a build writes."""
-    section = manifest.engine.get(RUNTIME)
-    if not isinstance(section, dict) or section.keys() - {"built"} != {"profiles", "workspace_mib"}:
-        raise IntegrityError(f"{MANIFEST_NAME} does not tell how this engine is built: copy or export it again")
+    section: Any = manifest.engine.get(RUNTIME)
+    try:
+        SECTION(section, "")
+    except ValueError as error:
+        raise IntegrityError(
+            f"{MANIFEST_NAME} does not tell how this engine is built ({error}): copy or export it again"
+        ) from error
     if "built" in section and section["built"].get("origin", {}).keys() != ORIGIN:
         raise IntegrityError(f"{MANIFEST_NAME} does not tell what this engine was built on: build it again")
-    return section
+    return dict(section)
 
 
 def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Session, Session]:
@@ -76,26 +100,29 @@ def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Ses
     strip_build(bundle.manifest)  # raises if it was built from another export
     origin = _read_section(bundle.manifest)["built"]["origin"]
     image, text = (
-        load(bundle.path(name), device=device, runtime=RUNTIME, compute="plan", built_on=origin)
+        load(bundle.read(name), name=name, device=device, runtime=RUNTIME, compute="plan", built_on=origin)
         for name in PLANS.values()
     )
     return image, text
 
 
-def build_bundle(path: str | os.PathLike[str], *, rebuild: bool = False) -> Manifest:
+def build_bundle(
+    path: str | os.PathLike[str], *, rebuild: bool = False, trusted: TrustedKeys | None = None
+) -> Manifest:
     """Build a TensorRT engine in place, once: who comes second waits and finds it built.
 
-    rebuild: build again what is built, for another GPU or another TensorRT.
+    rebuild: build again what is built, for another GPU or another TensorRT. trusted: as in `open_bundle`; what is
+    built after it was signed has to be signed again, since nobody but this machine has seen its plans.
     Returns the manifest of the built engine. Raises RuntimeUnavailable where nothing can be built, EngineError if
     TensorRT refuses or the built engine does not compute what the export measured: the bundle is then as it was
     (or deferred again, after a rebuild).
     """
     from filelock import FileLock, Timeout
 
-    check_target(open_bundle(path).manifest)
+    check_target(open_bundle(path, trusted=trusted).manifest)
     try:
         with FileLock(Path(path) / LOCK, timeout=LOCK_TIMEOUT_S):
-            bundle = open_bundle(path)
+            bundle = open_bundle(path, trusted=trusted)
             if is_built(bundle.manifest) and not rebuild:
                 return bundle.manifest
             find_builder()  # before anything is changed
@@ -117,18 +144,18 @@ def check_target(manifest: Manifest) -> None:
 
 def _build(bundle: Bundle) -> Manifest:
     deferred = strip_build(bundle.manifest)
-    timings = bundle.path(TIMING_CACHE)
-    cache = timings.read_bytes() if is_built(bundle.manifest) and timings.is_file() else b""
+    cache = bundle.read(TIMING_CACHE) if is_built(bundle.manifest) else b""
+    graphs = {name: bundle.read(graph) for name, graph in GRAPHS.items()}
     if deferred != bundle.manifest:  # the old plans are overwritten: until then the bundle is not built
         _write(bundle, MANIFEST_NAME, deferred.render())
     plans = {}
-    for name, graph in GRAPHS.items():
-        data = bundle.path(graph).read_bytes()
-        plans[name] = build_plan(data, read_profile(deferred, name), read_options(deferred), cache)
+    for name, graph in graphs.items():
+        check_graph(graph, GRAPHS[name])
+        plans[name] = build_plan(graph, read_profile(deferred, name), read_options(deferred), cache)
         cache = plans[name].timing_cache
         _write(bundle, PLANS[name], plans[name].plan)
     _write(bundle, TIMING_CACHE, cache)
-    built = add_build(bundle, deferred, plans)
+    built = add_build(deferred, plans, cache)
     prove(Bundle(bundle.folder, built))
     _write(bundle, MANIFEST_NAME, built.render())
     return built
@@ -151,9 +178,9 @@ def read_options(manifest: Manifest) -> BuildOptions:
     return BuildOptions(manifest.engine["precision"], workspace_mib and workspace_mib * MIB)
 
 
-def add_build(bundle: Bundle, deferred: Manifest, plans: Mapping[str, BuiltPlan]) -> Manifest:
-    """Return the manifest of a built engine, whose plans lie in the folder."""
-    added = tuple(_list_file(bundle, name) for name in (*PLANS.values(), TIMING_CACHE))
+def add_build(deferred: Manifest, plans: Mapping[str, BuiltPlan], timing_cache: bytes) -> Manifest:
+    """Return the manifest of a built engine: it lists what was built, whatever lies in the folder by now."""
+    added = {**{PLANS[name]: plan.plan for name, plan in plans.items()}, TIMING_CACHE: timing_cache}
     built = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "by": __version__,
@@ -162,7 +189,8 @@ def add_build(bundle: Bundle, deferred: Manifest, plans: Mapping[str, BuiltPlan]
         "deferred_sha256": deferred.sha256,
     }
     engine = {**deferred.engine, RUNTIME: {**deferred.engine[RUNTIME], "built": built}}
-    every = sorted((*deferred.files, *added), key=lambda file: file.name)
+    listed = (BundleFile.of(name, data) for name, data in added.items())
+    every = sorted((*deferred.files, *listed), key=lambda file: file.name)
     return replace(deferred, engine=engine, files=tuple(every))
 
 
@@ -182,15 +210,10 @@ def strip_build(manifest: Manifest) -> Manifest:
     return deferred
 
 
-def _list_file(bundle: Bundle, name: str) -> BundleFile:
-    path = bundle.path(name)
-    return BundleFile(name, path.stat().st_size, hash_file(path))
-
-
 def prove(bundle: Bundle) -> None:
     """Run the whole self-test of a built engine before it is called built; raise EngineError if it fails."""
     image, text = open_plans(bundle, device="auto", runtime=None)
-    head = Head.load(bundle.path(files.HEAD))
+    head = Head.read(bundle.read(files.HEAD), files.HEAD, bundle.manifest.sizes["embedding"])
     drifts = run_self_test(bundle, ImageEncoder(image), TextEncoder(bundle, text), head)
     for drift in (*drifts, *PatchGraph(bundle, image).run_self_test()):
         if not drift.is_within_limits:

@@ -4,7 +4,7 @@ One row at each load, all rows by `alta doctor NAME.alta`. The answers are those
 towers with their adapters in; the tolerances are in the manifest.
 """
 
-import zipfile
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, IntegrityError
+from ..study.geometry import CROP_PX
+from .arrays import read_arrays
 from .bundle import SELF_TEST, Bundle
 from .fusion import Head
 from .image_encoder import ImageEncoder
@@ -22,6 +24,7 @@ from .vectors import Vector, to_unit_length
 
 INPUTS = ("pixels", "slot", "input_ids", "attention_mask")
 ANSWERS = ("image", "text")
+MAX_ROWS = 64
 PATCHES = "patches"  # of the first radiograph alone; tested when a heat map is first asked for
 
 
@@ -43,7 +46,9 @@ class Drift:
 
 
 def measure_drift(output: str, computed: NDArray[Any], reference: NDArray[Any], limits: dict[str, float]) -> Drift:
-    """Compare embeddings (n, embedding) of unit length, row by row, with the reference's."""
+    """Compare embeddings (n, embedding) of unit length, row by row, with the reference's; raises EngineError."""
+    if computed.shape != reference.shape:
+        raise EngineError(f"self-test failed: {output} has another shape than the reference's; export the engine again")
     cosines = np.sum(computed.astype(np.float64) * reference.astype(np.float64), axis=1)
     return Drift(
         output=output,
@@ -71,6 +76,8 @@ def run_self_test(
         images.run(stored["pixels"][i : i + 1], stored["slot"][i : i + 1])[0]
         for i in range(*take.indices(len(stored["pixels"])))
     ]
+    if {vector.shape for vector in cls} != {(head.width,)}:
+        raise EngineError("self-test failed: the graph's CLS does not fit the head; export the engine again")
     computed = {
         "image": to_unit_length(head.project(np.stack(cls))),
         "text": to_unit_length(texts.run(stored["input_ids"][take], stored["attention_mask"][take])),
@@ -97,8 +104,28 @@ def require(drift: Drift) -> None:
 
 
 def _load(bundle: Bundle, answers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(bundle.path(SELF_TEST), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in (*INPUTS, *answers)}
-    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"{SELF_TEST} cannot be read: export the bundle again") from error
+    stored = read_arrays(bundle.read(SELF_TEST), (*INPUTS, *answers), SELF_TEST)
+    if not _fit(stored, bundle.manifest.sizes["embedding"]):
+        raise IntegrityError(f"{SELF_TEST} holds arrays of another shape: export the bundle again")
+    return stored
+
+
+def _fit(stored: dict[str, NDArray[Any]], embedding: int) -> bool:
+    """Tell whether inputs and answers are of one form: as many answers as inputs, in the engine's dimensions."""
+    images, prompts = stored["slot"].shape, stored["input_ids"].shape
+    if len(images) != 1 or len(prompts) != 2 or not all(1 <= rows <= MAX_ROWS for rows in (images[0], prompts[0])):
+        return False
+    wanted = {
+        "pixels": (*images, 1, CROP_PX, CROP_PX),
+        "attention_mask": prompts,
+        "image": (*images, embedding),
+        "text": (prompts[0], embedding),
+    }
+    patches = stored[PATCHES].shape if PATCHES in stored else (1, 1, embedding)
+    return (
+        all(stored[name].shape == shape for name, shape in wanted.items() if name in stored)
+        and len(patches) == 3
+        and 1 <= patches[0] <= images[0]
+        and patches[2] == embedding
+        and math.isqrt(patches[1]) ** 2 == patches[1]
+    )

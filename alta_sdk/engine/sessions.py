@@ -3,12 +3,20 @@
 from alta_runtimes import Session, choose_runtime, load
 
 from ..errors import RuntimeUnavailable
-from .bundle import IMAGE_GRAPH, TEXT_GRAPH, Bundle
+from .bundle import HEAD, IMAGE_GRAPH, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
 from .manifest import Manifest
+from .plans import PLANS, is_for_tensorrt, open_plans
 from .plans import RUNTIME as TENSORRT
-from .plans import is_for_tensorrt, open_plans
 
+# What opening an engine loads; the others are proven and not kept.
+LOADED = (HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 PORTABLE = "onnx"  # the runtime of an engine that any back end may run
+
+
+def list_loaded(manifest: Manifest) -> tuple[str, ...]:
+    """Return the files of a bundle that opening it loads, and so holds in memory between proof and use."""
+    graphs = tuple(PLANS.values()) if is_for_tensorrt(manifest) else (IMAGE_GRAPH, TEXT_GRAPH)
+    return (*LOADED, *graphs)
 
 
 def open_sessions(
@@ -25,7 +33,7 @@ def open_sessions(
     compute = compute_type(bundle.manifest.engine["precision"])
     chosen, reason = _choose(bundle.manifest, runtime, compute, device)
     image, text = (
-        load(bundle.path(name), device=device, threads=threads, runtime=chosen, compute=compute)
+        load(bundle.read(name), name=name, device=device, threads=threads, runtime=chosen, compute=compute)
         for name in (IMAGE_GRAPH, TEXT_GRAPH)
     )
     return image, text, reason

@@ -15,7 +15,7 @@ from alta_runtimes import Session
 from .bundle import TOKENIZER, Bundle
 from .prompt_words import WordCount, check_text
 from .tokenizer import EncodedPrompt, PromptTokenizer, pad_tokens, padded_length
-from .vectors import Vector, require_finite
+from .vectors import Vector, require_finite, take_output
 
 TEXT_ROWS = 8
 MAX_CACHED_PROMPTS = 20_000
@@ -36,7 +36,7 @@ class TextEncoder:
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Vector:
         """Run the graph: tokens (n, length) to global projections (n, embedding), not normalised."""
         outputs = self._session.run({"input_ids": input_ids, "attention_mask": attention_mask})
-        return np.asarray(outputs["projection"], dtype=np.float32)
+        return take_output(outputs, "projection", len(input_ids), 2)
 
     def project_words(self, phrase: str) -> Vector:
         """Return the local projections of a phrase's tokens, [SEP] included: (words, embedding), not normalised.
@@ -45,8 +45,9 @@ class TextEncoder:
         """
         ids = self.tokenizer.encode([phrase])[0]
         input_ids, mask = pad_tokens([ids], TEXT_ROWS, self.max_tokens)
-        words = self._session.run({"input_ids": input_ids, "attention_mask": mask})["words"]
-        own = np.asarray(words[0, : len(ids) - 1], dtype=np.float32)  # the graph has dropped [CLS]
+        outputs = self._session.run({"input_ids": input_ids, "attention_mask": mask})
+        words = take_output(outputs, "words", len(input_ids), 3)
+        own = words[0, : len(ids) - 1]  # the graph has dropped [CLS]
         require_finite(own, "values of the words of the phrase are")
         return own
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError, PromptError
+from ..errors import IntegrityError, PromptError
 from .prompt_words import WordCount, check_text, count_words
+from .tokenizer_file import read_vocabulary
 
 LENGTH_STEP = 16
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -27,6 +28,16 @@ def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True) -> str
     """Return the tokenizer.json of a BERT WordPiece tokenizer.
 
     vocabulary: the lines of vocab.txt; a token's id is its line number.
+    Raises what `make_wordpiece` raises.
+    """
+    ids = {token: number for number, token in enumerate(vocabulary)}
+    text: str = make_wordpiece(ids, lowercase=lowercase).to_str()
+    return text
+
+
+def make_wordpiece(ids: dict[str, int], *, lowercase: bool) -> Any:
+    """Return a BERT WordPiece tokenizer of tokens and their ids.
+
     Raises PromptError if a special token of BERT is not in it.
     Source: Devlin et al. 2019; equal to transformers' BertTokenizer, which a test checks.
     """
@@ -36,7 +47,6 @@ def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True) -> str
     from tokenizers.pre_tokenizers import BertPreTokenizer
     from tokenizers.processors import TemplateProcessing
 
-    ids = {token: number for number, token in enumerate(vocabulary)}
     missing = [token for token in SPECIAL_TOKENS if token not in ids]
     if missing:
         raise PromptError(f"vocabulary lacks {', '.join(missing)}: it is not a BERT vocabulary")
@@ -47,8 +57,7 @@ def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True) -> str
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(name, ids[name]) for name in ("[CLS]", "[SEP]")]
     )
-    text: str = tokenizer.to_str()
-    return text
+    return tokenizer
 
 
 @dataclass(frozen=True)
@@ -63,17 +72,20 @@ class PromptTokenizer:
     """Turns prompts into padded token ids; safe to use from several threads."""
 
     def __init__(self, json_text: str, max_tokens: int) -> None:
-        """Load a tokenizer.json; `max_tokens` is the longest input of the text tower, with [CLS] and [SEP]."""
-        from tokenizers import Tokenizer
+        """Load a tokenizer.json; `max_tokens` is the longest input of the text tower, with [CLS] and [SEP].
 
+        Raises IntegrityError for one that no export writes.
+        """
+        ids, lowercase = read_vocabulary(json_text)
         try:
-            self._tokenizer: Any = Tokenizer.from_str(json_text)
-        except Exception as error:  # tokenizers raises plain Exception
-            raise EngineError("tokenizer.json cannot be read: export the bundle again") from error
+            self._tokenizer: Any = make_wordpiece(ids, lowercase=lowercase)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises plain Exception, and panics, which are none
+            raise IntegrityError("tokenizer.json cannot be used: export the bundle again") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        ids = self._tokenizer.token_to_id
-        self._special_ids = {token_id for token in SPECIAL_TOKENS if (token_id := ids(token)) is not None}
+        self._special_ids = {ids[token] for token in SPECIAL_TOKENS}
         self.max_tokens = max_tokens
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:

@@ -1,5 +1,6 @@
 """Arithmetic of the shared space: vectors, their unit length, and shares of logits."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,14 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 
 Vector = NDArray[np.float32]
+
+
+def take_output(outputs: Mapping[str, NDArray[Any]], name: str, rows: int, rank: int) -> Vector:
+    """Return a graph's output of `rows` rows in float32; raise EngineError if it is not there, or of another shape."""
+    array = outputs.get(name)
+    if array is None or array.ndim != rank or len(array) != rows or array.dtype.kind != "f":
+        raise EngineError(f'graph does not give "{name}" as an export writes it: export the bundle again')
+    return np.asarray(array, dtype=np.float32)
 
 
 def to_unit_length(vectors: NDArray[np.floating[Any]]) -> Vector:

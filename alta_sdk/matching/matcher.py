@@ -46,6 +46,7 @@ class Matcher:
         threads: int | None = None,
         fusion_mode: str | None = None,
         allow_build: bool = False,
+        trust: PathLike | None = None,
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
@@ -53,15 +54,18 @@ class Matcher:
         threads: inside one run; None takes every processor.
         fusion_mode: "frontal", "present" or "published"; None takes the engine's own.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
+        trust: a file of public keys, of which one must have signed the engine; None takes that of ALTA_TRUST.
         Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside
         the engine are not its own.
         """
         if isinstance(engine, Engine):
-            if (device, runtime, threads, allow_build) != ("auto", None, None, False):
-                raise EngineError("engine is already open: choose device, runtime and threads in Engine.open")
+            if (device, runtime, threads, allow_build, trust) != ("auto", None, None, False, None):
+                raise EngineError("engine is already open: choose device, runtime, threads and trust in Engine.open")
             self.engine = engine
         else:
-            self.engine = Engine.open(engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build)
+            self.engine = Engine.open(
+                engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build, trust=trust
+            )
         self._owns_engine = self.engine is not engine
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
         check_mode(self.fusion_mode)

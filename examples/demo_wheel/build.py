@@ -24,6 +24,7 @@ from alta_sdk import __version__
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.terminal import fail_in_one_line
 from alta_sdk.engine.bundle import open_bundle
+from alta_sdk.engine.manifest import MANIFEST_NAME
 from alta_sdk.errors import ExportError
 
 HERE = Path(__file__).resolve().parent
@@ -79,12 +80,13 @@ def export_demo(bundle: Path, precision: str) -> Path:
 
 def stage_tree(engine: Path, tree: Path) -> None:
     """Put everything that the wheel is built of into the new folder tree; the engine is verified first."""
-    files = [file.name for file in open_bundle(engine).manifest.files]
+    bundle = open_bundle(engine)
     package = tree / PACKAGE
     for folder in ("demo.alta", "radiographs"):
         (package / folder).mkdir(parents=True)
-    for name in ("manifest.json", *files):  # nothing else that may lie there, as thresholds
-        shutil.copyfile(engine / name, package / "demo.alta" / name)
+    for file in bundle.manifest.files:  # nothing else that may lie there, as thresholds
+        (package / "demo.alta" / file.name).write_bytes(bundle.read(file.name))
+    (package / "demo.alta" / MANIFEST_NAME).write_bytes(bundle.manifest.render())
     for name in RADIOGRAPHS:
         shutil.copyfile(DATA / name, package / "radiographs" / name)
     shutil.copyfile(CARD, package / "MODEL_CARD.md")

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alta_sdk.engine.bundle import hash_file, read_manifest
+from alta_sdk.engine.bundle import open_bundle, read_manifest
 from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.fusion import Head
 from alta_sdk.engine.manifest import MANIFEST_NAME, BundleFile, Manifest
 from alta_sdk.engine.own_files import list_bundle_files
+from alta_sdk.engine.self_test import require
+from alta_sdk.engine.sessions import list_loaded
+from alta_sdk.engine.signature import SIGNATURE_NAME, sign
+from alta_sdk.engine.trial import try_engine
 from alta_sdk.errors import ExportError
 from alta_sdk.files.folders import new_folder
 from alta_training.model import AltaModel
@@ -47,17 +51,41 @@ def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
+def open_written(folder: Path) -> Engine:
+    """Open a bundle that was just written, as a user would; whom this machine trusts does not matter yet."""
+    return Engine.start(open_bundle(folder, hold=list_loaded))
+
+
+def try_written(folder: Path) -> None:
+    """Run the whole self-test of a bundle that was just written as `alta inspect --verify` does: under limits.
+
+    Raises EngineError if it does not open, is stopped, or is further from the reference than its manifest allows.
+    """
+    for drift in try_engine(folder, is_own=True):
+        require(drift)
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Raise ExportError if a manifest says what it could not be read again with."""
+    try:
+        manifest.check()
+    except ValueError as error:
+        raise ExportError(f"the manifest cannot be written: {error}; mend the checkpoint's own statements") from error
+
+
 def write_bundle(
     output: Path,
     contents: Mapping[str, bytes],
     describe: Callable[[tuple[BundleFile, ...]], Manifest],
     *,
     overwrite: bool,
-    finish: Callable[[Path], object] = Engine.open,
+    finish: Callable[[Path], object] = open_written,
+    sign_with: Any = None,
 ) -> Manifest:
     """Write a bundle, open it as a user would, and only then give it its name.
 
     describe: makes the manifest from the list of files. finish: opens the folder, or builds what is to be built.
+    sign_with: a private key, or None for an engine that is not signed.
     Raises ExportError if it exists, cannot be written, or does not open; nothing is left behind.
     """
     writing = "the folder"
@@ -66,14 +94,16 @@ def write_bundle(
             for name, data in contents.items():
                 writing = name
                 (folder / name).write_bytes(data)
-            files = tuple(
-                BundleFile(name, len(data), hash_file(folder / name)) for name, data in sorted(contents.items())
-            )
+            files = tuple(BundleFile.of(name, data) for name, data in sorted(contents.items()))
             manifest = describe(files)
+            check_manifest(manifest)
             writing = MANIFEST_NAME
             (folder / MANIFEST_NAME).write_bytes(manifest.render())
             finish(folder)
             manifest = read_manifest(folder)
+            if sign_with is not None:
+                writing = SIGNATURE_NAME
+                (folder / SIGNATURE_NAME).write_bytes(sign(manifest.render(), sign_with))
     except FileExistsError as error:
         raise ExportError(f"{output.name} exists: choose another --output, or replace it with --overwrite") from error
     except OSError as error:

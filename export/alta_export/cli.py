@@ -10,13 +10,16 @@ import click
 from click.core import ParameterSource
 
 from alta_sdk import __version__
-from alta_sdk.cli.option_groups import CONTEXT, PATH, debug_option
+from alta_sdk.cli.option_groups import CONTEXT, PATH, debug_option, overwrite_option, trust_option
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say, show_debug_log
+from alta_sdk.engine.bundle import read_manifest
 from alta_sdk.engine.plans import RUNTIME as TENSORRT
 from alta_sdk.engine.plans import build_bundle
+from alta_sdk.engine.signature import choose_trust
 
 from .command_options import export_options
 from .options import ExportOptions, read_stated_date
+from .sign import sign_engine
 
 NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 
@@ -24,7 +27,7 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 @click.group(
     invoke_without_command=True,
     context_settings=CONTEXT,
-    subcommand_metavar="[build NAME.alta]",
+    subcommand_metavar="[build|sign NAME.alta]",
 )
 @click.version_option(__version__, prog_name="alta-export")
 @export_options
@@ -64,14 +67,17 @@ def refuse_options(context: click.Context) -> None:
 @main.command()
 @click.argument("engine", metavar="NAME.alta", type=PATH)
 @click.option("--rebuild", is_flag=True, help="Build again: for another GPU, or another TensorRT.")
+@trust_option
 @fail_in_one_line
-def build(engine: Path, rebuild: bool) -> None:
+def build(engine: Path, rebuild: bool, trust: str | None) -> None:
     """Build a TensorRT engine whose build was deferred, on the GPU that will run it.
 
-    Who comes second finds it built. Needs no torch: pip install 'alta-sdk[trt-build]'.
+    Who comes second finds it built. A signed one has to be signed again. Needs no torch: pip install
+    'alta-sdk[trt-build]'.
     """
+    trusted = choose_trust(trust)
     with show_stage("Build TensorRT engine"):
-        manifest = build_bundle(engine, rebuild=rebuild)
+        manifest = build_bundle(engine, rebuild=rebuild, trusted=trusted)
     built = manifest.engine[TENSORRT]["built"]
     print_facts(
         f"Engine {manifest.name}",
@@ -85,6 +91,20 @@ def build(engine: Path, rebuild: bool) -> None:
             ("engine sha256", manifest.sha256),
         ],
     )
+
+
+@main.command()
+@click.argument("engine", metavar="NAME.alta", type=PATH)
+@click.option("--key", required=True, type=PATH, help="The private key, which alta keygen made.")
+@overwrite_option("a signature that is")
+@fail_in_one_line
+def sign(engine: Path, key: Path, overwrite: bool) -> None:
+    """Sign an engine after verifying every file, so that sites which trust the key open it.
+
+    Needs no torch. The signature is of the manifest, which holds every file's hash, and lies beside it.
+    """
+    signer = sign_engine(engine, key, overwrite=overwrite)
+    print_facts(f"Engine {read_manifest(engine).name}", [("signed by", signer)])
 
 
 @contextmanager

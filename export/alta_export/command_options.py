@@ -111,6 +111,9 @@ export_options = group_options(
         metavar="MIB",
         help="trt: memory that one layer may use while it runs. [default: the GPU's]",
     ),
+    click.option(
+        "--sign", type=PATH, metavar="KEY", help="Sign the engine with this private key, which alta keygen made."
+    ),
     overwrite_option("an engine that is"),
     make=fill_in,
 )

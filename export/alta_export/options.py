@@ -10,6 +10,7 @@ from alta_runtimes.tensorrt_build import find_builder
 from alta_sdk import __version__
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.own_files import list_bundle_files
+from alta_sdk.engine.signature import read_private_key
 from alta_sdk.errors import CalibrationError, ExportError, RuntimeUnavailable
 from alta_sdk.files.folders import check_folder
 from alta_sdk.files.targets import refuse_inputs
@@ -34,7 +35,7 @@ class ExportOptions:
     finding: whose truth a table's column "findings" tells, for the AUC.
     calibration_cache: a calibration.json to read, or to be written if it is not there.
     defer_build, max_batch, workspace_mib: of a TensorRT engine; build it elsewhere; radiographs that it runs at
-    once at most; memory that a layer may use while it runs.
+    once at most; memory that a layer may use while it runs. sign: the private key that signs the engine.
     """
 
     checkpoint: Path
@@ -59,6 +60,7 @@ class ExportOptions:
     defer_build: bool = False
     max_batch: int | None = None
     workspace_mib: int | None = None
+    sign: Path | None = None
 
 
 def default_precision(engine: str) -> str:
@@ -70,6 +72,8 @@ def check_options(options: ExportOptions) -> None:
     """Raise ExportError for what cannot be done: engine, precision, date, or where to write."""
     _check_build(options)
     read_stated_date()
+    if options.sign is not None:
+        read_private_key(options.sign)
     if options.precision not in SUPPORTED.get(options.engine, ()):
         supported = "; ".join(f"--engine {e} --precision {'|'.join(p)}" for e, p in SUPPORTED.items())
         raise ExportError(

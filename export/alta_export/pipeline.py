@@ -12,12 +12,12 @@ import numpy as np
 
 from alta_sdk.dicom.intensity import check_profile
 from alta_sdk.engine import bundle as names
-from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.fusion import Head
 from alta_sdk.engine.label_sets import render_label_sets
 from alta_sdk.engine.manifest import Manifest
 from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
+from alta_sdk.engine.signature import read_private_key
 from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece
 from alta_sdk.errors import ExportError
 from alta_sdk.matching.prompts import build_label_sets
@@ -25,7 +25,7 @@ from alta_sdk.study.geometry import CROP_PX
 from alta_training.families.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
 from alta_training.model import AltaModel
 
-from .bundle import make_head, pack_arrays, write_bundle
+from .bundle import make_head, open_written, pack_arrays, try_written, write_bundle
 from .describe import describe_engine, measure_merging
 from .graph import export_graph, image_inputs, patch_inputs, text_inputs
 from .local_heads import LocalHeads, describe_local_heads
@@ -115,7 +115,10 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits, local_heads
         )
         finish = choose_finish(options, lowered)
-        manifest = write_bundle(options.output, contents, describe, overwrite=options.overwrite, finish=finish)
+        key = None if options.sign is None else read_private_key(options.sign)
+        manifest = write_bundle(
+            options.output, contents, describe, overwrite=options.overwrite, finish=finish, sign_with=key
+        )
     radiograph_s = None
     if not options.defer_build:
         with stage("Time one radiograph"):
@@ -128,7 +131,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
 def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[Path], object]:
     """Return what is done with the written folder before it gets its name: open it, and build what is to be built."""
     if options.engine != "trt":
-        return Engine.open
+        return try_written
     check_for_tensorrt("image", lowered.image.graph)
     check_for_tensorrt("text", lowered.text.graph)
 
@@ -170,7 +173,7 @@ def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel
 
 def time_radiograph(path: Path) -> float:
     """Return the median time in seconds of encoding one radiograph with the engine, on every processor."""
-    engine = Engine.open(path)
+    engine = open_written(path)
     pixels, slot = make_radiographs(1, CROP_PX), np.zeros(1, dtype=np.int64)
     times = []
     for _ in range(TIMED_RUNS):

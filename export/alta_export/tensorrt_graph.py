@@ -64,7 +64,9 @@ def open_deferred(folder: Path) -> None:
     bundle = open_bundle(folder)
     compute = compute_type(bundle.manifest.engine["precision"])
     runtime = "openvino" if compute == "bf16" else "onnxruntime"
-    image, text = (load(bundle.path(name), device="cpu", runtime=runtime, compute=compute) for name in GRAPHS.values())
+    image, text = (
+        load(bundle.read(name), name=name, device="cpu", runtime=runtime, compute=compute) for name in GRAPHS.values()
+    )
     Engine(bundle, image, text, "not built yet").check_quickly()
 
 

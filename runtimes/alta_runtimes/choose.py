@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from . import onnxruntime_session, openvino_session, tensorrt_session
-from .errors import RuntimeUnavailable
+from .errors import EngineError, RuntimeUnavailable
+from .graph_check import check_graph
 from .session import RuntimeInfo, Session
 
 ORDER = (openvino_session, onnxruntime_session, tensorrt_session)  # the fastest on a CPU first; plans have but one
 BACKENDS = {backend.NAME: backend for backend in ORDER}
 DEVICES = ("auto", "cpu", "cuda")
+PLAN = "plan"  # what a TensorRT plan computes: no graph, and nothing to look into
 
 
 def available() -> list[RuntimeInfo]:
@@ -53,36 +55,47 @@ def load(
     runtime: str | None = None,
     compute: str = "f32",
     built_on: Mapping[str, str] | None = None,
+    name: str | None = None,
 ) -> Session:
-    """Load one graph, from its file or from its bytes.
+    """Load one graph, from its file, which is read once, or from its bytes; nothing else is read.
 
     `device`: "auto", "cpu" or "cuda"; "auto" takes the GPU where the back end can use it here. `threads`:
     inside one run; None takes every processor of this process. `runtime`: a back end's name; None takes
     what `choose_runtime` says. `compute`: "f32" or "bf16"; "plan" for a TensorRT plan, which needs
-    `built_on`, its origin as the manifest tells it.
-    Raises RuntimeUnavailable for a back end or device that does not work here, EngineError for a
-    graph that the back end does not accept.
+    `built_on`, its origin as the manifest tells it. `name`: of the graph in messages; None takes the file's.
+    Raises RuntimeUnavailable for a back end or device that does not work here, IntegrityError for a graph that is
+    not of the kind that an export writes, EngineError for one that the back end does not accept.
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f"device is not supported; this version runs on: {', '.join(DEVICES)}")
     if threads is not None and threads < 1:
         raise RuntimeUnavailable("threads must be at least 1")
-    name = runtime or choose_runtime(compute, device)[0]
-    if name not in BACKENDS:
+    chosen = runtime or choose_runtime(compute, device)[0]
+    if chosen not in BACKENDS:
         raise RuntimeUnavailable(f"runtime is not supported; this version has: {', '.join(BACKENDS)}")
-    backend = BACKENDS[name]
+    backend = BACKENDS[chosen]
     if compute not in backend.COMPUTE:
-        raise RuntimeUnavailable(f"runtime {name} does not compute {compute}; it has: {', '.join(backend.COMPUTE)}")
+        raise RuntimeUnavailable(f"runtime {chosen} does not compute {compute}; it has: {', '.join(backend.COMPUTE)}")
     info = backend.is_available()
     if not _has(info, device):
-        raise RuntimeUnavailable(f"runtime {name} does not work here{_on(device)}: {_why_not(info, device)}")
-    source = graph if isinstance(graph, bytes) else Path(graph)
+        raise RuntimeUnavailable(f"runtime {chosen} does not work here{_on(device)}: {_why_not(info, device)}")
+    unnamed = PLAN if compute == PLAN else "graph"
+    data, name = (graph, name or unnamed) if isinstance(graph, bytes) else _read(Path(graph), name)
+    if compute != PLAN:
+        check_graph(data, name)
     plan: dict[str, Any] = {} if built_on is None else {"built_on": built_on}
     used = info.devices[-1] if device == "auto" else device  # the GPU stands last
     session: Session = backend.open_session(
-        source, device=used, threads=threads or default_threads(), compute=compute, **plan
+        data, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan
     )
     return session
+
+
+def _read(path: Path, name: str | None) -> tuple[bytes, str]:
+    try:
+        return path.read_bytes(), name or path.name
+    except OSError as error:
+        raise EngineError(f"{name or path.name} cannot be read: {error.strerror}") from error
 
 
 def _has(info: RuntimeInfo, device: str) -> bool:

@@ -9,5 +9,9 @@ class EngineError(AltaError):
     """An engine (a bundle and its sessions) cannot be opened or used as asked."""
 
 
+class IntegrityError(EngineError):
+    """A bundle is not what its manifest says, or a graph is not of the kind that an export writes."""
+
+
 class RuntimeUnavailable(EngineError):
     """The back end or device that was asked for does not work on this machine."""

@@ -6,10 +6,8 @@ in TF32 unless told otherwise: so the provider is read back, and TF32 is off.
 
 import contextlib
 import io
-import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from .driver import probe_driver
@@ -32,8 +30,8 @@ def find_cuda() -> str:
     return probe_driver().reason
 
 
-def open_cuda_session(graph: Path | bytes, threads: int) -> "CudaSession":
-    """Load an ONNX graph, from a file or from memory, on the first GPU.
+def open_cuda_session(graph: bytes, name: str, threads: int) -> "CudaSession":
+    """Load an ONNX graph that `graph_check` has looked at, from memory, on the first GPU; name: of it in messages.
 
     Raises RuntimeUnavailable where onnxruntime-gpu, the driver or a library of CUDA is missing, EngineError
     for a graph that onnxruntime does not accept.
@@ -41,13 +39,22 @@ def open_cuda_session(graph: Path | bytes, threads: int) -> "CudaSession":
     missing = find_cuda()
     if missing:
         raise RuntimeUnavailable(f'onnxruntime does not run on device "cuda" here: {missing}')
-    return CudaSession(graph, threads)
+    return CudaSession(graph, name, threads)
+
+
+def forget_graph(session: Any) -> None:
+    """Let go of the bytes that a session was made of: onnxruntime's Python side keeps them as long as it lives.
+
+    It would want them to make the session again for other providers, which nothing here asks for.
+    """
+    if hasattr(session, "_model_bytes"):
+        session._model_bytes = None
 
 
 class CudaSession:
     """One graph in onnxruntime's CUDA provider; each run binds its own buffers on the GPU."""
 
-    def __init__(self, graph: Path | bytes, threads: int) -> None:
+    def __init__(self, graph: bytes, name: str, threads: int) -> None:
         """Load a graph; see `open_cuda_session`."""
         import onnxruntime as ort
 
@@ -61,13 +68,13 @@ class CudaSession:
         options.log_severity_level = 3  # errors only: warnings print graph internals to stderr
         try:
             self._session: Any = ort.InferenceSession(
-                graph if isinstance(graph, bytes) else os.fspath(graph),
+                graph,
                 sess_options=options,
                 providers=[(PROVIDER, SETTINGS)],
             )
         except Exception as error:  # onnxruntime's exceptions share no class but Exception
-            name = "graph" if isinstance(graph, bytes) else graph.name
             raise EngineError(f"{name}: onnxruntime cannot load this graph on the GPU; export it again") from error
+        forget_graph(self._session)
         got = self._session.get_providers()[0]
         if got != PROVIDER:
             raise RuntimeUnavailable(

@@ -1,15 +1,13 @@
 """onnxruntime on the CPU: the default back end, installed with the SDK. On a GPU: see `onnxruntime_cuda`."""
 
-import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from .errors import EngineError, RuntimeUnavailable
 from .onnxruntime_cuda import PACKAGE as CUDA_PACKAGE
-from .onnxruntime_cuda import CudaSession, find_cuda, open_cuda_session
-from .session import RuntimeInfo, SessionInfo, Tensor, check_inputs
+from .onnxruntime_cuda import CudaSession, find_cuda, forget_graph, open_cuda_session
+from .session import CANNOT_RUN, RuntimeInfo, SessionInfo, Tensor, check_inputs
 
 NAME = "onnxruntime"
 REQUIRES = ("onnxruntime", CUDA_PACKAGE)  # one of the two
@@ -28,24 +26,27 @@ def is_available() -> RuntimeInfo:
     return RuntimeInfo(NAME, None, (), "not installed: pip install onnxruntime")
 
 
-def open_session(graph: Path | bytes, *, device: str, threads: int, compute: str) -> "OnnxruntimeSession | CudaSession":
-    """Load an ONNX graph, from a file or from memory, for one device.
+def open_session(
+    graph: bytes, *, name: str, device: str, threads: int, compute: str
+) -> "OnnxruntimeSession | CudaSession":
+    """Load an ONNX graph that `graph_check` has looked at, from memory, for one device.
 
-    `threads`: threads inside one run. `compute`: "f32"; integer products come from the graph.
+    `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32"; integer products come
+    from the graph.
     Raises RuntimeUnavailable for a device that does not work here, EngineError for a graph that
     onnxruntime does not accept.
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f'onnxruntime runs on device "cpu" or "cuda", not on "{device}"')
     if device == "cuda":
-        return open_cuda_session(graph, threads)
-    return OnnxruntimeSession(graph, threads)
+        return open_cuda_session(graph, name, threads)
+    return OnnxruntimeSession(graph, name, threads)
 
 
 class OnnxruntimeSession:
     """One graph in onnxruntime's CPU provider."""
 
-    def __init__(self, graph: Path | bytes, threads: int) -> None:
+    def __init__(self, graph: bytes, name: str, threads: int) -> None:
         """Load a graph; see `open_session`."""
         import onnxruntime as ort
 
@@ -56,13 +57,13 @@ class OnnxruntimeSession:
         options.log_severity_level = 3  # errors only: warnings print graph internals to stderr
         try:
             self._session: Any = ort.InferenceSession(
-                graph if isinstance(graph, bytes) else os.fspath(graph),
+                graph,
                 sess_options=options,
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # onnxruntime's exceptions share no class but Exception
-            name = "graph" if isinstance(graph, bytes) else graph.name
             raise EngineError(f"{name}: onnxruntime cannot load this graph; export the bundle again") from error
+        forget_graph(self._session)
         self._inputs = tuple(node.name for node in self._session.get_inputs())
         self._outputs = tuple(node.name for node in self._session.get_outputs())
         provider = self._session.get_providers()[0]
@@ -74,6 +75,10 @@ class OnnxruntimeSession:
         return self._info
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the graph once: arrays by input name in, arrays by output name out."""
-        outputs = self._session.run(self._outputs, check_inputs(inputs, self._inputs))
+        """Run the graph once: arrays by input name in, arrays by output name out; raises EngineError."""
+        arrays = check_inputs(inputs, self._inputs)
+        try:
+            outputs = self._session.run(self._outputs, arrays)
+        except Exception as error:  # onnxruntime's exceptions share no class but Exception
+            raise EngineError(CANNOT_RUN.format(NAME)) from error
         return dict(zip(self._outputs, outputs, strict=True))

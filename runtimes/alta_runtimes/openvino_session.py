@@ -7,11 +7,10 @@ two machines: its precision hint is therefore always set.
 import queue
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from .errors import EngineError, RuntimeUnavailable
-from .session import RuntimeInfo, SessionInfo, Tensor, check_inputs
+from .session import CANNOT_RUN, RuntimeInfo, SessionInfo, Tensor, check_inputs
 
 NAME = "openvino"
 REQUIRES = ("openvino",)
@@ -27,22 +26,23 @@ def is_available() -> RuntimeInfo:
         return RuntimeInfo(NAME, None, (), "not installed: pip install 'alta-sdk[openvino]'")
 
 
-def open_session(graph: Path | bytes, *, device: str, threads: int, compute: str) -> "OpenvinoSession":
-    """Load an ONNX graph, from a file or from memory, for one device.
+def open_session(graph: bytes, *, name: str, device: str, threads: int, compute: str) -> "OpenvinoSession":
+    """Load an ONNX graph that `graph_check` has looked at, from memory, for one device.
 
-    `threads`: threads inside one run. `compute`: "f32" or "bf16", the type of floating-point products.
+    `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32" or "bf16", the type of
+    floating-point products.
     Raises RuntimeUnavailable for a device other than the CPU or a type that this CPU does not compute,
     EngineError for a graph that OpenVINO does not accept.
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f'openvino runs on device "cpu" in this version, not on "{device}"')
-    return OpenvinoSession(graph, threads, compute)
+    return OpenvinoSession(graph, name, threads, compute)
 
 
 class OpenvinoSession:
     """One graph compiled by OpenVINO's CPU plug-in; each run borrows an inference request."""
 
-    def __init__(self, graph: Path | bytes, threads: int, compute: str) -> None:
+    def __init__(self, graph: bytes, name: str, threads: int, compute: str) -> None:
         """Compile a graph; see `open_session`."""
         import openvino
 
@@ -58,7 +58,6 @@ class OpenvinoSession:
         try:
             self._model: Any = core.compile_model(core.read_model(graph), "CPU", settings)
         except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
-            name = "graph" if isinstance(graph, bytes) else graph.name
             raise EngineError(f"{name}: openvino cannot load this graph; export the bundle again") from error
         got = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if got != compute:
@@ -75,7 +74,7 @@ class OpenvinoSession:
         return self._info
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the graph once: arrays by input name in, arrays by output name out."""
+        """Run the graph once: arrays by input name in, arrays by output name out; raises EngineError."""
         arrays = check_inputs(inputs, self._inputs)
         try:
             request = self._idle.get_nowait()
@@ -84,5 +83,7 @@ class OpenvinoSession:
         try:
             request.infer(arrays)
             return {name: request.get_tensor(name).data.copy() for name in self._outputs}
+        except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
+            raise EngineError(CANNOT_RUN.format(NAME)) from error
         finally:
             self._idle.put(request)

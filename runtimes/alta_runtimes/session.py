@@ -7,7 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import EngineError
+
 Tensor = NDArray[Any]
+CANNOT_RUN = "graph could not run in {}: too little memory, or inputs that it was not exported for"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Session(Protocol):
 
 
 def check_inputs(given: Mapping[str, Tensor], expected: tuple[str, ...]) -> dict[str, Tensor]:
-    """Return the inputs C-contiguous; raise KeyError if the names differ from the graph's."""
+    """Return the inputs C-contiguous; raise EngineError if the names differ from the graph's."""
     if set(given) != set(expected):
-        raise KeyError(f"graph inputs are {sorted(expected)}, given {sorted(given)}")
+        raise EngineError(f"graph has {len(expected)} other inputs than {', '.join(sorted(given))}: export it again")
     return {name: np.ascontiguousarray(array) for name, array in given.items()}

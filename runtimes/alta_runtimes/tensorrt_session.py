@@ -7,7 +7,6 @@ and so can reading one without a driver: so the driver is asked and the plan's o
 import queue
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,11 +59,12 @@ def find_runtime() -> tuple[str, str] | None:
 
 
 def open_session(
-    graph: Path | bytes, *, device: str, threads: int, compute: str, built_on: Mapping[str, str] | None = None
+    graph: bytes, *, name: str, device: str, threads: int, compute: str, built_on: Mapping[str, str] | None = None
 ) -> "TensorrtSession":
-    """Load a plan, from a file or from memory.
+    """Load a plan from memory.
 
-    `built_on`: the plan's origin as the manifest tells it. `threads` is not used: the GPU computes.
+    `name`: of the plan in messages. `built_on`: the plan's origin as the manifest tells it. `threads` is not used:
+    the GPU computes.
     Raises RuntimeUnavailable without a driver, and for a plan of another GPU or TensorRT version;
     EngineError for one that TensorRT does not accept.
     """
@@ -81,7 +81,7 @@ def open_session(
         if not gpus:
             raise DriverError("the NVIDIA driver sees no GPU")
         check_origin(PlanOrigin(**built_on), gpus[0], found[1])
-        return TensorrtSession(graph, tensorrt_library.open_library(found[0]), Device(driver), found[1])
+        return TensorrtSession(graph, name, tensorrt_library.open_library(found[0]), Device(driver), found[1])
     except DriverError as error:
         raise RuntimeUnavailable(f"tensorrt does not work here: {error}") from error
     except ImportError as error:
@@ -105,12 +105,12 @@ def check_origin(origin: PlanOrigin, gpu: Gpu, tensorrt: str) -> None:
 class TensorrtSession:
     """One plan on one GPU; each run borrows a lane: an execution context with a stream and buffers."""
 
-    def __init__(self, plan: Path | bytes, library: Any, device: Device, version: str) -> None:
+    def __init__(self, plan: bytes, name: str, library: Any, device: Device, version: str) -> None:
         """Read a plan; see `open_session`."""
         device.make_current()
         self._library, self._device = library, device
         self._logger = make_logger(library)
-        self._engine = self._read_plan(plan)
+        self._engine = self._read_plan(plan, name)
         self._inputs = self._list_tensors(library.TensorIOMode.INPUT)
         self._outputs = self._list_tensors(library.TensorIOMode.OUTPUT)
         self._idle: queue.SimpleQueue[Lane] = queue.SimpleQueue()
@@ -149,11 +149,10 @@ class TensorrtSession:
         except queue.Empty:  # as many lanes as threads have called at once
             return Lane(self._engine, self._library, Stream(self._device))
 
-    def _read_plan(self, plan: Path | bytes) -> Any:
-        name, data = ("plan", plan) if isinstance(plan, bytes) else (plan.name, plan.read_bytes())
+    def _read_plan(self, plan: bytes, name: str) -> Any:
         try:
             self._runtime = self._library.Runtime(self._logger)  # the engine needs it as long as it lives
-            engine = self._runtime.deserialize_cuda_engine(data)
+            engine = self._runtime.deserialize_cuda_engine(plan)
         except Exception as error:  # pybind11 raises TypeError and RuntimeError
             raise EngineError(f"{name}: tensorrt does not start{last_error(self._logger)}; {REBUILD}") from error
         if engine is None:

@@ -42,7 +42,7 @@ def test_report_text_is_cleaned_by_sentence():
 
 
 def test_label_sets_survive_the_bundle():
-    assert parse_label_sets(render_label_sets(SETS)) == SETS
+    assert parse_label_sets(render_label_sets(SETS).encode()) == SETS
 
 
 def test_names_mappings_and_sets_resolve():

@@ -8,7 +8,15 @@ import onnxruntime
 import pytest
 from fakes.tensorrt import make_small_graph
 
-from alta_runtimes import EngineError, RuntimeUnavailable, available, choose_runtime, load, onnxruntime_cuda
+from alta_runtimes import (
+    EngineError,
+    IntegrityError,
+    RuntimeUnavailable,
+    available,
+    choose_runtime,
+    load,
+    onnxruntime_cuda,
+)
 from alta_runtimes.driver import DriverState, Gpu
 
 STATE = DriverState((Gpu(0, "NVIDIA Example 4000", "8.9"),), "13.2")
@@ -83,4 +91,6 @@ def test_bound_runs_give_what_plain_runs_give(stand_in):
     with pytest.raises(EngineError, match="could not run on the GPU"):
         session.run({**inputs, "x": inputs["x"].astype(np.float64)})
     with pytest.raises(EngineError, match="graph: onnxruntime cannot load this graph on the GPU"):
+        onnxruntime_cuda.open_cuda_session(b"no graph", "graph", 1)
+    with pytest.raises(IntegrityError, match="graph is not an ONNX file"):
         load(b"no graph", device="cuda", runtime="onnxruntime")

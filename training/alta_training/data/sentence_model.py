@@ -23,10 +23,11 @@ def embed_sentences(model: Path, tokenizer: Path, sentences: Sequence[str]) -> N
     words = _open_tokenizer(tokenizer)
     graph = read_member(model, ".onnx")[1] if model.suffix in ARCHIVES else _read_file(model)
     try:
-        session = open_session(graph, device="cpu", threads=1, compute="f32")
-        vectors = np.stack([_embed(session, words.encode(sentence).ids) for sentence in sentences])
+        session = open_session(graph, name=model.name, device="cpu", threads=1, compute="f32")
     except AltaError as error:
         raise TrainingError(f"sentence model {model.name} is not accepted by onnxruntime: give another") from error
+    try:
+        vectors = np.stack([_embed(session, words.encode(sentence).ids) for sentence in sentences])
     except Exception as error:  # onnxruntime's exceptions share no class but Exception
         raise TrainingError(f"sentence model {model.name} does not turn token ids into token vectors") from error
     if vectors.ndim != 2 or not np.isfinite(vectors).all() or not vectors.any(axis=1).all():

@@ -70,10 +70,12 @@ def run_graph(graph: Graph, pixels: Tensor, depth: int, heads: int) -> Tensor:
     name = _find_block_end(graph, depth)
     cut.graph.output.append(onnx.helper.make_tensor_value_info(name, FLOAT32, None))
     try:
-        session = open_session(cut.SerializeToString(), device="cpu", threads=torch.get_num_threads(), compute="f32")
-        tokens = [session.run({inputs[0].name: image[None].float().numpy()})[name] for image in pixels]
+        threads = torch.get_num_threads()
+        session = open_session(cut.SerializeToString(), name="graph", device="cpu", threads=threads, compute="f32")
     except AltaError as error:
         raise CheckpointError("source's graph is not accepted by onnxruntime: it cannot be checked") from error
+    try:
+        tokens = [session.run({inputs[0].name: image[None].float().numpy()})[name] for image in pixels]
     except Exception as error:  # onnxruntime's exceptions share no class but Exception
         raise CheckpointError(f"source's graph does not run on {CROP_PX} pixels: it cannot be checked") from error
     return torch.from_numpy(np.concatenate(tokens)).double()

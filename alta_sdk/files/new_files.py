@@ -1,0 +1,31 @@
+"""Create a file that nobody else has made: whole, of a mode that it has from its first byte, never over another."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def create_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a new file; raise FileExistsError if the name is taken, of two at once for one of them.
+
+    mode: who may read and write it, before any byte is in it. On Windows it says nothing: there the folder's access
+    list guards the file.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a file its name unless the name is taken."""
+    if os.name == "nt":
+        temporary.rename(path)
+    else:
+        os.link(temporary, path)
