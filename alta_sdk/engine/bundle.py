@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alta_runtimes.private_copy import PrivateCopy
+
 from ..errors import EngineError, IntegrityError
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleFile, Manifest, parse_manifest
 from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, TrustedKeys, check_signature
@@ -26,6 +28,7 @@ SELF_TEST = "selftest.npz"
 PATCH_GRAPH = "patches.onnx"  # for heat maps
 CALIBRATION = "calibration.json"  # of an INT8 engine
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
+GRAPH = ".onnx"
 MIB = 1 << 20
 # What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
 MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024}
@@ -40,6 +43,7 @@ class Bundle:
     manifest: Manifest
     signed_by: str | None = None
     _held: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _copied: dict[str, PrivateCopy] = field(default_factory=dict, repr=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Return where one of the bundle's files is, to write it; what is read comes from `read`."""
@@ -58,6 +62,15 @@ class Bundle:
         self._prove(self.find(name), blocks.append)
         return b"".join(blocks)
 
+    def copy(self, name: str) -> PrivateCopy:
+        """Return the same of a graph, as what a back end loads it from with little memory; to be closed after that."""
+        held = self._copied.pop(name, None)
+        if held is not None:
+            return held
+        copied = PrivateCopy()
+        self._prove(self.find(name), copied.write)
+        return copied
+
     def read_text(self, name: str) -> str:
         """Read one of the bundle's files in UTF-8; raises what `read` raises, and IntegrityError for other bytes."""
         try:
@@ -75,10 +88,12 @@ class Bundle:
     def prove_all(self, hold: Collection[str]) -> None:
         """Check every file, and hold the bytes of some of them until they are read: so that each is read once."""
         for file in self.manifest.files:
-            if file.name in hold:
-                self._held[file.name] = self.read(file.name)
-            else:
+            if file.name not in hold:
                 self._prove(file, lambda _: None)
+            elif file.name.endswith(GRAPH):
+                self._copied[file.name] = self.copy(file.name)
+            else:
+                self._held[file.name] = self.read(file.name)
 
     def _prove(self, file: BundleFile, take: Callable[[bytes], None]) -> None:
         """Read a file from its beginning to its end, hand each block over, and raise IntegrityError at a difference."""
@@ -92,7 +107,7 @@ class Bundle:
                 if size != file.size:
                     raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {AGAIN}")
                 left = file.size
-                while left and (block := descriptor.read(min(left, 64 * MIB))):
+                while left and (block := descriptor.read(min(left, 4 * MIB))):
                     left -= len(block)
                     digest.update(block)
                     take(block)

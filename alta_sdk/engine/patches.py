@@ -71,7 +71,7 @@ class PatchGraph:
                 runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]
                 # On the CPU also beside a GPU engine, whose session may count no threads.
                 threads = info.threads or None
-                graph = self._bundle.read(PATCH_GRAPH)  # proven again: it may have changed since the engine was opened
-                loaded = load(graph, name=PATCH_GRAPH, device="cpu", threads=threads, runtime=runtime)
+                with self._bundle.copy(PATCH_GRAPH) as graph:  # proven again: it may have changed since the opening
+                    loaded = load(graph, name=PATCH_GRAPH, device="cpu", threads=threads, runtime=runtime)
                 self._session = ClosableSession(loaded)
             return self._session

@@ -32,11 +32,11 @@ def open_sessions(
         raise RuntimeUnavailable(f"this bundle holds no {TENSORRT} engine: export --engine trt")
     compute = compute_type(bundle.manifest.engine["precision"])
     chosen, reason = _choose(bundle.manifest, runtime, compute, device)
-    image, text = (
-        load(bundle.read(name), name=name, device=device, threads=threads, runtime=chosen, compute=compute)
-        for name in (IMAGE_GRAPH, TEXT_GRAPH)
-    )
-    return image, text, reason
+    opened = []
+    for name in (IMAGE_GRAPH, TEXT_GRAPH):
+        with bundle.copy(name) as graph:
+            opened.append(load(graph, name=name, device=device, threads=threads, runtime=chosen, compute=compute))
+    return opened[0], opened[1], reason
 
 
 def compute_type(precision: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from . import onnxruntime_session, openvino_session, tensorrt_session
 from .errors import EngineError, RuntimeUnavailable
 from .graph_check import check_graph
+from .private_copy import PrivateCopy
 from .session import RuntimeInfo, Session
 
 ORDER = (openvino_session, onnxruntime_session, tensorrt_session)  # the fastest on a CPU first; plans have but one
@@ -48,7 +49,7 @@ def choose_runtime(compute: str = "f32", device: str = "auto") -> tuple[str, str
 
 
 def load(
-    graph: str | os.PathLike[str] | bytes,
+    graph: str | os.PathLike[str] | bytes | PrivateCopy,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -57,7 +58,7 @@ def load(
     built_on: Mapping[str, str] | None = None,
     name: str | None = None,
 ) -> Session:
-    """Load one graph, from its file, which is read once, or from its bytes; nothing else is read.
+    """Load one graph, from its file, which is read once, or from its bytes, or a copy of them; nothing else is read.
 
     `device`: "auto", "cpu" or "cuda"; "auto" takes the GPU where the back end can use it here. `threads`:
     inside one run; None takes every processor of this process. `runtime`: a back end's name; None takes
@@ -80,13 +81,17 @@ def load(
     if not _has(info, device):
         raise RuntimeUnavailable(f"runtime {chosen} does not work here{_on(device)}: {_why_not(info, device)}")
     unnamed = PLAN if compute == PLAN else "graph"
-    data, name = (graph, name or unnamed) if isinstance(graph, bytes) else _read(Path(graph), name)
-    if compute != PLAN:
-        check_graph(data, name)
+    if isinstance(graph, PrivateCopy):
+        name, source = name or unnamed, graph.source
+        check_graph(graph.view(), name)
+    else:
+        source, name = (graph, name or unnamed) if isinstance(graph, bytes) else _read(Path(graph), name)
+        if compute != PLAN:
+            check_graph(source, name)
     plan: dict[str, Any] = {} if built_on is None else {"built_on": built_on}
     used = info.devices[-1] if device == "auto" else device  # the GPU stands last
     session: Session = backend.open_session(
-        data, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan
+        source, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan
     )
     return session
 

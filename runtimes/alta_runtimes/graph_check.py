@@ -22,7 +22,7 @@ INT32, INT64 = 6, 7
 SETTINGS = "ort_config"  # a note that onnxruntime follows, if its environment says so
 
 
-def check_graph(data: bytes, name: str) -> None:
+def check_graph(data: bytes | memoryview, name: str) -> None:
     """Raise IntegrityError unless an ONNX file is a graph of ours: whole, of known operators, of a sane size."""
     try:
         if len(data) >= MAX_BYTES:

@@ -122,7 +122,7 @@ MODEL = _message(
 )
 
 
-def read_model(data: bytes) -> dict[str, Any]:
+def read_model(data: bytes | memoryview) -> dict[str, Any]:
     """Return an ONNX model's fields by name; those of several messages are lists, those not there are missing.
 
     Bytes fields are views of `data`: no weight is copied. Raises IntegrityError for what is not such a model.

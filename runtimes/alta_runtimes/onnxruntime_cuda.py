@@ -30,9 +30,10 @@ def find_cuda() -> str:
     return probe_driver().reason
 
 
-def open_cuda_session(graph: bytes, name: str, threads: int) -> "CudaSession":
-    """Load an ONNX graph that `graph_check` has looked at, from memory, on the first GPU; name: of it in messages.
+def open_cuda_session(graph: str | bytes, name: str, threads: int) -> "CudaSession":
+    """Load an ONNX graph that `graph_check` has looked at, from bytes or the path of a `PrivateCopy`, on the first GPU.
 
+    name: of the graph in messages.
     Raises RuntimeUnavailable where onnxruntime-gpu, the driver or a library of CUDA is missing, EngineError
     for a graph that onnxruntime does not accept.
     """
@@ -54,7 +55,7 @@ def forget_graph(session: Any) -> None:
 class CudaSession:
     """One graph in onnxruntime's CUDA provider; each run binds its own buffers on the GPU."""
 
-    def __init__(self, graph: bytes, name: str, threads: int) -> None:
+    def __init__(self, graph: str | bytes, name: str, threads: int) -> None:
         """Load a graph; see `open_cuda_session`."""
         import onnxruntime as ort
 

@@ -27,9 +27,9 @@ def is_available() -> RuntimeInfo:
 
 
 def open_session(
-    graph: bytes, *, name: str, device: str, threads: int, compute: str
+    graph: str | bytes, *, name: str, device: str, threads: int, compute: str
 ) -> "OnnxruntimeSession | CudaSession":
-    """Load an ONNX graph that `graph_check` has looked at, from memory, for one device.
+    """Load an ONNX graph that `graph_check` has looked at, from bytes or the path of a `PrivateCopy`, for one device.
 
     `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32"; integer products come
     from the graph.
@@ -46,7 +46,7 @@ def open_session(
 class OnnxruntimeSession:
     """One graph in onnxruntime's CPU provider."""
 
-    def __init__(self, graph: bytes, name: str, threads: int) -> None:
+    def __init__(self, graph: str | bytes, name: str, threads: int) -> None:
         """Load a graph; see `open_session`."""
         import onnxruntime as ort
 

@@ -26,8 +26,8 @@ def is_available() -> RuntimeInfo:
         return RuntimeInfo(NAME, None, (), "not installed: pip install 'alta-sdk[openvino]'")
 
 
-def open_session(graph: bytes, *, name: str, device: str, threads: int, compute: str) -> "OpenvinoSession":
-    """Load an ONNX graph that `graph_check` has looked at, from memory, for one device.
+def open_session(graph: str | bytes, *, name: str, device: str, threads: int, compute: str) -> "OpenvinoSession":
+    """Load an ONNX graph that `graph_check` has looked at, from bytes or the path of a `PrivateCopy`, for one device.
 
     `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32" or "bf16", the type of
     floating-point products.
@@ -42,7 +42,7 @@ def open_session(graph: bytes, *, name: str, device: str, threads: int, compute:
 class OpenvinoSession:
     """One graph compiled by OpenVINO's CPU plug-in; each run borrows an inference request."""
 
-    def __init__(self, graph: bytes, name: str, threads: int, compute: str) -> None:
+    def __init__(self, graph: str | bytes, name: str, threads: int, compute: str) -> None:
         """Compile a graph; see `open_session`."""
         import openvino
 

@@ -1,0 +1,177 @@
+"""Graphs that no export writes are refused before a back end reads them: loops, other operators, absurd shapes."""
+
+import numpy as np
+import onnx
+import pytest
+from fakes.tensorrt import make_small_graph
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from alta_runtimes import AltaError, IntegrityError, load, private_copy
+from alta_runtimes.graph_check import check_graph
+from alta_runtimes.private_copy import PrivateCopy
+
+HUGE = 1 << 20
+
+
+def make(nodes, constants=(), shape=("n", 4), opset=21):
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in dict(constants).items()]
+    graph = helper.make_graph(
+        nodes,
+        "forged",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        tensors,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def node(kind, *inputs, output="y", **attributes):
+    return helper.make_node(kind, list(inputs), [output], **attributes)
+
+
+def loop():
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("go_on", TensorProto.BOOL, [])],
+    )
+    return make([helper.make_node("Loop", ["", "yes"], [], body=body), node("Identity", "x")], {"yes": np.array(True)})
+
+
+def branch():
+    then = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["t"])], "t", [], [helper.make_tensor_value_info("t", 1, None)]
+    )
+    return make([helper.make_node("If", ["yes"], ["y"], then_branch=then, else_branch=then)], {"yes": np.array(True)})
+
+
+def with_function():
+    model = make([node("Identity", "x")])
+    model.functions.append(
+        helper.make_function("own", "Own", ["a"], ["b"], [helper.make_node("Identity", ["a"], ["b"])], [])
+    )
+    return model
+
+
+def with_settings():
+    model = make([node("Identity", "x")])
+    model.metadata_props.add(key="ort_config", value='{"session_options": {"enable_profiling": 1}}')
+    return model
+
+
+def with_sparse_weight():
+    model = make([node("Identity", "x")])
+    model.graph.sparse_initializer.add()
+    return model
+
+
+def with_short_weight():
+    model = make([node("Add", "x", "w")], {"w": np.zeros(4, np.float32)})
+    model.graph.initializer[0].dims[0] = 1 << 40
+    return model
+
+
+FORGED = {
+    "loop": loop,
+    "branch": branch,
+    "function": with_function,
+    "settings": with_settings,
+    "sparse": with_sparse_weight,
+    "short weight": with_short_weight,
+    "other domain": lambda: make([node("EPContext", "x", domain="com.microsoft")]),
+    "other operator": lambda: make([node("RandomNormalLike", "x")]),
+    "unlisted": lambda: make([node("Tile", "x", "k")], {"k": np.array([HUGE, HUGE])}),
+    "newer opset": lambda: make([node("Identity", "x")], opset=22),
+    "expand": lambda: make([node("Expand", "x", "k")], {"k": np.array([HUGE, HUGE, 2, 4])}),
+    "expand by a computed shape": lambda: make(
+        [node("Mul", "k", "k", output="kk"), node("Expand", "x", "kk")], {"k": np.array([1 << 15, 1, 4])}
+    ),
+    "outer product of weights": lambda: make(
+        [node("MatMul", "a", "b", output="ab"), node("Identity", "x")],
+        {"a": np.ones((HUGE, 1), np.float32), "b": np.ones((1, HUGE), np.float32)},
+    ),
+    "outer sum of weights": lambda: make(
+        [node("Add", "a", "b", output="ab"), node("Identity", "x")],
+        {"a": np.ones((HUGE, 1), np.float32), "b": np.ones((1, HUGE), np.float32)},
+    ),
+    "many large tensors": lambda: make(
+        [node("Add", "a", "b", output="s0"), *(node("Add", f"s{i}", "a", output=f"s{i + 1}") for i in range(60))]
+        + [node("Identity", "x")],
+        {"a": np.ones((HUGE // 128, 1), np.float32), "b": np.ones((1, HUGE // 128), np.float32)},
+    ),
+    "many products": lambda: make(
+        [
+            node("Expand", "x", "k", output="p0"),
+            *(node("MatMul", f"p{i}", f"p{i}", output=f"p{i + 1}") for i in range(9)),
+        ],
+        {"k": np.array([8192, 8192])},
+        shape=(1, 1),
+    ),
+    "shape from values of the image": lambda: make(
+        [node("Cast", "x", output="k", to=TensorProto.INT64), node("Expand", "x", "k")], shape=(4,)
+    ),
+    "shapes that do not fit": lambda: make([node("MatMul", "x", "w")], {"w": np.ones((5, 2), np.float32)}),
+    "absurd input": lambda: make([node("Identity", "x")], shape=(1 << 40,)),
+    "uncomputed": lambda: make([node("Identity", "nowhere")]),
+    "computed twice": lambda: make([node("Identity", "x"), node("Identity", "x")]),
+    "no graph": onnx.ModelProto,
+}
+
+
+@pytest.mark.parametrize("form", FORGED)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_forged_graphs_are_refused_before_a_back_end_reads_them(form, runtime):
+    with pytest.raises(IntegrityError, match="forged.onnx "):
+        load(FORGED[form]().SerializeToString(), runtime=runtime, name="forged.onnx")
+
+
+@pytest.mark.parametrize(
+    "kinds", [("Expand", {"k": np.array([3, 2, 4])}), ("Reshape", {"k": np.array([2, -1, 2])}), ("Add", {"k": 1.0})]
+)
+def test_sane_graphs_are_taken(kinds):
+    kind, constants = kinds
+    constants = {
+        name: np.asarray(value, np.float32 if kind == "Add" else np.int64) for name, value in constants.items()
+    }
+    check_graph(make([node(kind, "x", "k")], constants).SerializeToString(), "graph")
+
+
+@given(st.data())
+def test_any_changed_bytes_are_a_graph_or_an_error_of_ours(data):
+    whole = bytearray(make_small_graph())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(whole)))
+    try:
+        check_graph(bytes(whole if cut % 2 else whole[:cut]), "graph")
+    except AltaError as error:
+        assert str(error).startswith("graph ")
+
+
+def test_a_file_of_endless_parts_is_refused():
+    with pytest.raises(IntegrityError, match="parts"):
+        check_graph(b"\x72\x00" * 1_000_001, "graph")
+
+
+@pytest.mark.parametrize("is_bytes", [False, True])
+def test_a_private_copy_gives_what_was_written_whatever_the_system_has(is_bytes, monkeypatch):
+    if is_bytes:
+        monkeypatch.delattr(private_copy.os, "memfd_create", raising=False)
+    data, x = make_small_graph(), {"x": np.ones((2, 4), np.float32), "k": np.ones((2, 1), np.int64)}
+    expected = load(data, runtime="onnxruntime").run(x)["y"]
+    for runtime in ("onnxruntime", "openvino"):
+        with PrivateCopy() as copy:
+            copy.write(data[:100])
+            copy.write(data[100:])
+            assert bytes(copy.view()) == data
+            assert isinstance(copy.source, bytes) == is_bytes or not is_bytes
+            session = load(copy, runtime=runtime)
+        np.testing.assert_array_equal(session.run(x)["y"], expected)
+    with PrivateCopy() as empty, pytest.raises(IntegrityError, match="no graph"):
+        load(empty, runtime="onnxruntime")
