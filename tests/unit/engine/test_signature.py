@@ -91,7 +91,7 @@ def test_every_command_that_opens_an_engine_refuses_an_unsigned_one(copy, public
     ):
         result = run(*arguments)
         assert result.exit_code == 1 and "engine is not signed" in result.stderr, (arguments, result.output)
-        assert len(result.stderr.splitlines()) == 1
+        assert result.stdout == ""
 
 
 def test_an_engine_signed_by_another_key_is_refused_and_one_of_two_trusted_is_enough(signed, public, tmp_path):
@@ -127,7 +127,7 @@ def test_the_trusted_name_on_another_keys_signature_is_refused(signed, public, t
 )
 def test_what_is_no_signature_is_an_error_of_ours(copy, public, data):
     (copy / "manifest.sig").write_bytes(data)
-    with pytest.raises(IntegrityError, match="is no signature of an engine"):
+    with pytest.raises(IntegrityError, match=r"manifest\.sig is not a signature of an engine"):
         Engine.open(copy, trust=public, **OPEN)
     assert Engine.open(copy, **OPEN)  # nobody asked
 
@@ -175,7 +175,7 @@ def test_a_key_pair_is_private_and_never_replaced(tmp_path):
     path = make_key(tmp_path / "k")
     before = path.read_bytes(), path.with_name("k.pub").read_bytes()
     assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o600
-    for left in ("k", "k.pub"):
+    for _ in range(2):
         result = run("keygen", path)
         assert result.exit_code == 1 and "never replaced" in result.stderr and str(tmp_path) not in result.output
         assert (path.read_bytes(), path.with_name("k.pub").read_bytes()) == before
@@ -183,7 +183,6 @@ def test_a_key_pair_is_private_and_never_replaced(tmp_path):
     assert run("keygen", path).exit_code == 1 and not path.with_name("k.pub").exists()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["k"]
     assert run("keygen", tmp_path / "absent" / "k").exit_code == 1
-    assert left
 
 
 def test_of_many_at_once_one_makes_the_file(tmp_path):
