@@ -45,6 +45,7 @@ from .verify import (
 )
 
 TIMED_RUNS = 5
+CHECKPOINT = "the checkpoint"
 Stage = Callable[[str], AbstractContextManager[object]]
 
 
@@ -52,7 +53,7 @@ Stage = Callable[[str], AbstractContextManager[object]]
 class ExportReport:
     """What an export made: where, the manifest, the measured drift, the time of one radiograph in seconds.
 
-    radiograph_s is None for an engine that is not built yet.
+    radiograph_s is None for an engine that is not built yet. heads_from: who told the image tower's heads.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class ExportReport:
     drifts: list[Drift]
     lowered: LoweredEngine
     radiograph_s: float | None
+    heads_from: str = CHECKPOINT
 
 
 def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
@@ -125,7 +127,8 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             radiograph_s = time_radiograph(options.output)
     if lowered.calibration is not None and options.calibration_cache is not None:
         lowered.calibration.keep(options.calibration_cache)
-    return ExportReport(options.output, manifest, verification.drifts, lowered, radiograph_s)
+    heads_from = tell_heads(checkpoint, model, options)
+    return ExportReport(options.output, manifest, verification.drifts, lowered, radiograph_s, heads_from)
 
 
 def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[Path], object]:
@@ -161,7 +164,7 @@ def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel
     """Read a checkpoint and its text model, and refuse sizes that the SDK's preprocessing does not make."""
     checkpoint = read_checkpoint(options.checkpoint)
     text_model = read_text_model(options.text_model)
-    model = load_model(checkpoint, text_model, options.image_heads)
+    model = load_model(checkpoint, text_model, options.image_heads, decodes=False)
     image_px = model.sizes.image.image_px
     if image_px != CROP_PX:
         raise ExportError(f"image tower reads {image_px} px; the preprocessing of this version makes {CROP_PX} px")
@@ -169,6 +172,17 @@ def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel
     if activation != "gelu":
         raise ExportError(f'text model has the activation "{activation}"; the merging is exact for "gelu" alone')
     return checkpoint, text_model, model
+
+
+def tell_heads(checkpoint: Checkpoint, model: AltaModel, options: ExportOptions) -> str:
+    """Say who told the image tower's heads: wrong ones that divide its width cannot be told from the weights."""
+    if "image_heads" in checkpoint.metadata:
+        return CHECKPOINT
+    text = model.sizes.text.config
+    usual = model.sizes.image.width // (text.hidden_size // text.num_attention_heads)
+    if options.image_heads in (None, usual):
+        return "the text model's head size"
+    return f"--image-heads, where the text model's head size gives {usual}"
 
 
 def time_radiograph(path: Path) -> float:

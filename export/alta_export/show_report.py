@@ -2,7 +2,7 @@
 
 from alta_sdk.cli.terminal import print_facts, print_table, say
 
-from .pipeline import ExportReport
+from .pipeline import CHECKPOINT, ExportReport
 
 SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
 
@@ -39,6 +39,11 @@ def show_report(report: ExportReport) -> None:
     print_table("Files", ["file", "bytes"], [(file.name, f"{file.size:,}") for file in manifest.files])
     for notice in manifest.notices:
         say(notice)
+    if report.heads_from != CHECKPOINT:
+        say(
+            f"image heads: {manifest.sizes['image_heads']}, by {report.heads_from}, since the checkpoint does not "
+            "state them: with wrong ones scores are wrong, and no check here can tell; compare with its training"
+        )
     print_facts(
         f"Engine {manifest.name}",
         [

@@ -175,7 +175,7 @@ def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | 
     text = read_text_model(folder)
     checkpoint = read_checkpoint(path)
     profile = checkpoint.metadata.get("intensity_profile", PUBLISHED)
-    return CheckpointEncoder(load_model(checkpoint, text, image_heads), text, path.stem, profile)
+    return CheckpointEncoder(load_model(checkpoint, text, image_heads, decodes=False), text, path.stem, profile)
 
 
 def _read_frontals(paths: Sequence[Path], profile: str) -> Iterator[Radiograph]:

@@ -5,6 +5,7 @@ The image tower comes from a masked-record-modelling checkpoint (the published M
 checkpoint. Adapters start as zero, so training starts at the backbone itself.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,13 +21,13 @@ from ..adapters import ADAPTERS, PUBLISHED_ADAPTER, Adapter
 from ..model import AltaModel
 from ..model.names import published_name
 from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
-from .checkpoint import (
+from .checkpoint import Checkpoint, read_checkpoint
+from .inferred_sizes import (
     PUBLISHED_DECODER_HEADS,
-    Checkpoint,
     count_layers,
     infer_decoder_sizes,
     read_adapter_kind,
-    read_checkpoint,
+    read_heads,
     shape_of,
 )
 
@@ -87,7 +88,7 @@ def load_backbone(
     checkpoint nor the folder has the text tower's weights and none may start fresh.
     """
     checkpoint = read_checkpoint(path)
-    read_adapter_kind(checkpoint)
+    read_adapter_kind(checkpoint.metadata)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = AltaModel(infer_backbone_sizes(checkpoint, config, options))
@@ -120,7 +121,7 @@ def infer_backbone_sizes(
     shape = partial(shape_of, checkpoint.weights)
     width, patch_px = shape("patch_embed.proj.weight", 0), shape("patch_embed.proj.weight", 2)
     side = round((shape("pos_embed", 1) - 1) ** 0.5)
-    heads = int(checkpoint.metadata.get("image_heads", 0)) or max(1, width // PUBLISHED_HEAD_SIZE)
+    heads = read_heads(checkpoint.metadata, "image_heads") or max(1, width // PUBLISHED_HEAD_SIZE)
     hidden_in, share = ADAPTERS[options.adapter].hidden_in, options.adapter_share
     adapter_widths = partial(_adapter_widths, checkpoint.weights, hidden_in, share=share)
     depth = count_layers(checkpoint.weights, "blocks")
@@ -134,7 +135,7 @@ def infer_backbone_sizes(
         patch_px,
         adapter=options.adapter,
     )
-    decoder = infer_decoder_sizes(checkpoint, heads)
+    decoder = infer_decoder_sizes(checkpoint.weights, checkpoint.metadata, heads)
     if decoder is None and options.has_decoder:
         decoder = DecoderSizes(width=width, heads=PUBLISHED_DECODER_HEADS.get(width, heads), mlp_width=4 * width)
     layer = "bert_encoder.bert.encoder.layer.0"
@@ -177,7 +178,7 @@ def _has_text(weights: Mapping[str, Tensor]) -> bool:
 
 def _read_text_weights(folder: Path, *, needed: bool) -> dict[str, Tensor]:
     for name in TEXT_WEIGHTS:
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             weights = read_checkpoint(folder / name).weights
             return {f"bert_encoder.{key}": tensor for key, tensor in weights.items()}
     if not needed:

@@ -13,7 +13,7 @@ from torch import Tensor, cat
 from alta_sdk.errors import CheckpointError
 from alta_sdk.study.geometry import CROP_PX
 
-from .checkpoint import count_layers
+from .inferred_sizes import count_layers
 
 # A file's tower is where its patch embedding is; what stands before these names is the prefix.
 META_KERNEL = "patch_embed.proj.weight"
