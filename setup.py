@@ -50,6 +50,7 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
     package_dir={package: f"{folder}/{package}" for package, folder in FOLDERS.items()},
+    py_modules=["alta_start"],
     packages=[
         name for package, folder in FOLDERS.items() for name in find_packages(folder, include=[package, f"{package}.*"])
     ],
@@ -83,8 +84,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "alta = alta_sdk.cli:main",
-            "alta-export = alta_export.cli:main",
+            "alta = alta_start:alta",
+            "alta-export = alta_start:alta_export",
         ]
     },
     classifiers=[

@@ -1,5 +1,10 @@
 """Compare recipes by cross-validation by patient: every run is what pair.py and fit.py do on the other folds."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 import contextlib
 import csv
 import hashlib
@@ -20,7 +25,8 @@ from numpy.typing import NDArray
 from pair import main as pair
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
-from alta_sdk.cli.terminal import fail_in_one_line, say, show_progress
+from alta_sdk.cli.program import Program
+from alta_sdk.cli.terminal import fail_in_one_line, print_line, say, show_progress
 from alta_sdk.engine.bundle import hash_file
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.errors import TrainingError
@@ -57,7 +63,7 @@ class Comparison:
     output: Path
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.argument("arms_file", type=PATH)
 @click.option("--backbone", required=True, type=PATH, help="As fit.py's.")
 @click.option("--radiographs", required=True, type=PATH, help="Labelled table: image, patient, view, findings, split.")
@@ -102,7 +108,8 @@ def main(arms_file: Path, folds: int, seeds: int, jobs: int, markdown: Path | No
         f"the same; {MEASURED}, mean of {folds * seeds} runs, 95 % intervals by patient. "
         f"{processor_name()}.\n\n" + render_arms(figures, BASELINES | {arm.name: arm.what for arm in arms})
     )
-    click.echo(text)
+    for line in text.splitlines():
+        print_line(line)
     if markdown:
         write_target(markdown, text.encode(), "table", overwrite=True, is_ours=is_table)
     say("Not for clinical use.")

@@ -1,5 +1,10 @@
 """Measure a checkpoint or an engine by the published protocols, or on a labelled or captioned table."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -9,6 +14,7 @@ from typing import Any
 import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say
 from alta_training.data.captioned import read_captioned
 from alta_training.data.labelled import read_labelled
@@ -20,7 +26,7 @@ from alta_training.evaluation.protocols import evaluate_chexpert5, evaluate_chex
 from alta_training.evaluation.zero_shot import evaluate_labelled
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.argument("model", type=PATH)
 @click.option(
     "--protocol",

@@ -1,5 +1,11 @@
 """Align by adapters: train ALTA's adapters, heads and norms inside frozen towers."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,6 +13,7 @@ from typing import Any
 import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line
 from alta_sdk.errors import CheckpointError, TrainingError
 from alta_training.data.labelled import read_labelled
@@ -33,7 +40,7 @@ from alta_training.run.setup import (
 from alta_training.run.text_folder import open_text_folder
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.option("--backbone", required=True, type=PATH, help="MRM.pth, or what pretrain.py wrote.")
 @click.option("--text-model", type=PATH, help="BERT folder (CXR-BERT). [default: text-model beside the backbone]")
 @add_run_options
@@ -58,11 +65,11 @@ def main(backbone: Path, text_model: Path | None, output: Path, **given: Any) ->
     check_output(output, given["resume"], backbone)
     recipe, towers = read_recipe(given["recipe_file"], given["overrides"])
     refuse_towers(towers, recipe)
-    if not backbone.is_file():
+    if not os.path.isfile(backbone):
         raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain.py wrote")
     beside = backbone.parent / "text-model"
     # A whole text tower may start fresh, and then with the table's own words.
-    folder = text_model or (None if recipe.text_tower == "whole" and not beside.is_dir() else beside)
+    folder = text_model or (None if recipe.text_tower == "whole" and not os.path.isdir(beside) else beside)
     resumed = output if given["resume"] else None
     _check_text_folder(backbone, folder or resumed, towers)
     sizes = fill_settings(TowerSizes(), towers)

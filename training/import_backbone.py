@@ -1,5 +1,10 @@
 """Make a backbone for fit.py of a DINOv2-style ViT that other people trained."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +12,7 @@ import click
 from torch import Tensor
 
 from alta_sdk.cli.option_groups import CONTEXT, COUNT, PATH, overwrite_option
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line, say, show_progress
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.targets import check_target
@@ -27,7 +33,7 @@ SEED = 0
 Three = tuple[float, float, float]
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.argument("source", type=PATH)
 @click.option("--output", required=True, type=PATH, help="The .safetensors file to write, for fit.py --backbone.")
 @click.option("--depth", type=COUNT, help="Blocks to take, from the first. [default: all]")

@@ -1,5 +1,10 @@
 """Build a training table from radiographs with findings: reports of other people, or sentences made by rule."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 import csv
 import io
 import os
@@ -9,6 +14,7 @@ from pathlib import Path
 import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH, overwrite_option
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line, print_table, say
 from alta_sdk.engine.prompt_words import describe_unknown
 from alta_sdk.errors import TrainingError
@@ -33,7 +39,7 @@ EXTRA = (FINDINGS, "patient", "report_uid")
 HEADER = (*COLUMNS, REPORT, *EXTRA)
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.option("--radiographs", required=True, type=PATH, help="Table: image, patient, findings and more.")
 @click.option("--images", type=PATH, help="Their folder. [default: images beside the table]")
 @click.option("--reports", type=PATH, help="Table: uid, findings, impression, mesh. [default: sentences by rule alone]")

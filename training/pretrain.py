@@ -1,11 +1,17 @@
 """Pretrain towers by masked record modelling: hidden patches and hidden words, each helped by the other."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 from pathlib import Path
 from typing import Any
 
 import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line
 from alta_training.families.backbone import BackboneOptions, load_backbone
 from alta_training.families.checkpoint import read_text_model
@@ -29,7 +35,7 @@ from alta_training.run.setup import (
 from alta_training.run.text_folder import open_text_folder
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.option(
     "--backbone",
     type=PATH,

@@ -1,6 +1,12 @@
 """Store a run's best weights for others: half precision, with a model card measured on the stored file."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,10 +15,12 @@ import click
 import torch
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH, overwrite_option
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.folders import check_folder, new_folder
+from alta_sdk.files.spelling import spell
 from alta_sdk.files.targets import refuse_inputs
 from alta_training.evaluation.card_figures import SplitFigures, measure_other_hospital, measure_splits
 from alta_training.evaluation.card_sections import spell_interval
@@ -34,7 +42,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 CARD, TEXT_MODEL = "README.md", "text-model"
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.argument("run", type=PATH)
 @click.option("--output", required=True, type=PATH, help="Folder to write: NAME.safetensors, text-model/, README.md.")
 @click.option("--data", required=True, type=PATH, help="Labelled table: image, patient, view, findings, split.")
@@ -66,7 +74,7 @@ def main(
     refuse_inputs(output, (run, data, other_pairs, *statements), "published model", TrainingError)
     check_folder(output, overwrite=overwrite, list_own=list_own, by="publish.py", error=TrainingError)
     appended = [read_statement(path) for path in statements]
-    weights = run / BEST if (run / BEST).is_file() else run / LAST
+    weights = run / BEST if os.path.isfile(run / BEST) else run / LAST
     kept = read_run(weights)
     text_model = read_text_model(run / TEXT_MODEL)
     with new_folder(output, overwrite=overwrite, list_own=list_own) as folder:
@@ -81,7 +89,7 @@ def main(
         other = measure_other_hospital(encoder, other_pairs, data, finding) if other_pairs else None
         facts = CardFacts(
             name=output.name,
-            stated=stored.metadata,
+            stated={name: spell(text) for name, text in stored.metadata.items()},
             finding=finding,
             table=data.parent.name,
             trained=str(freeze_backbones(model)),
@@ -105,7 +113,7 @@ def list_published(folder: Path, name: str) -> set[str]:
 
 def read_run(weights: Path) -> Checkpoint:
     """Read a run's weights; raise TrainingError if there are none, or they lack a statement that a card needs."""
-    if not weights.is_file():
+    if not os.path.isfile(weights):
         raise TrainingError(f"{weights.parent.name} has no {BEST} and no {LAST}: give a folder of fit.py")
     kept = read_checkpoint(weights)
     lacking = [name for name in STATED if name not in kept.metadata]

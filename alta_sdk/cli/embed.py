@@ -1,5 +1,6 @@
 """`alta embed`: a folder of studies in, an index out; killed and started again, it goes on."""
 
+import os
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from ..matching.matcher import Matcher
 from ..study.key import SITE_KEY_NAME
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
-from .terminal import fail_in_one_line, print_facts, print_object, say, show_progress
+from .terminal import fail_in_one_line, print_facts, print_line, print_object, say, show_progress
 
 
 @click.command()
@@ -49,7 +50,7 @@ def embed(
     target = Path(out)
     refuse_inputs(target, (folder, key_file, reading.engine), "index", EngineError)
     entries = list_entries(Path(folder))
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise EngineError("folder of the index does not exist: make it, or give another --out")
     check_index_target(target)
     site_key = open_key(key_file, target.parent)
@@ -101,8 +102,8 @@ def show(report: dict[str, Any]) -> None:
     )
     if report["unreadable"]:
         kinds = Counter(study["error"] for study in report["unreadable"])
-        click.echo("Unreadable: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
+        print_line("Unreadable: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
         for study in report["unreadable"]:
-            click.echo("  " + "  ".join(str(value) for value in study.values()))
+            print_line("  " + "  ".join(str(value) for value in study.values()))
     for study in report.get("studies", []):
-        click.echo(f"  {study['key']}  {study['name']}")
+        print_line(f"  {study['key']}  {study['name']}")

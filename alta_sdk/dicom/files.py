@@ -105,7 +105,7 @@ def _read_held(data: bytes) -> Iterator[StudyFile]:
 
 
 def _read_path(path: Path, reader: FileReader) -> Iterator[StudyFile]:
-    if path.is_dir():
+    if os.path.isdir(path):
         for member in sorted(member for member in path.rglob("*") if member.is_file()):
             found = reader.take(member)
             yield found if found.is_dicom else found.cut(HEAD_BYTES)

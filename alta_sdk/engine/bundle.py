@@ -176,7 +176,7 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 
 def _read_manifest(folder: Path) -> bytes:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, never raises
         raise EngineError("engine not found: give the folder NAME.alta that alta-export wrote")
     try:
         return _read_small(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES)

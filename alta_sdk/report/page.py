@@ -6,11 +6,12 @@ opened. The page's own policy (CSP) lets it load nothing but its inline style an
 
 import base64
 from collections.abc import Iterable
-from html import escape
+from html import escape as escape_markup
 from importlib.resources import files
 from string import Template
 
 from ..files.shown import escape_bytes
+from ..files.spelling import spell
 from ..locate.overlay import DISCLAIMER, Rgb, encode_png, make_colours
 from .run import ReportRow, RunReport, SmallMap
 
@@ -29,6 +30,11 @@ MAPS = (
 def is_page(head: bytes) -> bool:
     """Tell by its first bytes whether a file is such a page."""
     return head.startswith(b"<!DOCTYPE html>") and MADE_BY in head
+
+
+def escape(text: str) -> str:
+    """Return text as HTML that shows it: no markup, and nothing that a browser hides or turns round."""
+    return escape_markup(spell(text))
 
 
 def render_page(report: RunReport) -> str:

@@ -49,7 +49,7 @@ def list_studies(*paths: str | os.PathLike[str]) -> list[StudyEntry]:
 
 def _list_at(folder: Path, reader: FileReader) -> list[StudyEntry]:
     whole = StudyEntry((folder,), reader)
-    if not folder.is_dir() or _read(folder, lambda: _is_one_study(folder, reader)):
+    if not os.path.isdir(folder) or _read(folder, lambda: _is_one_study(folder, reader)):
         return [whole]
     return _read(folder, lambda: _split(folder, reader)) or [whole]
 

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from alta_sdk import __version__
 from alta_sdk.cli.option_groups import CONTEXT, PATH, debug_option, overwrite_option, trust_option
+from alta_sdk.cli.program import ProgramGroup
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say, show_debug_log
 from alta_sdk.engine.bundle import read_manifest
 from alta_sdk.engine.plans import RUNTIME as TENSORRT
@@ -25,6 +26,7 @@ NEEDS = ("torch", "onnx", "onnxscript", "timm", "transformers", "safetensors")
 
 
 @click.group(
+    cls=ProgramGroup,
     invoke_without_command=True,
     context_settings=CONTEXT,
     subcommand_metavar="[build|sign NAME.alta]",

@@ -1,5 +1,6 @@
 """The demo model that the repository ships: what `alta-export` exports when no checkpoint is named."""
 
+import os
 from pathlib import Path
 
 from alta_sdk.errors import ExportError
@@ -20,10 +21,10 @@ def find_inputs(
         if text_model is not None:
             raise ExportError("--text-model without --checkpoint: give both, or neither for the demo model")
         checkpoint = folder / f"{DEMO_NAME}.safetensors"
-        if not checkpoint.is_file():
+        if not os.path.isfile(checkpoint):
             raise ExportError("no --checkpoint, and the demo model is only in the repository: give --checkpoint")
     if text_model is None:
         text_model = checkpoint.parent / "text-model"
-        if not text_model.is_dir():
+        if not os.path.isdir(text_model):
             raise ExportError("no text-model folder beside the checkpoint: give --text-model")
     return checkpoint, text_model, output or Path(f"{checkpoint.stem}.alta")

@@ -1,5 +1,6 @@
 """Radiographs for calibration and for the drift gate, from a folder or a table, read as the SDK reads studies."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +82,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
     of training (image_path, …) or of labels (image, findings). Raises CalibrationError for a source
     that is not there, holds too little, or has studies that cannot be read; none is named.
     """
-    items = _list_table(source) if source.path.is_file() else _list_folder(source)
+    items = _list_table(source) if os.path.isfile(source.path) else _list_folder(source)
     chosen = spread_evenly(items, limit)
     pixels, slots, truth = [], [], []
     problems: list[str] = []
@@ -133,7 +134,7 @@ def split_off(radiographs: Radiographs) -> tuple[Radiographs, Radiographs]:
 
 
 def _list_folder(source: StudySource) -> list[_Item]:
-    if not source.path.is_dir():
+    if not os.path.isdir(source.path):
         raise CalibrationError(f"{source.option} not found: give a folder of studies or a CSV table")
     if source.split is not None:
         raise CalibrationError(f"{source.option} is a folder, which has no splits: leave {source.option}-split out")

@@ -46,7 +46,7 @@ def test_every_folder_with_code_is_a_package():
 
 
 def test_nothing_else_is_in_the_wheel(names):
-    assert {PurePosixPath(name).parts[0] for name in names} == set(PACKAGES)
+    assert {PurePosixPath(name).parts[0] for name in names} == {*PACKAGES, "alta_start.py"}
 
 
 def test_the_demo_is_an_extra_of_the_same_version(wheel, demo_wheel):

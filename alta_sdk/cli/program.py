@@ -1,0 +1,100 @@
+"""A whole command line as click runs it, with our own end: nothing is raised, and no value is quoted that was given.
+
+click tells wrong usage with the value in it, which may be the path of a patient's folder.
+"""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+
+from ..files.spelling import spell
+from .terminal import end_in_one_line, flush_output
+
+START = "alta_start"  # its handler of Ctrl-C ends the process at once: right before and behind a command alone
+HIDDEN = "…"
+OPTION = re.compile("--?[a-z][a-z0-9-]{0,30}")
+
+
+class Program(click.Command):
+    """A command that is a program of its own."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run it as click does; standalone, exit with 0, 1, 2 or 130."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        given = list(sys.argv[1:] if args is None else args)
+        code: Any = 1
+        try:
+            with interrupts_raise(), end_in_one_line():
+                try:
+                    code = super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
+                except click.Abort as abort:  # what click makes of Ctrl-C
+                    raise KeyboardInterrupt from abort
+                except click.ClickException as error:
+                    code = tell_misuse(error, given)
+                flush_output()
+        finally:
+            with suppress(OSError):
+                flush_output()
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class ProgramGroup(Program, click.Group):
+    """A group of commands that is a program."""
+
+
+@contextmanager
+def interrupts_raise() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt as long as a command works, so that it cleans up."""
+    at_start = signal.getsignal(signal.SIGINT)
+    if getattr(at_start, "__module__", "") != START:
+        yield
+        return
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+    finally:
+        signal.signal(signal.SIGINT, at_start)
+
+
+def tell_misuse(error: click.ClickException, given: Sequence[str]) -> int:
+    """Say what click says of wrong usage, without a value that was given; return the exit code."""
+    if not given:  # the help
+        error.show()
+        return error.exit_code
+    message = hide_values(error.format_message(), given)
+    if isinstance(error, click.UsageError):
+        click.UsageError(message, error.ctx).show()
+    else:
+        click.ClickException(message).show()
+    return error.exit_code
+
+
+def hide_values(message: str, given: Sequence[str]) -> str:
+    """Take out of a message whatever was given on the command line, but for names of options."""
+    values = {part for argument in given for part in (argument, argument.partition("=")[2]) if part}
+    spellings = {spelled for value in values if not OPTION.fullmatch(value) for spelled in _spell_variants(value)}
+    for spelled in sorted(spellings, key=len, reverse=True):
+        before = r"(?<!\w)" if re.match(r"\w", spelled) else ""
+        after = r"(?!\w)" if re.search(r"\w\Z", spelled) else ""
+        message = re.sub(f"{before}{re.escape(spelled)}{after}", HIDDEN, message)
+    return spell(message)
+
+
+def _spell_variants(value: str) -> set[str]:
+    """Return how click may write a value: as it is, as a file's name, or as Python spells it."""
+    shown = click.format_filename(value)
+    return {one for one in (value, shown, repr(value)[1:-1], repr(shown)[1:-1], os.path.normpath(value)) if one.strip()}

@@ -1,0 +1,74 @@
+"""Where every command begins: before anything else of ours is imported, so that nothing can fail in a traceback.
+
+Importing the SDK takes a quarter of a second, torch several: Ctrl-C, a full table of open files or a lack of memory
+may come in the middle of it. Nothing has been written by then, so the process may end at once, in one line. Only the
+standard library's smallest modules are imported here, and this module lies outside of the packages, since importing a
+module of a package imports the package first. What the interpreter does before its first line is not ours.
+"""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+INTERRUPTED = 130
+DEBUG_VARIABLE = "ALTA_DEBUG"
+
+
+def alta() -> None:
+    """Run `alta`."""
+    begin()
+    from alta_sdk.cli import main
+
+    main()
+
+
+def alta_export() -> None:
+    """Run `alta-export`."""
+    begin()
+    from alta_export.cli import main
+
+    main()
+
+
+def begin() -> None:
+    """Let Ctrl-C, and any error that nobody catches, end this process in one line without a path.
+
+    For programs alone: it changes what the whole process does. Commands handle both by themselves while they work.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody has Ctrl-C ignored
+        signal.signal(signal.SIGINT, end_interrupted)
+    sys.excepthook = end_failed
+    if not os.environ.get(DEBUG_VARIABLE):
+        sys.unraisablehook = be_silent  # of objects that are taken apart at the exit
+        threading.excepthook = be_silent  # who waits for the thread is told
+
+
+def end_interrupted(_number: int, _frame: FrameType | None) -> None:
+    """End the process: for the time before a command works, and behind it."""
+    _write("interrupted: nothing was left half-written\n")
+    os._exit(INTERRUPTED)
+
+
+def end_failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line what nobody caught; the exit code is Python's 1."""
+    if issubclass(kind, KeyboardInterrupt):
+        end_interrupted(0, None)
+    if os.environ.get(DEBUG_VARIABLE):
+        sys.__excepthook__(kind, error, trace)
+    number = getattr(error, "errno", None)
+    reason = f": {os.strerror(number)}" if isinstance(number, int) else ""
+    _write(f"{kind.__name__}: alta-sdk could not start{reason}; {DEBUG_VARIABLE}=1 in the environment shows where\n")
+
+
+def be_silent(_: Any) -> None:
+    """Say nothing."""
+
+
+def _write(line: str) -> None:
+    try:
+        os.write(2, line.encode("ascii", "replace"))
+    except OSError:  # nobody can be told
+        pass

@@ -1,0 +1,309 @@
+"""Let each call of each command that reaches for a file or for memory fail: one line, no path, exit code 1.
+
+python tests/faults/inject_errors.py --times 2000
+
+A library that is preloaded (fail_calls.c, so a C compiler is needed; Linux) makes the n-th call of the C library fail,
+once or from then on: with EACCES, ENOSPC, EIO, EMFILE or ENAMETOOLONG, or, of large allocations, with ENOMEM; or it
+sends SIGINT there. A trial passes if the command ends as without it, output and all, or with exit code 1 and an error
+of ours in one line, 130 for SIGINT; never with a traceback, a path, a signal, another result or no end. Most trials
+fork a process that has the modules imported already; --starts run whole ones, imports and exit included.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import errno
+import os
+import random
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
+MARK = "DOE_JANE"  # in every path that is given
+FAILURES = {name: getattr(errno, name) for name in ("EACCES", "ENOSPC", "EIO", "EMFILE", "ENAMETOOLONG")}
+MEMORY, INTERRUPT = "ENOMEM", "SIGINT"
+KINDS = (*FAILURES, MEMORY, INTERRUPT)
+LINE = re.compile(r"(study \d+( of \d+)?: )?[A-Z]\w+: .|interrupted: ")
+TRACES = ("Traceback", 'File "', MARK, "/tmp", "site-packages", "Exception ignored", "Fatal Python error")
+LIMIT_S = 300
+STUDIES, LABELLED = 3, 40
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is made to fail in which command: the n-th call (0: none, only counted), once or from then on."""
+
+    command: str
+    kind: str = MEMORY
+    call: int = 0
+    lasting: bool = False
+    is_start: bool = False
+
+    @property
+    def settings(self) -> tuple[int, int, int, int]:
+        """The arguments of `fail_calls_begin`."""
+        number = {**FAILURES, MEMORY: errno.ENOMEM, INTERRUPT: 0}[self.kind]
+        return self.call, number, int(self.lasting), int(self.kind == MEMORY)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a command ended: exit code, or minus the signal; what it printed; calls that were counted."""
+
+    code: int
+    stdout: str
+    stderr: str
+    calls: int = 0
+
+
+def list_commands(engine: Path, data: Path, out: Path) -> dict[str, list[str]]:
+    """Return a call of each command of `alta`; out: where it may write, new for each trial."""
+    read = ["--engine", str(engine), "--threads", "1"]
+    study, studies, reports, index = (str(data / name) for name in ("study", "studies", "reports.txt", "index"))
+    truth, key = str(data / "truth.csv"), [f"--key-file={data / 'key'}"]
+    maps = [f"--output={out / 'a.png'}", f"--dicom={out / 'a.dcm'}"]
+    written = [f"--csv={out / 'a.csv'}", f"--html={out / 'a.html'}", "--locate", "opacity"]
+    return {
+        "score": ["score", study, *read, "--labels", "edema,"],
+        "score-many": ["score", studies, *read, "--labels", "chexpert5", "--explain", *written],
+        "compare": ["compare", study, str(data / "earlier"), *read, "--labels", "edema,"],
+        "locate": ["locate", study, *read, "--phrase", "edema", *maps],
+        "embed": ["embed", studies, *read, "--out", str(out / "a.index"), *key],
+        "rank": ["rank", study, *read, "--reports", reports],
+        "rank-index": ["rank", study, *read, "--index", index],
+        "write-index": ["rank", study, *read, "--reports", reports, f"--write-index={out / 'b'}", *key],
+        "calibrate": ["calibrate", truth, "--engine", str(out / "own.alta"), "--threads", "1", "--label", "edema"],
+        "inspect": ["inspect", str(engine)],
+        "doctor": ["doctor", str(engine), "--threads", "1"],
+    }
+
+
+def make_data(folder: Path, engine: Path) -> None:
+    """Write studies, reports, a table of truth, a site key and an index."""
+    import numpy as np
+    from PIL import Image
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from fuzz.seeds import chest_header, save
+
+    generator = np.random.default_rng(0)
+    for name, date, number in (("study", "20240102", 1), ("earlier", "20230102", 2)):
+        (folder / name).mkdir()
+        header = chest_header(generator.integers(0, 4095, (260, 260), dtype=np.uint16))
+        header.StudyDate, header.StudyInstanceUID, header.SOPInstanceUID = date, f"1.2.3.{number}", f"1.2.4.{number}"
+        (folder / name / "1.dcm").write_bytes(save(header))
+    (folder / "studies").mkdir()
+    shutil.copytree(folder / "study", folder / "studies" / "a")
+    (folder / "labelled").mkdir()
+    for number in range(LABELLED):
+        grey = generator.integers(0, 255, (230, 230), dtype=np.uint8)
+        Image.fromarray(grey).save(folder / "labelled" / f"{number}.png")
+        if number < STUDIES:
+            Image.fromarray(grey).save(folder / "studies" / f"{number}.png")
+    (folder / "reports.txt").write_text("There is edema.\nThe lungs are clear.\n", encoding="utf-8")
+    rows = [f"labelled/{number}.png,{number % 2}" for number in range(LABELLED)]
+    (folder / "truth.csv").write_text("\n".join(["study,edema", *rows]) + "\n", encoding="utf-8")
+    (folder / "key").write_text("ab" * 32 + "\n", encoding="ascii")
+    (folder / "key").chmod(0o600)
+    arguments = list_commands(engine, folder, folder)["embed"]
+    arguments[arguments.index("--out") + 1] = str(folder / "index")
+    subprocess.run([sys.executable, "-c", START, *arguments], check=True, capture_output=True)
+
+
+START = "import alta_start; alta_start.alta()"
+
+
+class Runner:
+    """Runs trials: by fork from this process, or as processes of their own."""
+
+    def __init__(self, engine: Path, data: Path, library: Path) -> None:
+        """Take the engine, the data that commands read and the preloaded library."""
+        self.engine, self.data, self.library = engine, data, library
+        self.ends: dict[tuple[str, bool], End] = {}
+
+    def run(self, trial: Trial) -> End:
+        """Run a trial in a folder of its own."""
+        with tempfile.TemporaryDirectory(prefix=MARK, dir=self.data.parent) as name:
+            out = Path(name)
+            arguments = list_commands(self.engine, self.data, out)[trial.command]
+            if trial.command == "calibrate":
+                shutil.copytree(self.engine, out / "own.alta")
+            return (self._start if trial.is_start else self._fork)(trial, arguments, out)
+
+    def _fork(self, trial: Trial, arguments: list[str], out: Path) -> End:
+        names = [out / "stdout", out / "stderr", out / "calls"]
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                for descriptor, path in enumerate(names[:2], start=1):
+                    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+                calls = os.open(names[2], os.O_WRONLY | os.O_CREAT)
+                code = _run_armed(trial, arguments)
+                os.write(calls, str(ctypes.CDLL(None).fail_calls_count()).encode())
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(_wait(child))
+        shown = [path.read_text(encoding="utf-8", errors="replace") for path in names]
+        return End(code, shown[0], shown[1], int(shown[2] or 0))
+
+    def _start(self, trial: Trial, arguments: list[str], out: Path) -> End:
+        more = {"LD_PRELOAD": str(self.library), "FAIL_CALLS": " ".join(map(str, trial.settings))}
+        with (out / "stdout").open("wb") as stdout, (out / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-c", START, *arguments], stdout=stdout, stderr=stderr, env={**os.environ, **more}
+            )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LIMIT_S)
+            process.kill()
+            process.wait()
+        shown = [(out / name).read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr")]
+        return End(process.returncode, *shown)
+
+    def find_end(self, command: str, is_start: bool) -> End:
+        """Return how a command ends when nothing fails, and how many of its calls can."""
+        if (command, is_start) not in self.ends:
+            end = self.run(Trial(command, "EIO", is_start=is_start))
+            if end.code:
+                raise RuntimeError(f"{command} fails by itself: {end.stderr}")
+            self.ends[command, is_start] = end
+        return self.ends[command, is_start]
+
+
+def _run_armed(trial: Trial, arguments: list[str]) -> int:
+    """Run a command in this process, which is a forked one, with the failure armed."""
+    import alta_start
+    from alta_sdk.cli import main
+
+    alta_start.begin()
+    ctypes.CDLL(None).fail_calls_begin(
+        ctypes.c_long(trial.call), *(ctypes.c_int(number) for number in trial.settings[1:])
+    )
+    try:
+        main(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 98
+
+
+def _wait(child: int) -> int:
+    """Wait for a forked process, and kill it when it takes too long."""
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
+        time.sleep(0.005)
+    os.kill(child, 9)
+    return os.waitpid(child, 0)[1]
+
+
+def judge(trial: Trial, end: End, whole: End) -> str:
+    """Say how a trial ended: "same", "told", or what is wrong with it."""
+    told = [line for line in end.stderr.splitlines() if line and line not in whole.stderr.splitlines()]
+    if any(trace in line for trace in TRACES for line in told):
+        return "RAW: a traceback or a path"
+    if end.code == 0:
+        is_same = end.stdout == whole.stdout or trial.command == "doctor"
+        return "same" if is_same and not told else "same, with a notice" if is_same else "RAW: another result"
+    if end.code not in (1, 130) or (end.code == 130) != (trial.kind == INTERRUPT):
+        return f"RAW: ended with {end.code}"
+    if not all(LINE.match(line) for line in told):
+        return "RAW: lines that are none of ours"
+    return "told" if told else "told nobody: standard error failed"
+
+
+def find_library(folder: Path) -> Path:
+    """Compile the preloaded library; raise FileNotFoundError where there is no C compiler."""
+    library = folder / "fail_calls.so"
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise FileNotFoundError("no C compiler")
+    source = str(FOLDER / "fail_calls.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), source, "-ldl"], check=True)
+    return library
+
+
+def choose_trials(runner: Runner, commands: Sequence[str], times: int, starts: int, seed: int) -> list[Trial]:
+    """Draw trials: commands and kinds in turn, the call at random among those that the command makes."""
+    generator = random.Random(seed)
+    trials = []
+    for number in range(times + starts):
+        command = commands[number % len(commands)]
+        kind = KINDS[number // len(commands) % len(KINDS)]
+        is_start = number >= times
+        calls = runner.find_end(command, False).calls
+        last = START_CALLS if is_start else max(1, calls // 8) if kind == MEMORY else calls
+        lasting = kind != INTERRUPT and generator.random() < 0.3
+        trials.append(Trial(command, kind, generator.randint(1, last), lasting, is_start))
+    return trials
+
+
+START_CALLS = 4000  # of a whole process: imports make most of them
+
+
+def main() -> int:
+    """Run the trials, say what is wrong with each, and print how often each end was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=200, help="trials in forked processes (default 200)")
+    parser.add_argument("--starts", type=int, default=20, help="trials of whole processes (default 20)")
+    parser.add_argument("--commands", default="", help="separated by commas (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engine", type=Path, required=True)
+    given = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "FAIL_CALLS_LIBRARY" not in os.environ:  # started again with the library in it
+            library = find_library(folder)
+            more = {"LD_PRELOAD": str(library), "FAIL_CALLS_LIBRARY": str(library), "OMP_NUM_THREADS": "1"}
+            return subprocess.run([sys.executable, *sys.argv], env={**os.environ, **more}).returncode
+        return run_trials(given, folder, Path(os.environ["FAIL_CALLS_LIBRARY"]))
+
+
+def run_trials(given: argparse.Namespace, folder: Path, library: Path) -> int:
+    """Make the data, run what was asked for and print the table; return the exit code."""
+    data, engine = folder / MARK, folder / f"{MARK}.alta"
+    data.mkdir()
+    shutil.copytree(given.engine, engine)
+    import_all()
+    make_data(data, engine)
+    runner = Runner(engine, data, library)
+    commands = given.commands.split(",") if given.commands else list(list_commands(engine, data, folder))
+    seen: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    for trial in choose_trials(runner, commands, given.times, given.starts, given.seed):
+        end = runner.run(trial)
+        verdict = judge(trial, end, runner.find_end(trial.command, trial.is_start))
+        seen[trial.kind][verdict.partition(":")[0]] += 1
+        if verdict.startswith("RAW"):
+            print(f"{verdict}: {trial}\n{end.stdout[-300:]}\n{end.stderr[-2000:]}", file=sys.stderr, flush=True)
+    columns = ("told", "told nobody", "same", "same, with a notice", "RAW")
+    print(f"{'kind':14}" + "".join(f"{column:>21}" for column in columns))
+    for kind, counts in seen.items():
+        print(f"{kind:14}" + "".join(f"{counts[column]:21}" for column in columns), flush=True)
+    return int(any(counts["RAW"] for counts in seen.values()))
+
+
+def import_all() -> None:
+    """Import what commands import on use, so that forked processes need not."""
+    import onnxruntime  # noqa: F401
+    import pydicom.pixels  # noqa: F401
+
+    import alta_sdk.cli  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import openvino  # noqa: F401
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""How commands begin: Ctrl-C and errors while they are imported end in one line, and the commands start here."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+PROGRAMS = sorted(path.name for path in (ROOT / "training").glob("*.py"))
+INTERRUPTED = "interrupted: nothing was left half-written\n"
+
+
+def run_python(code, *arguments, **environment):
+    command = [sys.executable, "-c", code, *arguments]
+    environment = {**{name: value for name, value in os.environ.items() if name != "ALTA_DEBUG"}, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+# A module that the command imports early on, replaced by what happens in it.
+SLOW = "import importlib.abc, os, signal, sys, time\nclass Finder(importlib.abc.MetaPathFinder):\n def find_spec(self, name, *_):\n  if name == {module!r}: {happening}\nsys.meta_path.insert(0, Finder())\nimport alta_start\nalta_start.alta()"
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT); time.sleep(5)"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("module", ["alta_sdk", "numpy", "click", "alta_sdk.cli.rank"])
+def test_ctrl_c_while_modules_are_imported_is_one_line(module):
+    done = run_python(SLOW.format(module=module, happening=INTERRUPT), "doctor")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
+
+
+@pytest.mark.parametrize(
+    ("happening", "line"),
+    [
+        ("raise OSError(24, 'Too many open files', '/home/DOE_JANE')", "OSError: alta-sdk could not start: Too many"),
+        ("raise MemoryError", "MemoryError: alta-sdk could not start; ALTA_DEBUG=1"),
+        ("raise ImportError('DOE_JANE')", "ImportError: alta-sdk could not start; ALTA_DEBUG=1 in the environment"),
+    ],
+)
+def test_an_error_while_modules_are_imported_is_one_line(happening, line):
+    done = run_python(SLOW.format(module="alta_sdk.cli.rank", happening=happening), "doctor")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(line) and done.stderr.count("\n") == 1 and "DOE_JANE" not in done.stderr
+    shown = run_python(SLOW.format(module="alta_sdk.cli.rank", happening=happening), "doctor", ALTA_DEBUG="1")
+    assert "Traceback" in shown.stderr
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored():
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import alta_start; alta_start.begin(); print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    assert run_python(code).stdout == "True\n"
+
+
+def test_a_command_raises_on_ctrl_c_and_ends_at_once_before_and_behind_it():
+    code = """
+import signal, alta_start, click
+alta_start.begin()
+from alta_sdk.cli.program import Program
+@click.command(cls=Program)
+def work():
+    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+try:
+    work([])
+except SystemExit as end:
+    print(end.code, signal.getsignal(signal.SIGINT) is alta_start.end_interrupted)
+"""
+    assert run_python(code).stdout == "True\n0 True\n"
+
+
+def test_importing_the_sdk_leaves_signals_and_hooks_alone():
+    code = (
+        "import signal, sys; before = signal.getsignal(signal.SIGINT), sys.excepthook;"
+        "import alta_start, alta_sdk.cli; print((signal.getsignal(signal.SIGINT), sys.excepthook) == before)"
+    )
+    assert run_python(code).stdout == "True\n"
+
+
+def test_the_start_imports_nothing_but_small_modules():
+    code = "import sys; before = set(sys.modules); import alta_start; print(sorted(set(sys.modules) - before))"
+    loaded = run_python(code).stdout
+    assert not any(name in loaded for name in ("numpy", "click", "alta_sdk", "logging", "typing_extensions"))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_training_program_begins_there(name):
+    text = (ROOT / "training" / name).read_text(encoding="utf-8")
+    first = text.partition('"""\n')[2] if text.count('"""') == 2 else text.split('"""\n', 2)[-1]
+    assert first.lstrip().startswith('if __name__ == "__main__":') and text.index("alta_start.begin()") < text.index(
+        "import click"
+    )
+    assert "cls=Program" in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_while_torch_is_imported_is_one_line():
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "training" / "fit.py", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    maps = f"/proc/{process.pid}/maps"
+    if not os.path.exists(maps):
+        process.kill()
+        process.communicate()
+        pytest.skip("shared data absent: /proc")
+    while "numpy" not in open(maps, encoding="utf-8", errors="replace").read():  # in the middle of the imports
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout, stderr) == (130, "", INTERRUPTED)
