@@ -39,7 +39,7 @@ def end_with(error, wrapped):
         (OSError(f"cannot identify {PLACE}"), 1, "OSError: a file cannot be read or written: OSError"),
         (MemoryError(MARK), 1, "MemoryError: not enough memory"),
         (
-            RuntimeError(f"[enforce fail] DefaultCPUAllocator: can't allocate memory {MARK}"),
+            RuntimeError(f"DefaultCPUAllocator: can't allocate memory {MARK}"),
             1,
             "MemoryError: not enough",
         ),
@@ -113,9 +113,7 @@ def test_wrong_usage_of_an_export_quotes_nothing_that_was_given():
 
 
 def test_what_is_hidden_and_what_is_not():
-    assert hide_values("No such option: --treads Did you mean --threads?", ["--treads"]).startswith(
-        "No such option: --t"
-    )
+    assert hide_values("No such option: --treads", ["--treads"]) == "No such option: --treads"
     assert hide_values("'a' is not one of 'ab', 'b'", ["a"]) == "'…' is not one of 'ab', 'b'"
     assert hide_values("unexpected (/a/b\\n /c)", ["/a/b\n", "/c"]) == "unexpected (… …)"
 
