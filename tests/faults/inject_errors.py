@@ -13,11 +13,13 @@ import argparse
 import contextlib
 import ctypes
 import errno
+import json
 import os
 import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,13 +113,23 @@ def make_data(folder: Path, engine: Path) -> None:
         if number < STUDIES:
             Image.fromarray(grey).save(folder / "studies" / f"{number}.png")
     (folder / "reports.txt").write_text("There is edema.\nThe lungs are clear.\n", encoding="utf-8")
-    rows = [f"labelled/{number}.png,{number % 2}" for number in range(LABELLED)]
+    labelled = sorted((folder / "labelled").iterdir())
+    found = run_alta("score", *labelled, "--engine", engine, "--labels", "edema,", "--json")
+    scores = [one["scores"]["edema"] for one in json.loads(found)["studies"]]
+    middle = sorted(scores)[LABELLED // 2]  # a truth that the scores tell: a threshold is found then
+    rows = [f"labelled/{path.name},{int(score >= middle)}" for path, score in zip(labelled, scores, strict=True)]
     (folder / "truth.csv").write_text("\n".join(["study,edema", *rows]) + "\n", encoding="utf-8")
     (folder / "key").write_text("ab" * 32 + "\n", encoding="ascii")
     (folder / "key").chmod(0o600)
     arguments = list_commands(engine, folder, folder)["embed"]
     arguments[arguments.index("--out") + 1] = str(folder / "index")
-    subprocess.run([sys.executable, "-c", START, *arguments], check=True, capture_output=True)
+    run_alta(*arguments)
+
+
+def run_alta(*arguments: object) -> str:
+    """Run a command to its end and return what it printed."""
+    command = [sys.executable, "-c", START, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 START = "import alta_start; alta_start.alta()"
@@ -281,17 +293,27 @@ def run_trials(given: argparse.Namespace, folder: Path, library: Path) -> int:
     runner = Runner(engine, data, library)
     commands = given.commands.split(",") if given.commands else list(list_commands(engine, data, folder))
     seen: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    for trial in choose_trials(runner, commands, given.times, given.starts, given.seed):
-        end = runner.run(trial)
-        verdict = judge(trial, end, runner.find_end(trial.command, trial.is_start))
-        seen[trial.kind][verdict.partition(":")[0]] += 1
-        if verdict.startswith("RAW"):
-            print(f"{verdict}: {trial}\n{end.stdout[-300:]}\n{end.stderr[-2000:]}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # one who stops it sees what was done so far
+    try:
+        for number, trial in enumerate(choose_trials(runner, commands, given.times, given.starts, given.seed), start=1):
+            end = runner.run(trial)
+            verdict = judge(trial, end, runner.find_end(trial.command, trial.is_start))
+            seen[trial.kind][verdict.partition(":")[0]] += 1
+            if verdict.startswith("RAW"):
+                print(f"{verdict}: {trial}\n{end.stdout[-300:]}\n{end.stderr[-2000:]}", file=sys.stderr, flush=True)
+            if number % 20 == 0:
+                print(f"{number} trials", file=sys.stderr, flush=True)
+    finally:
+        show(seen)
+    return int(any(counts["RAW"] for counts in seen.values()))
+
+
+def show(seen: dict[str, Counter[str]]) -> None:
+    """Print how often each end was found."""
     columns = ("told", "told nobody", "same", "same, with a notice", "RAW")
     print(f"{'kind':14}" + "".join(f"{column:>21}" for column in columns))
     for kind, counts in seen.items():
         print(f"{kind:14}" + "".join(f"{counts[column]:21}" for column in columns), flush=True)
-    return int(any(counts["RAW"] for counts in seen.values()))
 
 
 def import_all() -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -107,8 +108,8 @@ def test_every_training_program_begins_there(name):
 def test_ctrl_c_while_torch_is_imported_is_one_line():
     command = [sys.executable, ROOT / "training" / "fit.py", "--help"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    maps = f"/proc/{process.pid}/maps"
-    while "numpy" not in open(maps, encoding="utf-8", errors="replace").read():  # in the middle of the imports
+    maps = Path(f"/proc/{process.pid}/maps")
+    while b"numpy" not in maps.read_bytes():  # in the middle of the imports
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
