@@ -3,8 +3,12 @@
 import csv
 import json
 
+import pytest
+
+from alta_sdk import CheckpointError
 from alta_training.data.records import COLUMNS
 from alta_training.evaluation.prompt_sentences import (
+    PROMPT_SENTENCES,
     count_prompt_sentences,
     state_prompt_sentences,
     tell_prompt_sentences,
@@ -46,3 +50,23 @@ def test_a_run_counts_the_findings_that_it_is_validated_on(tmp_path):
     assert alone == {"reports": 4, "findings": {"pneumonia": [0, 0]}}
     more = json.loads(state_prompt_sentences(tmp_path / "train.csv", None, "Edema", tmp_path / "metadata.csv"))
     assert more["findings"] == {"edema": [2, 1], "mass": [0, 0]}
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "[" * 100_000,
+        "text",
+        "7",
+        "[]",
+        '{"findings": 7}',
+        '{"findings": {"edema": 7}, "reports": 1}',
+        '{"findings": {"edema": [1]}, "reports": 1}',
+        '{"findings": {"edema": ["a", "b"]}, "reports": 1}',
+        '{"findings": {"edema": [1, 2]}}',
+    ],
+    ids=range(9),
+)
+def test_an_absurd_statement_is_refused(stated):
+    with pytest.raises(CheckpointError, match="holds no counts"):
+        tell_prompt_sentences({PROMPT_SENTENCES: stated}, "edema")

@@ -115,3 +115,20 @@ def test_a_config_that_is_no_configuration_is_refused(checkpoint_folder, tmp_pat
     (folder / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError):
         read_text_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "stated"),
+    [
+        ("intensity_profile", "\x1b[2J"),
+        ("intensity_profile", ""),
+        ("notice", "x" * 200_000),
+        ("adapter", "prefix"),
+        ("adapter", "[" * 5000),
+    ],
+    ids=range(5),
+)
+def test_absurd_statements_are_refused(whole, text_model, tmp_path, key, stated):
+    save_file(whole.weights, tmp_path / "absurd.safetensors", metadata={**whole.metadata, key: stated})
+    with pytest.raises(CheckpointError):
+        load_model(read_checkpoint(tmp_path / "absurd.safetensors"), text_model)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from alta_sdk.errors import CheckpointError
 from alta_sdk.matching.prompts import make_pair
 
 from ..data.labelled import count_findings, spell_finding
@@ -35,9 +36,17 @@ def count_prompt_sentences(reports: Sequence[str], findings: Iterable[str]) -> s
 
 
 def tell_prompt_sentences(stated: Mapping[str, str], finding: str) -> str:
-    """Say in words what a checkpoint's metadata states for a finding, or that it states nothing."""
-    content = json.loads(stated.get(PROMPT_SENTENCES, "{}"))
-    counts = content.get("findings", {}).get(spell_finding(finding))
+    """Say in words what a checkpoint's metadata states for a finding, or that it states nothing.
+
+    Raises CheckpointError for a statement that is none.
+    """
+    try:
+        content = json.loads(stated.get(PROMPT_SENTENCES, "{}"))
+        counts = content.get("findings", {}).get(spell_finding(finding))
+        if counts is not None and not all(isinstance(one, int) for one in (content["reports"], *counts[:2], counts[1])):
+            raise TypeError("a count is not a number")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"checkpoint's metadata is damaged: {PROMPT_SENTENCES} holds no counts") from error
     present, absent = (f"“{prompt}.”" for prompt in _spell_pair(finding))
     if counts is None:
         return f"The run does not state whether its training texts hold the sentences {present} and {absent}"

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers import BertConfig
 
+from alta_sdk.dicom.intensity import PROFILES, PUBLISHED
 from alta_sdk.engine.bundle import hash_file
 from alta_sdk.engine.tokenizer import split_vocabulary
 from alta_sdk.errors import CheckpointError
@@ -35,6 +36,8 @@ TIED = {
     "bert_encoder.cls.predictions.decoder.weight": "bert_encoder.bert.embeddings.word_embeddings.weight",
     "bert_encoder.cls.predictions.decoder.bias": "bert_encoder.cls.predictions.bias",
 }
+MAX_STATED, MAX_STATEMENTS = 100_000, 1000
+PROFILE = "intensity_profile"
 CONFIG_SIZES = (
     "vocab_size",
     "hidden_size",
@@ -79,6 +82,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     stored, metadata = (
         _read_safetensors(path) if path.suffix == ".safetensors" else (read_pickle(path), dict[str, str]())
     )
+    _check_metadata(metadata, path.name)
     formats = tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in stored.values()}))
     weights = unpack(strip_prefix(stored, path.name))
     weights = {name: tensor for name, tensor in weights.items() if name not in IGNORED}
@@ -89,6 +93,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(weights, metadata, hash_file(path), formats)
     except OSError as error:
         raise CheckpointError(f"checkpoint {path.name} cannot be read: {error.strerror}") from error
+
+
+def _check_metadata(metadata: Mapping[str, str], name: str) -> None:
+    """Raise CheckpointError for statements that are no statements; heads and adapters are checked where they are used.
+
+    They go into manifests and are shown to people, whose readers have bounds of their own.
+    """
+    if max(map(len, metadata.values()), default=0) > MAX_STATED or len(metadata) > MAX_STATEMENTS:
+        raise CheckpointError(
+            f"checkpoint {name}: its metadata is absurd: more than {MAX_STATEMENTS} statements, or one of more than "
+            f"{MAX_STATED} characters"
+        )
+    if metadata.get(PROFILE, PUBLISHED) not in PROFILES:
+        raise CheckpointError(f"checkpoint {name} states an unknown intensity profile; known: {', '.join(PROFILES)}")
 
 
 def read_text_model(folder: Path) -> TextModel:
