@@ -33,13 +33,15 @@ def alta_export() -> None:
     main()
 
 
-def begin() -> None:
+def begin(name: str = "__main__") -> None:
     """Let Ctrl-C, and any error that nobody catches, end this process in one line without a path.
 
+    name: of the module that the program is. A process that multiprocessing starts for it imports it as "__mp_main__":
+    Ctrl-C reaches that one, too, which ends without a word.
     For programs alone: it changes what the whole process does. Commands handle both by themselves while they work.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody has Ctrl-C ignored
-        signal.signal(signal.SIGINT, end_interrupted)
+        signal.signal(signal.SIGINT, end_interrupted if name == "__main__" else end_worker)
     sys.excepthook = end_failed
     if not os.environ.get(DEBUG_VARIABLE):
         sys.unraisablehook = be_silent  # of objects that are taken apart at the exit
@@ -49,6 +51,11 @@ def begin() -> None:
 def end_interrupted(_number: int, _frame: FrameType | None) -> None:
     """End the process: for the time before a command works, and behind it."""
     _write("interrupted: nothing was left half-written\n")
+    os._exit(INTERRUPTED)
+
+
+def end_worker(_number: int, _frame: FrameType | None) -> None:
+    """End a process that works for another, which says why."""
     os._exit(INTERRUPTED)
 
 

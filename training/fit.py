@@ -1,9 +1,9 @@
 """Align by adapters: train ALTA's adapters, heads and norms inside frozen towers."""
 
-if __name__ == "__main__":  # before what takes seconds to import: Ctrl-C ends it in one line then, too
+if __name__ in ("__main__", "__mp_main__"):  # before what takes seconds to import: Ctrl-C is one line then, too
     import alta_start
 
-    alta_start.begin()
+    alta_start.begin(__name__)
 
 import os
 from functools import partial

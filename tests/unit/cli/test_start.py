@@ -82,6 +82,41 @@ except SystemExit as end:
     assert run_python(code).stdout == "True\n0 True\n"
 
 
+WORKERS = """
+if __name__ in ("__main__", "__mp_main__"):
+    import alta_start
+    alta_start.begin(__name__)
+import os, signal, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import click
+from alta_sdk.cli.program import Program
+from alta_sdk.cli.terminal import fail_in_one_line
+def tell_and_wait(number):
+    print("works", flush=True)
+    time.sleep(600)
+@click.command(cls=Program)
+@fail_in_one_line
+def main():
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(tell_and_wait, range(2)))
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_ctrl_c_of_a_command_with_workers_is_one_line(tmp_path):
+    (tmp_path / "program.py").write_text(WORKERS, encoding="utf-8")
+    command = [sys.executable, tmp_path / "program.py"]
+    kinds = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **kinds) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["works\n"] * 2
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, stderr = process.communicate()
+    assert (process.returncode, stderr) == (130, INTERRUPTED)
+
+
 def test_importing_the_sdk_leaves_signals_and_hooks_alone():
     code = (
         "import signal, sys; before = signal.getsignal(signal.SIGINT), sys.excepthook;"
@@ -100,7 +135,7 @@ def test_the_start_imports_nothing_but_small_modules():
 def test_every_training_program_begins_there(name):
     text = (ROOT / "training" / name).read_text(encoding="utf-8")
     statements = ast.parse(text).body
-    assert ast.unparse(statements[1]).startswith("if __name__ == '__main__':\n    import alta_start\n")
+    assert ast.unparse(statements[1]).startswith("if __name__ in ('__main__', '__mp_main__'):\n    import alta_start\n")
     assert "cls=Program" in text
 
 
