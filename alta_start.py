@@ -65,8 +65,11 @@ def end_failed(kind: type[BaseException], error: BaseException, trace: Traceback
         end_interrupted(0, None)
     if os.environ.get(DEBUG_VARIABLE):
         sys.__excepthook__(kind, error, trace)
-    number = getattr(error, "errno", None)
-    reason = f": {os.strerror(number)}" if isinstance(number, int) else ""
+    reason = ""
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        reason = f": {os.strerror(error.errno)}"
+    if isinstance(error, ImportError) and error.name:
+        reason = f": {error.name} cannot be imported"
     _write(f"{kind.__name__}: alta-sdk could not start{reason}; {DEBUG_VARIABLE}=1 in the environment shows where\n")
 
 

@@ -160,6 +160,8 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, OSError):
         reason = os.strerror(error.errno) if isinstance(error.errno, int) else type(error).__name__
         return f"OSError: a file cannot be read or written: {reason}; check what was given, the disk and its rights"
+    if isinstance(error, ImportError) and error.name:
+        return f"{type(error).__name__}: {error.name} cannot be imported: install it, or alta-sdk again"
     return f"{type(error).__name__}: not foreseen; {DEBUG_VARIABLE}=1 in the environment shows where it comes from"
 
 

@@ -47,6 +47,7 @@ def end_with(error, wrapped):
         (RecursionError(MARK), 1, "RecursionError: not foreseen"),
         (ValueError(PLACE), 1, "ValueError: not foreseen; ALTA_DEBUG=1 in the environment shows where"),
         (KeyError(MARK), 1, "KeyError: not foreseen"),
+        (ImportError(PLACE, name="gdcm", path=PLACE), 1, "ImportError: gdcm cannot be imported"),
         (KeyboardInterrupt(), 130, "interrupted: nothing was left half-written"),
     ],
 )

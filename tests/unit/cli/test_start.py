@@ -47,6 +47,7 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(module):
     [
         ("raise OSError(24, 'Too many open files', '/home/DOE_JANE')", "OSError: alta-sdk could not start: Too many"),
         ("raise MemoryError", "MemoryError: alta-sdk could not start; ALTA_DEBUG=1"),
+        ("import absent_module", "ModuleNotFoundError: alta-sdk could not start: absent_module cannot be imported"),
         ("raise ImportError('DOE_JANE')", "ImportError: alta-sdk could not start; ALTA_DEBUG=1 in the environment"),
     ],
 )
