@@ -1,17 +1,30 @@
 """Is this DICOM image a chest radiograph?"""
 
-import re
 from typing import TYPE_CHECKING
 
-from .views import DESCRIPTIONS, items_of, words_of
+from .views import DESCRIPTIONS, items_of
+from .words import CHEST_WORDS, fold, read_text, split_words, words_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 RADIOGRAPHY = frozenset({"CR", "DX", "RG"})
 CAPTURES = frozenset({"OT", "SC", ""})  # secondary captures and unstated: chest only if it says so
-CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS"})
-CHEST_WORDS = frozenset({"chest", "thorax", "cxr", "lung", "lungs"})
+# A body part of these words alone is as good as none: nobody chose one, or somebody removed it.
+PLACEHOLDERS = frozenset(
+    fold(word)
+    for word in (
+        "unknown unk unkn undefined unspecified unassigned undetermined uncertain other others oth na nan none null "
+        "nil any all default blank empty missing misc miscellaneous various tbd todo test x xx xxx xxxx "
+        "not no sin non ohne stated specified given available applicable defined known set body part bodypart region "
+        "exam examined removed deleted redacted anon anonymous anonymized anonymised deidentified masked "
+        "desconocido desconocida otro otra otros otras ninguno inconnu inconnue autre autres aucun unbekannt sonstige "
+        "sonstiges andere anderes anderer keine sconosciuto altro altra nessuno desconhecido outro outra outros nenhum "
+        "onbekend overig overige anders geen okänd annan annat övrigt ukjent ukendt annet andet tuntematon muu "
+        "nieznane nieznany inne brak neznámé jiné iné ismeretlen egyéb necunoscut altul bilinmeyen diğer nepoznato "
+        "неизвестно другое άγνωστο 其他 不明 その他"
+    ).split()
+)
 # PS3.16 CID 4031: chest, thorax and lung, in SNOMED CT and RT
 CHEST_CODES = frozenset({"816094009", "51185008", "43799004", "39607008", "T-D3000", "T-28000"})
 # Frequent codes of modalities and body parts: an error may quote these, and no other value of a header.
@@ -26,16 +39,16 @@ KNOWN_CODES = frozenset(
 def refuse_body_part(header: "Dataset") -> str:
     """Return why this is not a chest radiograph by its header, or nothing.
 
-    A radiograph (CR, DX, RG) whose body part is not stated passes; another kind of image passes only
-    if it says that it shows a chest.
+    A radiograph (CR, DX, RG) whose body part is not stated passes, also where a placeholder stands in its place;
+    another kind of image passes only if it says that it shows a chest.
     """
     modality = str(header.get("Modality") or "").strip().upper()
     if modality not in RADIOGRAPHY | CAPTURES:
         return f"not a chest radiograph: modality is {_printable_code(modality)}; {_WAY_OUT}"
-    body_part = str(header.get("BodyPartExamined") or "").strip().upper()
-    if body_part:
-        if not CHEST & set(re.split(r"[^A-Z]+", body_part)):
-            return f"not a chest radiograph: body part examined is {_printable_code(body_part)}; {_WAY_OUT}"
+    body_part = read_text(header, "BodyPartExamined").strip()
+    if not PLACEHOLDERS.issuperset(split_words(body_part)):
+        if not CHEST_WORDS.intersection(split_words(body_part)):
+            return f"not a chest radiograph: body part examined is {_printable_code(body_part.upper())}; {_WAY_OUT}"
     elif regions := items_of(header, "AnatomicRegionSequence"):
         if not any(_is_chest(region) for region in regions):
             return f"not a chest radiograph: its anatomic region is coded as another one; {_WAY_OUT}"

@@ -5,9 +5,9 @@ when, what it shows and from which side, how it lies, what speaks for or against
 pixels with what describes them. Behind this room nobody sees a data set.
 """
 
-import re
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .body_part import RADIOGRAPHY, refuse_body_part
 from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
 from .luts import Display, read_display
+from .moments import Moment, read_acquired, read_day, read_offset, read_study_day, read_time
 from .orientation import Lie, read_lie
 from .parsing import parse_dicom
 from .pixels import StoredPixels, decode_first_frame, read_pixels
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 class ImageKeys:
     """Whose image it is, of which study and when, as stated and never shown: patient data.
 
-    acquired: the moment of acquisition as digits. Each is empty if it is not stated.
+    study_day, study_time, utc_offset: StudyDate, StudyTime and TimezoneOffsetFromUTC. birth_date: YYYYMMDD.
+    Each is empty or None if it is not stated, or if it is no real day or time.
     """
 
     study_uid: str = field(repr=False)
@@ -40,9 +42,10 @@ class ImageKeys:
     patient_id: str = field(repr=False)
     issuer: str = field(repr=False)
     birth_date: str = field(repr=False)
-    study_date: str = field(repr=False)
-    study_time: str = field(repr=False)
-    acquired: str = field(repr=False)
+    study_day: datetime | None = field(repr=False)
+    study_time: timedelta | None = field(repr=False)
+    utc_offset: timedelta | None = field(repr=False)
+    acquired: Moment | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -194,10 +197,11 @@ def _read_keys(header: "Dataset") -> ImageKeys:
         instance_uid=_text(header, "SOPInstanceUID"),
         patient_id=_text(header, "PatientID"),
         issuer=_text(header, "IssuerOfPatientID"),
-        birth_date=_text(header, "PatientBirthDate"),
-        study_date=_text(header, "StudyDate"),
-        study_time=_text(header, "StudyTime"),
-        acquired=_read_moment(header),
+        birth_date=_read_birth_date(header),
+        study_day=read_study_day(_text(header, "StudyDate")),
+        study_time=read_time(_text(header, "StudyTime")),
+        utc_offset=read_offset(_text(header, "TimezoneOffsetFromUTC")),
+        acquired=read_acquired(header),
     )
 
 
@@ -206,16 +210,9 @@ def _read_position(header: "Dataset") -> str:
     return position if position in KNOWN_POSITIONS else ""
 
 
-def _read_moment(header: "Dataset") -> str:
-    """Return the moment of acquisition as digits, empty if it is not stated."""
-    moment = _text(header, "AcquisitionDateTime")
-    if not moment:
-        for kind in ("Acquisition", "Content", "Series"):
-            time = _text(header, f"{kind}Time")
-            if time:
-                moment = str(header.get(f"{kind}Date") or header.get("StudyDate") or "").strip() + time
-                break
-    return re.sub(r"[^0-9.]", "", moment)
+def _read_birth_date(header: "Dataset") -> str:
+    day = read_day(_text(header, "PatientBirthDate"))
+    return "" if day is None else day.strftime("%Y%m%d")
 
 
 def _read_traits(header: "Dataset") -> ImageTraits:

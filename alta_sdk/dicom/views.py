@@ -6,26 +6,18 @@ of the whole examination, PatientOrientation. The first that tells decides. A fr
 alone never rejects an image: "CHEST (PA AND LAT)" stands on each image of an examination.
 """
 
-import re
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from .orientation import name_plane, read_directions
+from .view_words import OTHER_WORDS, View, match_view
+from .words import read_text, words_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# Obliques, decubitus, lordotic and cross-table views are neither frontal nor lateral to the model.
-FRONTAL_WORDS = frozenset(
-    "pa ap frontal frontale face postero-anterior antero-posterior posteroanterior anteroposterior".split()
-)
-LATERAL_WORDS = frozenset("ll rl lat lateral laterale profil seitlich".split())
-OTHER_WORDS = frozenset(
-    "oblique obl decubitus decub lordotic apical axial swimmers xtable crosstable".split()
-    + "lld rld llo rlo lao rao lpo rpo".split()
-)
 # PS3.16 CID 4010 "DX View": SNOMED CT, then the SNOMED RT values of older systems.
 FRONTAL_CODES = frozenset("399033003 399348003 272479007 R-10202 R-10206 R-10214 R-40888".split())
 LATERAL_CODES = frozenset("399067008 399198007 399173006 R-102CD R-10232 R-10236".split())
@@ -36,15 +28,6 @@ DESCRIPTIONS = IMAGE_DESCRIPTIONS + STUDY_DESCRIPTIONS
 
 
 KNOWN_POSITIONS = frozenset("PA AP LL RL LATERAL LLD RLD LLO RLO LAO RAO LPO RPO".split())  # may be shown
-
-
-class View(StrEnum):
-    """The side from which a radiograph was taken."""
-
-    FRONTAL = "frontal"
-    LATERAL = "lateral"
-    OTHER = "other"
-    UNKNOWN = "unknown"
 
 
 class Confidence(IntEnum):
@@ -85,11 +68,6 @@ def read_view(header: "Dataset") -> ViewFinding:
     return ViewFinding(view, source, confidence, tuple(against))
 
 
-def words_of(header: "Dataset", keyword: str) -> set[str]:
-    """Return the words of an element in lower case."""
-    return set(re.split(r"[^a-z-]+", str(header.get(keyword) or "").lower())) - {""}
-
-
 def items_of(header: "Dataset", keyword: str) -> list["Dataset"]:
     """Return the items of a sequence; none if the element is missing, or damaged and of another kind."""
     value: Any = header.get(keyword)
@@ -98,29 +76,18 @@ def items_of(header: "Dataset", keyword: str) -> list["Dataset"]:
 
 def _tell(header: "Dataset") -> Iterator[tuple[str, View, Confidence]]:
     """Yield each element that tells a view, the most trusted first."""
-    found = [("ViewPosition", match_view(words_of(header, "ViewPosition")), Confidence.HIGH)]
+    found = [("ViewPosition", match_view(read_text(header, "ViewPosition")), Confidence.HIGH)]
     found += [("ViewCodeSequence", _match_code(code), Confidence.HIGH) for code in items_of(header, "ViewCodeSequence")]
-    found += [(key, match_view(words_of(header, key)), Confidence.MEDIUM) for key in IMAGE_DESCRIPTIONS]
-    found += [(key, match_view(words_of(header, key)), Confidence.LOW) for key in STUDY_DESCRIPTIONS]
+    found += [(key, match_view(read_text(header, key)), Confidence.MEDIUM) for key in IMAGE_DESCRIPTIONS]
+    found += [(key, match_view(read_text(header, key)), Confidence.LOW) for key in STUDY_DESCRIPTIONS]
     plane = name_plane(read_directions(header))
     lies = {"coronal": View.FRONTAL, "sagittal": View.LATERAL}.get(plane, View.UNKNOWN)
     found.append(("PatientOrientation", lies, Confidence.LOW))
     return ((source, view, confidence) for source, view, confidence in found if view is not View.UNKNOWN)
 
 
-def match_view(words: set[str]) -> View:
-    """Tell a view from words; "PA AND LAT" tells nothing about one image."""
-    if words & OTHER_WORDS:
-        return View.OTHER
-    frontal, lateral = bool(words & FRONTAL_WORDS), bool(words & LATERAL_WORDS)
-    if frontal == lateral:
-        return View.UNKNOWN
-    return View.FRONTAL if frontal else View.LATERAL
-
-
 def _match_code(code: "Dataset") -> View:
     """Tell a view from a coded entry by its value, else by its meaning; a modifier can make it another view."""
-    words = words_of(code, "CodeMeaning")
     modifiers = items_of(code, "ViewModifierCodeSequence")
     if any(words_of(modifier, "CodeMeaning") & OTHER_WORDS for modifier in modifiers):
         return View.OTHER
@@ -128,4 +95,4 @@ def _match_code(code: "Dataset") -> View:
         value = str(code.get("CodeValue") or "").strip().upper()
         if value in FRONTAL_CODES | LATERAL_CODES:
             return View.FRONTAL if value in FRONTAL_CODES else View.LATERAL
-    return match_view(words)
+    return match_view(read_text(code, "CodeMeaning"))

@@ -3,17 +3,20 @@
 What is set aside is told in counts, codes and words of our own, never in a header's own text.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
 
 from ..dicom.files import Source, read_files
 from ..dicom.image import DicomImage, ImageKeys, is_copy
 from ..dicom.intensity import GreyOptions
+from ..dicom.moments import Moment, make_moment
 from ..dicom.study_file import StudyFile
 from ..errors import DicomError, StudyError, ViewError
 
+T = TypeVar("T")
 SAME_UID = "another, different image here has the same SOPInstanceUID: one of the two is not what it says"
 
 
@@ -49,20 +52,13 @@ class Examination:
         """The PatientID, empty if it is not stated."""
         return self.images[0].keys.patient_id
 
-    @property
-    def date(self) -> str:
-        """The StudyDate as YYYYMMDD, empty if it is not stated as one date."""
-        digits = _stated_by_all([image.keys.study_date for image in self.images]).replace(".", "").replace("-", "")
-        return digits if re.fullmatch(r"\d{8}", digits) else ""
-
-    @property
-    def time(self) -> str:
-        """The StudyTime as HHMMSS.ffffff, padded with zeros; empty if it is not stated as one time."""
-        digits = _stated_by_all([image.keys.study_time for image in self.images]).replace(":", "")
-        if not re.fullmatch(r"\d{2,6}(\.\d{0,6})?", digits):
-            return ""
-        clock, _, fraction = digits.partition(".")
-        return f"{clock:0<6}.{fraction:0<6}"
+    @cached_property
+    def moment(self) -> Moment | None:
+        """When it was, by StudyDate, StudyTime and TimezoneOffsetFromUTC; None if no one real day is stated."""
+        keys = [image.keys for image in self.images]
+        day = _stated_by_all([one.study_day for one in keys])
+        time = _stated_by_all([one.study_time for one in keys])
+        return make_moment(day, time, _stated_by_all([one.utc_offset for one in keys]))
 
 
 def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examination], list[SetAside]]:
@@ -149,7 +145,7 @@ def _read_numbered(file: StudyFile, number: int, count: int) -> DicomImage:
         raise DicomError(f"file {number} of {count}: {error}") from error
 
 
-def _stated_by_all(values: Sequence[str]) -> str:
-    """Return what every image states that states anything; empty if they differ."""
-    stated = set(values) - {""}
-    return stated.pop() if len(stated) == 1 else ""
+def _stated_by_all(values: Sequence[T | None]) -> T | None:
+    """Return what every image states that states anything; None if they differ."""
+    stated = {value for value in values if value is not None}
+    return stated.pop() if len(stated) == 1 else None

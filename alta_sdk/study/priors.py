@@ -5,13 +5,16 @@ take that for granted.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
 
+from ..dicom.moments import NO_DAY, Moment, are_in_utc
 from ..errors import StudyError
 from .examination import Examination, SetAside, check_one_patient
 
 Read = TypeVar("Read")
+NEVER = Moment(NO_DAY, is_day=True)  # keeps the place of one that states no day
 
 
 def check_patients(examinations: Sequence[Examination], message: str) -> None:
@@ -24,13 +27,14 @@ def check_patients(examinations: Sequence[Examination], message: str) -> None:
 def is_earlier(one: Examination, other: Examination) -> bool:
     """True if the headers prove that one examination was before the other.
 
-    Dates must be stated; on the same day, times too.
+    Days must be stated; on one day, times too. Offsets from UTC are applied where both state one.
     """
-    if not one.date or not other.date:
-        return False
-    if one.date != other.date:
-        return one.date < other.date
-    return bool(one.time and other.time) and one.time < other.time
+    moments = (one.moment, other.moment)
+    return _is_before(*moments, in_utc=are_in_utc(moments))
+
+
+def _is_before(one: Moment | None, other: Moment | None, *, in_utc: bool) -> bool:
+    return one is not None and other is not None and one.is_before(other, in_utc=in_utc)
 
 
 def split_current(examinations: Sequence[Examination]) -> tuple[Examination, list[Examination]]:
@@ -84,9 +88,14 @@ def pick_prior(
 
 def sort_latest_first(examinations: Sequence[Examination]) -> list[Examination]:
     """Return examinations by date and time, the latest first; raise StudyError if the headers do not order them."""
-    ordered = sorted(examinations, key=lambda one: (one.date, one.time), reverse=True)
+    in_utc = are_in_utc(one.moment for one in examinations)
+
+    def place(one: Examination) -> tuple[bool, tuple[datetime, datetime]]:
+        return one.moment is not None, (one.moment or NEVER).span(in_utc=in_utc)
+
+    ordered = sorted(examinations, key=place, reverse=True)
     for later, one in pairwise(ordered):
-        if not is_earlier(one, later):
+        if not _is_before(one.moment, later.moment, in_utc=in_utc):
             raise StudyError(
                 "which study is the latest cannot be told: compare the StudyDate and StudyTime elements, "
                 "or give the current study and its prior by themselves"

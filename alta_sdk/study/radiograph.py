@@ -11,7 +11,8 @@ from ..dicom.files import PathLike, StudyFiles, read_files
 from ..dicom.image import DicomImage, ImageOrigin, decode_grey
 from ..dicom.intensity import AS_STORED, GreyOptions
 from ..dicom.orientation import turn_upright
-from ..dicom.views import Confidence, View
+from ..dicom.view_words import View
+from ..dicom.views import Confidence
 from ..errors import StudyError
 from .geometry import to_model_pixels
 from .picture import Picture, decode_picture

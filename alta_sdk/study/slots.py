@@ -7,7 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from ..dicom.image import DicomImage
-from ..dicom.views import Confidence, View, ViewFinding
+from ..dicom.moments import are_in_utc
+from ..dicom.view_words import View
+from ..dicom.views import Confidence, ViewFinding
 from ..errors import ViewError
 from .examination import Examination, SetAside
 
@@ -106,28 +108,33 @@ def _reason_against(image: DicomImage) -> str:
     return image.lie.refusal
 
 
-# The first rule in which two candidates differ decides; larger is better.
-_RULES: tuple[tuple[str, Callable[[DicomImage], Any]], ...] = (
-    ("the view is told with more confidence", lambda image: image.finding.confidence),
-    ("for presentation", lambda image: not image.traits.is_for_processing),
-    ("a radiograph, not a capture", lambda image: image.traits.is_radiography),
-    ("original, not derived", lambda image: not image.traits.is_derived),
-    ("without burned-in text", lambda image: not image.traits.has_burned_in_text),
-    ("not compressed with loss", lambda image: not image.traits.is_compressed_with_loss),
-    ("acquired last", lambda image: image.keys.acquired),
-    ("more pixels", lambda image: image.traits.pixels),
-    ("the later instance", lambda image: image.keys.instance_uid),
-)
+Rule = tuple[str, Callable[[DicomImage], Any]]
+
+
+def _list_rules(*, in_utc: bool) -> tuple[Rule, ...]:
+    """The first rule in which two candidates differ decides; larger is better."""
+    return (
+        ("the view is told with more confidence", lambda image: image.finding.confidence),
+        ("for presentation", lambda image: not image.traits.is_for_processing),
+        ("a radiograph, not a capture", lambda image: image.traits.is_radiography),
+        ("original, not derived", lambda image: not image.traits.is_derived),
+        ("without burned-in text", lambda image: not image.traits.has_burned_in_text),
+        ("not compressed with loss", lambda image: not image.traits.is_compressed_with_loss),
+        ("acquired last", lambda image: () if image.keys.acquired is None else image.keys.acquired.span(in_utc=in_utc)),
+        ("more pixels", lambda image: image.traits.pixels),
+        ("the later instance", lambda image: image.keys.instance_uid),
+    )
 
 
 def _choose(candidates: Sequence[DicomImage]) -> tuple[DicomImage, str]:
     """Return the best candidate and the rule that set it before the second, whatever the order of the files."""
     if len(candidates) == 1:
         return candidates[0], "the only one"
-    best, second = sorted(candidates, key=lambda image: tuple(key(image) for _, key in _RULES), reverse=True)[:2]
-    decided = next((name for name, key in _RULES if key(best) != key(second)), "")
+    rules = _list_rules(in_utc=are_in_utc(image.keys.acquired for image in candidates))
+    best, second = sorted(candidates, key=lambda image: tuple(key(image) for _, key in rules), reverse=True)[:2]
+    decided = next((name for name, key in rules if key(best) != key(second)), "")
     if not decided:  # different images under one SOPInstanceUID: not the order of the files
-        equal = [one for one in candidates if all(key(one) == key(best) for _, key in _RULES)]
+        equal = [one for one in candidates if all(key(one) == key(best) for _, key in rules)]
         best, decided = max(equal, key=lambda image: sha256(image.stored.data).digest()), "the same in every respect"
     return best, f"{decided} (of {len(candidates)})"
 

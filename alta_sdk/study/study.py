@@ -12,7 +12,7 @@ from typing import Any
 
 from ..dicom.files import Source, read_files
 from ..dicom.intensity import PUBLISHED, GreyOptions
-from ..dicom.views import View
+from ..dicom.view_words import View
 from ..errors import StudyError, ViewError
 from .examination import Examination, ReadOptions, SetAside, read_examinations
 from .priors import list_priors, pick_prior, split_current

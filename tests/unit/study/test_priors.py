@@ -117,3 +117,54 @@ def test_a_study_that_states_two_dates_is_not_put_in_order(archive, make_dicom):
     make_dicom("patient/b/lateral.dcm", StudyInstanceUID="1.2.2", StudyDate="20250101", ViewPosition="LL")
     with pytest.raises(StudyError, match="latest cannot be told"):
         Study.from_dicom(folder, find_prior=True)
+
+
+@pytest.mark.parametrize("date", ["00000000", "99999999", "19000100", "19000101", "20231399", "20230230", "2023", ""])
+def test_a_date_that_is_no_day_makes_no_prior_and_has_none(archive, make_dicom, date):
+    folder = archive(a=("20230101", {}))
+    with pytest.raises(StudyError, match="prior is not earlier"):
+        Study.from_dicom(make_dicom("now.dcm", StudyDate=date), prior=folder)
+    with pytest.raises(StudyError, match="prior is not earlier"):
+        Study.from_dicom(make_dicom("now.dcm"), prior=make_dicom("old.dcm", StudyInstanceUID="1.9", StudyDate=date))
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(archive(a=("20240101", {}), b=(date, {})), find_prior=True)
+
+
+@pytest.mark.parametrize("time", ["999999", "2460", "240000", "091"])
+def test_a_time_that_is_none_does_not_order_one_day(archive, time):
+    folder = archive(a=("20240101", {"StudyTime": "0915"}), b=("20240101", {"StudyTime": time}))
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(folder, find_prior=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "latest"),
+    [
+        (("20240101", "2330", "-0500"), ("20240102", "0010", "+0100"), 10),  # 04:30 and, before it, 23:10 UTC
+        (("20240102", "0010", "+0100"), ("20240101", "2330", "-0500"), 20),
+        (("20240101", "2330", "-0500"), ("20240102", "0010", ""), 20),  # one states no offset: clocks of one place
+        (("20240101", "0900", "+0000"), ("20240101", "0930", "+0100"), 10),
+    ],
+)
+def test_offsets_from_utc_are_applied(archive, first, second, latest):
+    def state(date, time, offset):
+        return date, {"StudyTime": time, "TimezoneOffsetFromUTC": offset}
+
+    study = Study.from_dicom(archive(a=state(*first), b=state(*second)), find_prior=True)
+    assert grey(study, Slot.FRONTAL) == latest
+
+
+def test_days_under_different_offsets_may_overlap(archive):
+    days = {
+        "a": ("20240102", {"TimezoneOffsetFromUTC": "+1400"}),
+        "b": ("20240101", {"TimezoneOffsetFromUTC": "-1200"}),
+    }
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(archive(**days), find_prior=True)
+
+
+def test_a_birth_date_that_is_none_is_not_another_patients(archive, make_dicom):
+    folder = archive(a=("20230101", {"PatientBirthDate": "00000000"}))
+    assert (
+        Slot.PRIOR_FRONTAL in Study.from_dicom(make_dicom("now.dcm", PatientBirthDate="19500101"), prior=folder).slots
+    )

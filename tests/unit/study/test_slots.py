@@ -28,6 +28,12 @@ def shades(grey):
         ({}, {"BurnedInAnnotation": "YES"}, "burned-in"),
         ({}, {"LossyImageCompression": "01"}, "with loss"),
         ({"AcquisitionTime": "101500"}, {"AcquisitionTime": "101459.5"}, "acquired last"),
+        ({"AcquisitionTime": "101500"}, {"AcquisitionTime": "999999"}, "acquired last"),
+        (
+            {"AcquisitionDateTime": "20240101100000-0500"},
+            {"AcquisitionDateTime": "20240101110000+0100"},
+            "acquired last",
+        ),
         ({"SOPInstanceUID": "1.2.4"}, {"SOPInstanceUID": "1.2.3"}, "later instance"),
     ],
 )

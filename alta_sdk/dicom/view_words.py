@@ -1,0 +1,79 @@
+"""What the words of a description say of the side from which an image was taken.
+
+Takes text that `words.py` has brought to one form, gives a view. A description that names two views stands on both
+images of an examination, so it tells nothing about one of them: that has to hold for the second view in a language
+that is not known here, too, and so a part behind "and" that cannot be read silences the part before it.
+"""
+
+import re
+from enum import StrEnum
+
+from .words import CHEST_WORDS, fold, split_words
+
+
+class View(StrEnum):
+    """The side from which a radiograph was taken."""
+
+    FRONTAL = "frontal"
+    LATERAL = "lateral"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(fold(text).split())
+
+
+FRONTAL_WORDS = _words(
+    "pa ap frontal frontale frontales frontaal frontalis frontalt frontaux frontalna frontalne front face frente "
+    "прямая прямой передняя οπισθοπρόσθια προσθοπίσθια"
+)
+LATERAL_WORDS = _words(
+    "ll rl lat llat rlat lateral laterale laterales laterais lateralis lateraal lateralt lateralna lateralne lateralni "
+    "lateralny lateralno perfil profil profilo seitlich seitliche seitlicher seitliches seitl seitenaufnahme "
+    "seitenansicht dwars dwarse boczne boczna boczny boční bočna bočné bočný bočno bočni stranski oldalirányú "
+    "oldalirány sivukuva sivusuunta sidobild sidebilde sidebillede sideoptagelse yangrafi "
+    "боковая боковой боковую бічна πλάγια πλαγία"
+)
+# Obliques, decubitus, lordotic and cross-table views are neither frontal nor lateral to the model.
+OTHER_WORDS = _words(
+    "oblique oblik obl oblicua oblicuo oblicuas obliqua obliquo obliquas obliques schräg schräge schrägaufnahme skośne "
+    "skośna šikmá šikmý skrå schuin schuine decubitus decubito decubitos decubital decub lordotic lordotica lordotico "
+    "lordotisch lordotische lordotique lordosante apical apicale apicales axial axiale axiaal "
+    "swimmers swimmer xtable crosstable lld rld llo rlo lao rao lpo rpo косая"
+)
+# Beside a frontal view they are a lateral one, so are words that begin like one; alone they may mean a side of the
+# body, or something else.
+SECOND_WORDS = _words("l side sida sidan seite quer oldal bok bocz yan profile prof stranska sivu бок")
+SECOND_STEMS = ("later", "latt", "perfil", "profil", "seit", "dwars", "bocz", "bocn", "zij", "oldal")
+AND = re.compile(r"[/+&]|\b(?:y|e|u|i|et|and|und|og|och|oraz|plus)\b")
+# What a part behind "and" may say without being a view: where, how and with what it was taken.
+NEUTRAL_WORDS = CHEST_WORDS | _words(
+    "abdomen abd rib ribs rippen costillas coste clavicle sternum spine heart cor "
+    "portable port mobile bedside bed bett lit cama letto icu er ed ward stat erect upright standing sitting supine "
+    "prone stehend liegend sitzend debout couche assis pie decubito ortostatismo in piedi seduto bipedestacion wall "
+    "stand bucky grid raster table tisch no non inspiration inspiracion expiration espiracion exspiration insp exp "
+    "inspirium exspirium routine rutina routineaufnahme adult child paed ped pediatric infant baby adulto nino view "
+    "views vw vws v proj projection projections proyeccion incidence ebene ebenen xr xray rx cr dx dr ddr rtg rad "
+    "radiograph radiografia radiographie digital film single one left right r re li dx sin"
+)
+
+
+def match_view(text: str) -> View:
+    """Tell a view from unified text; "PA and lateral", "PA / profile" and "PA + (no known word)" tell nothing."""
+    parts = [split_words(part) for part in AND.split(text)]
+    views = {view for part in parts if (view := _match_part(part)) is not None}
+    return views.pop() if len(views) == 1 else View.UNKNOWN
+
+
+def _match_part(words: list[str]) -> View | None:
+    """Tell the view of one part; None if it is about something else than a view."""
+    found = set(words)
+    if found & OTHER_WORDS:
+        return View.OTHER
+    frontal, lateral = bool(found & FRONTAL_WORDS), bool(found & LATERAL_WORDS)
+    if frontal and (lateral or found & SECOND_WORDS or any(word.startswith(SECOND_STEMS) for word in words)):
+        return View.UNKNOWN
+    if frontal or lateral:
+        return View.FRONTAL if frontal else View.LATERAL
+    return None if found <= NEUTRAL_WORDS else View.UNKNOWN

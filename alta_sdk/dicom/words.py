@@ -1,0 +1,83 @@
+"""The words of a header's text, in whatever language and spelling a hospital writes.
+
+Takes free text, gives words that can be looked up: accents are dropped, case is folded, signs and digits part words,
+and what hospitals write in pieces ("P.A.", "postero-anterior", "L L") or glued ("CHESTPA") is brought to one form.
+"""
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+def fold(text: str) -> str:
+    """Return text in lower case, without accents: "Tórax" is "torax", "Θώραξ" is "θωραξ"."""
+    # Letters that have no decomposition are named; of the Hangul, the composed form is looked up.
+    apart = unicodedata.normalize("NFKD", text.casefold().replace("ł", "l").replace("ø", "o").replace("ı", "i"))
+    return unicodedata.normalize("NFC", "".join(sign for sign in apart if not unicodedata.combining(sign)))
+
+
+CHEST_WORDS = frozenset(
+    fold(word)
+    for word in (
+        "chest cxr thorax torax torace toraks toraxul lung lungs poitrine poumon poumons pulmon pulmones "
+        "pulmao pulmoes pulmo pulmones polmone polmoni plaman plamani lunge lungen lunga lungor lungorna lunger longen "
+        "brustkorb borstkas bröstkorg brystkasse hrudník pluca plíce pľúca plućа pluća prsni keuhkot keuhkokuva "
+        "mellkas göğüs akciğer teletorax teletorace "
+        "грудь грудной грудная грудная легкие легких огк θώρακας θώρακος θώραξ 胸 胸部 胸片 肺 흉부 가슴"
+    ).split()
+)
+_GLUED = "|".join(sorted((word for word in CHEST_WORDS if word.isascii() and len(word) > 3), key=len, reverse=True))
+# What stands behind a chest word without a blank: a view, or how many, or how it was taken.
+_TAILS = r"pa|ap|ll|rl|lat|lateral|frontal|v|vw|vws|view|views|xr|xray|port|portable|routine|film"
+# In pieces, and the word that they are. Hyphens, dots and blanks stand between pieces.
+_PIECES = (
+    (r"\b(?:postero|antero|dorso|ventro)[\s.\-]*(?:anteri|posteri|dorsa|ventra)\w*", " frontal "),
+    (r"\b(?:przednio|tylno)[\s.\-]*(?:przedni|tyln)\w*|\b(?:predo|zado)(?:zadni|predni)\w*", " frontal "),
+    (r"\b(?:arka|on)[\s.\-]+(?:arka|on)\b|\b(?:voor|achter)[\s.\-]*(?:achter|voor)waarts\w*", " frontal "),
+    (r"\blatero[\s.\-]*lateral\w*", " lateral "),
+    (r"\bdecubit(?:us|o|al)[\s.\-]+(?:dorsal\w*|supin\w*|ventral\w*|pron\w*)", " supine "),  # not on the side
+    (r"\b(?:x|cross|kors)[\s.\-]*(?:table|tisch)\b", " xtable "),
+    (r"\bx[\s.\-]*ray", " xray "),
+    (r"\bp[\s.\-/]+a\b", " pa "),
+    (r"\ba[\s.\-/]+p\b", " ap "),
+    (r"\bl[\s.\-]+l\b", " ll "),
+    (r"\br[.\-]+l\b", " rl "),
+    (r"\bl[.]?a[.]t\b|\bl[.]at\b", " lat "),
+    (r"\bw/o?\b", " "),  # with, without
+    (r"\bn[./\\]+a\b", " na "),
+    # Written without blanks between words.
+    (r"正侧|正側", " frontal lateral "),
+    (r"正面|正位|后前位|後前位|前后位|前後位|정면|후전|전후", " frontal "),
+    (r"側面|侧面|侧位|側位|측면", " lateral "),
+    (r"斜位", " oblique "),
+    (r"胸部|胸片|흉부", " chest "),
+    (rf"\b(xr|rx|cr|dx)(?=(?:{_GLUED}))", r"\1 "),
+    (rf"\b({_GLUED})(?=(?:{_TAILS}|\d)+\b)", r"\1 "),
+)
+_COMPILED = tuple((re.compile(pattern), word) for pattern, word in _PIECES)
+
+
+def read_text(header: "Dataset", keyword: str) -> str:
+    """Return an element's text with its words in one form, and the signs between them."""
+    return unify(str(header.get(keyword) or ""))
+
+
+def words_of(header: "Dataset", keyword: str) -> set[str]:
+    """Return the words of an element in lower case, without accents."""
+    return set(split_words(read_text(header, keyword)))
+
+
+def unify(text: str) -> str:
+    """Return text folded, with what is written in pieces or glued as words of their own."""
+    folded = fold(text).replace("_", " ")
+    for pattern, word in _COMPILED:
+        folded = pattern.sub(word, folded)
+    return folded
+
+
+def split_words(text: str) -> list[str]:
+    """Split unified text into its words: signs and digits part them."""
+    return re.findall(r"[^\W\d_]+", text)
