@@ -152,7 +152,9 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
         scores: dict[str, Callable[[], object]] = {}
         for number, subject in enumerate(subjects):
             profile = subject.engine.manifest.intensity_profile
-            reads[str(number)] = partial(load_study, path, intensity_profile=profile, any_view=True, any_body_part=True)
+            reads[str(number)] = partial(
+                load_study, path, intensity_profile=profile, any_view=True, any_picture=True, any_body_part=True
+            )
             scores[str(number)] = partial(_score, Matcher(subject.engine, fusion_mode="frontal"), reads[str(number)]())
         decode_s, score_s = time_in_turn(reads, rounds), time_in_turn(scores, rounds)
     return [

@@ -80,9 +80,12 @@ def embed_rows(matcher: Matcher, labelled: LabelledStudies, reading: Reading) ->
     embeddings = {}
     for row in show_progress(rows, len(rows), "studies"):
         try:
-            embeddings[row] = matcher.embed(reading.read(labelled.paths[row], matcher))
+            study = reading.read(labelled.paths[row], matcher)
+            embeddings[row] = matcher.embed(study)
         except AltaError as error:  # leaving it out would choose the threshold on easier studies
             raise CalibrationError(f"row {row + 1} of the table of studies: {type(error).__name__}: {error}") from error
+        for note in study.read_notes(study.slots):
+            say(f"row {row + 1}, {note}")
     return embeddings
 
 

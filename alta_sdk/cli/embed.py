@@ -4,18 +4,19 @@ import os
 import sys
 from collections import Counter
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..dicom.files import Source
 from ..errors import EngineError
 from ..files.targets import refuse_inputs
 from ..index.embedding import EmbeddedStudy, check_index_target, embed_folder, list_entries
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..study.key import SITE_KEY_NAME
+from ..study.study import Study
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
 from .terminal import fail_in_one_line, print_facts, print_line, print_object, say, show_progress
@@ -56,8 +57,17 @@ def embed(
     site_key = open_key(key_file, target.parent)
     matcher = reading.open_matcher()
     say_notices(matcher)
-    outcomes = embed_folder(matcher, entries, target, site_key, partial(reading.read, matcher=matcher))
+    noted: list[str] = []
+
+    def read(source: Source) -> Study:
+        study = reading.read(source, matcher)
+        noted.extend(study.read_notes(study.slots)[:1])
+        return study
+
+    outcomes = embed_folder(matcher, entries, target, site_key, read)
     studies = list(show_progress(outcomes, len(entries), "studies"))
+    if noted:
+        say(f"{len(noted)} of {len(studies)} studies were read with a notice: alta score tells which")
     report = describe(studies, matcher, len(ReportIndex.open(target, verify=False)), with_identifiers)
     if as_json:
         print_object(report)

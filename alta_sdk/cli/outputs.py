@@ -52,7 +52,8 @@ class Outputs:
         maps = [SmallMap.of(matcher.locate(study, phrase), number) for number, phrase in enumerate(self.phrases)]
         named = path if self.with_identifiers else ""
         limits = {name: decision.threshold for name, decision in result.decisions.items()}
-        return ReportRow(result.scores, tuple(result.provenance["slots"]), limits, maps, path=named)
+        slots, notices = (tuple(result.provenance[name]) for name in ("slots", "reading"))
+        return ReportRow(result.scores, slots, limits, maps, notices, path=named)
 
     def make_failed_row(self, error: AltaError, path: str) -> ReportRow:
         """Keep why a study has no scores."""

@@ -64,9 +64,10 @@ def rank(
     texts = read_reports(reports, column) if reports else []
     opened = ReportIndex.open(index) if index else None
     matcher = reading.open_matcher()
-    embedding = matcher.embed(reading.read(study, matcher))
+    loaded = reading.read(study, matcher)
+    embedding = matcher.embed(loaded)
     provenance: dict[str, Any] = matcher.provenance
-    notes: list[str] = []
+    notes = loaded.read_notes(loaded.slots)
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
         rows: list[dict[str, Any]] = [{"row": m.row + 1, "key": m.key, "score": m.score} for m in matches]
@@ -74,7 +75,8 @@ def rank(
     else:
         ranking = rank_reports(matcher.engine, embedding, texts, provenance)
         rows = [{**asdict(report), "row": report.row + 1} for report in ranking.reports[:count]]
-        provenance, notes = ranking.provenance, ranking.provenance["report_reading"]
+        provenance = ranking.provenance
+        notes += provenance["report_reading"]
     if show_text:
         rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
     say_notices(matcher, notes)

@@ -21,6 +21,7 @@ class Reading:
     fusion_mode: str | None = None
     any_body_part: bool = False
     any_view: bool = False
+    any_picture: bool = False
     window: int | None = None
     allow_for_processing: bool = False
     trust: str | None = None
@@ -38,6 +39,7 @@ class Reading:
             intensity_profile=matcher.engine.manifest.intensity_profile,
             any_body_part=self.any_body_part,
             any_view=self.any_view,
+            any_picture=self.any_picture,
             window=self.window,
             allow_for_processing=self.allow_for_processing,
         )
@@ -58,6 +60,9 @@ reading_options = group_options(
     fusion_mode_option("How the radiographs of a study become one vector. [default: the engine's]"),
     click.option("--any-body-part", is_flag=True, help="Take images that are not known to show a chest."),
     click.option("--any-view", is_flag=True, help="Take a single image that is not known to be frontal."),
+    click.option(
+        "--any-picture", is_flag=True, help="Take pictures that cannot be radiographs: of two grey levels, coloured."
+    ),
     click.option("--window", type=COUNT, help="The window of the image to apply, for engines of profile voi-v1."),
     click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
 )

@@ -52,11 +52,16 @@ def show_scores(results: Sequence[Scored | Failed], explain: bool) -> None:
     names, origin = list(first.scores), first.provenance
     title = f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}"
     cells = {number: [_show(one.result, name) for name in names] for number, one in scored.items()}
+    told = {number: one.result.provenance["reading"] for number, one in scored.items()}
+    marks = {number: f"{number} !" if notes else str(number) for number, notes in told.items()}
     if len(scored) < MANY:
         rows = [[name, *row] for name, row in zip(names, zip(*cells.values(), strict=True), strict=True)]
-        print_table(title, ["label", *(f"study {number}" for number in cells)], rows)
+        print_table(title, ["label", *(f"study {mark}" for mark in marks.values())], rows)
     else:
-        print_table(title, ["study", *names], [[number, *row] for number, row in cells.items()])
+        print_table(title, ["study", *names], [[marks[number], *row] for number, row in cells.items()])
+    for number, notes in told.items():
+        for note in notes:
+            click.echo(f"! study {number}, {note}")
     if first.decisions:
         click.echo("↑ at or above this site's threshold, ↓ below it (alta calibrate)")
     if explain:

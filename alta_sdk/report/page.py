@@ -68,7 +68,8 @@ def _render_row(number: int, row: ReportRow, report: RunReport) -> str:
         cells = f'<td class="error" colspan="{max(1, len(report.labels))}">{escape(row.error)}</td>'
     else:
         cells = "".join(_render_score(row.scores[label], row.thresholds.get(label)) for label in report.labels)
-    return f'<tr><th scope="row">{number}{path}</th>{cells}</tr>'
+    told = "".join(f'<span class="doubt">{escape(notice)}</span>' for notice in row.notices)
+    return f'<tr><th scope="row">{number}{path}{told}</th>{cells}</tr>'
 
 
 def _render_score(score: float, limit: float | None) -> str:

@@ -51,13 +51,15 @@ class SmallMap:
 class ReportRow:
     """One study: its scores by label, or why there are none.
 
-    thresholds: by label, where this site has chosen them. path: only if the caller wants identifiers.
+    thresholds: by label, where this site has chosen them. notices: what must be told of its radiographs.
+    path: only if the caller wants identifiers.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
     slots: Sequence[str] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     maps: Sequence[SmallMap] = ()
+    notices: Sequence[str] = ()
     error: str = ""
     path: str = ""
 
@@ -94,14 +96,15 @@ def is_csv(head: bytes) -> bool:
 
 
 def render_csv(report: RunReport) -> str:
-    """Return a table with one line a study: its number, scores, thresholds if there are any, error, provenance.
+    """Return a table with a line for each study: number, scores, thresholds if any, error, notices, provenance.
 
     No cell is one that a spreadsheet would run. The last column, prompt_reading, is there if the engine knows not all
     words of the labels.
     """
     limited = [name for name in report.labels if any(name in row.thresholds for row in report.rows)]
     with_path = ["path"] if report.has_paths else []
-    columns = ["study", *with_path, *report.labels, *(f"threshold {name}" for name in limited), "slots", "error"]
+    limits_of = [f"threshold {name}" for name in limited]
+    columns = ["study", *with_path, *report.labels, *limits_of, "slots", "error", "notices"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     notes = " | ".join(report.provenance.get("prompt_reading", ()))
@@ -112,6 +115,7 @@ def render_csv(report: RunReport) -> str:
         scores = [row.scores.get(name, "") for name in report.labels]
         limits = [row.thresholds.get(name, "") for name in limited]
         path = [row.path] if with_path else []
-        cells = [number, *path, *scores, *limits, "|".join(row.slots), row.error, *origin.values()]
+        told_of = [row.error, " | ".join(row.notices)]
+        cells = [number, *path, *scores, *limits, "|".join(row.slots), *told_of, *origin.values()]
         writer.writerow(map(quote_formula, cells))
     return escape_bytes(buffer.getvalue())

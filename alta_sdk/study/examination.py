@@ -27,6 +27,7 @@ class ReadOptions:
     grey: GreyOptions
     any_body_part: bool = False
     any_view: bool = False
+    any_picture: bool = False
 
 
 @dataclass(frozen=True)

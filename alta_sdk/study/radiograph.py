@@ -16,6 +16,7 @@ from ..dicom.views import Confidence
 from ..errors import StudyError
 from .geometry import to_model_pixels
 from .picture import Picture, decode_picture
+from .plausibility import Judgement, judge_picture
 from .slots import SlotChoice
 
 ImageSource = PathLike | StudyFiles | NDArray[np.uint8]
@@ -37,6 +38,7 @@ class Radiograph:
     choice: why it stands in its slot.
     notices: what a user must be told of how it was read, such as frames that were not.
     origin: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
+    judgement: whether its pixels can be those of an upright radiograph.
     """
 
     grey_u8: NDArray[np.uint8]
@@ -45,10 +47,12 @@ class Radiograph:
     notices: tuple[str, ...] = ()
     origin: ImageOrigin | None = field(default=None, repr=False)
     pixels_u8: NDArray[np.uint8] = field(init=False)
+    judgement: Judgement = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the model pixels; raise StudyError if the image cannot be used."""
         object.__setattr__(self, "pixels_u8", to_model_pixels(self.grey_u8))
+        object.__setattr__(self, "judgement", judge_picture(self.grey_u8, self.pixels_u8, self.choice.view))
         self._lock()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -75,6 +79,15 @@ class Radiograph:
     def view_source(self) -> str:
         """The DICOM keyword that told the view, or "caller"."""
         return self.choice.source
+
+    def take(self, *, any_picture: bool) -> "Radiograph":
+        """Return itself; raise StudyError if its pixels cannot be a radiograph's, unless any picture is wanted."""
+        if self.judgement.refusal and not any_picture:
+            raise StudyError(f"{self.judgement.refusal}: no radiograph; {_WAY_OUT}")
+        return self
+
+
+_WAY_OUT = "pass any_picture=True (--any-picture) to score it anyway"
 
 
 def decode_radiograph(image: DicomImage, choice: SlotChoice, options: GreyOptions) -> Radiograph:

@@ -56,8 +56,9 @@ class Study:
         return tuple(self.radiographs)
 
     def read_notes(self, slots: Sequence[Slot]) -> list[str]:
-        """Return what a user must be told of how the radiographs of these slots were read, each with its slot."""
-        return [f"{slot.name.lower()}: {note}" for slot in slots for note in self.radiographs[slot].notices]
+        """Return what a user must be told of these slots' radiographs and how they were read, each with its slot."""
+        notes = {slot: (*self.radiographs[slot].notices, *self.radiographs[slot].judgement.doubts) for slot in slots}
+        return [f"{slot.name.lower()}: {note}" for slot, told in notes.items() for note in told]
 
     def take_prior(self) -> "Study":
         """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""
@@ -93,18 +94,23 @@ class Study:
         lateral: ImageSource | None = None,
         prior_frontal: ImageSource | None = None,
         prior_lateral: ImageSource | None = None,
+        *,
+        any_picture: bool = False,
     ) -> "Study":
         """Make a study of JPEG or PNG files, one a slot, or of (height, width[, 3]) uint8 arrays, as they are shown.
 
         A file's EXIF orientation is applied, and told as `turned`.
-        Raises StudyError for anything else, or if an image cannot be read or has more than 8 bits a channel.
+        any_picture: take pictures that cannot be radiographs: of one or two grey levels, or strongly coloured.
+        Raises StudyError for anything else, or if an image cannot be read, has more than 8 bits a channel or cannot be
+        a radiograph.
         """
         given = (frontal, lateral, prior_frontal, prior_lateral)
         views = (View.FRONTAL, View.LATERAL) * 2
+        slots = zip(Slot, views, given, strict=True)
         return cls(
             {
-                slot: read_picture(source, view)
-                for slot, view, source in zip(Slot, views, given, strict=True)
+                slot: read_picture(source, view).take(any_picture=any_picture)
+                for slot, view, source in slots
                 if source is not None
             }
         )
@@ -119,6 +125,7 @@ class Study:
         intensity_profile: str = PUBLISHED,
         any_body_part: bool = False,
         any_view: bool = False,
+        any_picture: bool = False,
         window: int | None = None,
         allow_for_processing: bool = False,
     ) -> "Study":
@@ -131,12 +138,14 @@ class Study:
         and the latest earlier one with a usable frontal, if there is one, its prior.
         any_body_part: score images that do not say that they show a chest.
         any_view: take the only image of the study as its frontal, whatever its view.
+        any_picture: see `from_images`.
         window, allow_for_processing: see GreyOptions.
         Raises DicomError, ViewError or StudyError; a prior of another patient, or one that is not
         earlier, is refused.
         """
         _check_one_way(prior, find_prior)
-        options = ReadOptions(GreyOptions(intensity_profile, window, allow_for_processing), any_body_part, any_view)
+        grey = GreyOptions(intensity_profile, window, allow_for_processing)
+        options = ReadOptions(grey, any_body_part, any_view, any_picture)
         found, aside = read_examinations(source, options)
         if len(found) > 1 and not find_prior:
             raise StudyError(
@@ -164,6 +173,7 @@ def load_study(
     intensity_profile: str = PUBLISHED,
     any_body_part: bool = False,
     any_view: bool = False,
+    any_picture: bool = False,
     window: int | None = None,
     allow_for_processing: bool = False,
 ) -> Study:
@@ -180,7 +190,7 @@ def load_study(
     if files.is_one_file and files.files[0].is_image:
         if prior is not None:
             raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
-        return Study.from_images(frontal=files)
+        return Study.from_images(frontal=files, any_picture=any_picture)
     return Study.from_dicom(
         files,
         prior,
@@ -188,6 +198,7 @@ def load_study(
         intensity_profile=intensity_profile,
         any_body_part=any_body_part,
         any_view=any_view,
+        any_picture=any_picture,
         window=window,
         allow_for_processing=allow_for_processing,
     )
@@ -204,7 +215,7 @@ def _read_selection(
     """Choose the images of an examination, decode them and bring them upright."""
     selection = select_images(examination, slots, any_view=options.any_view)
     radiographs = {
-        slot: decode_radiograph(image, selection.choices[slot], options.grey)
+        slot: decode_radiograph(image, selection.choices[slot], options.grey).take(any_picture=options.any_picture)
         for slot, image in selection.images.items()
     }
     return radiographs, selection.set_aside

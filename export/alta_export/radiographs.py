@@ -163,7 +163,7 @@ def _read_item(item: _Item, profile: str) -> Study:
     first, *others = item.images
     if first is None:
         raise CalibrationError("no current frontal image")
-    load = partial(load_study, intensity_profile=profile, any_view=True)
+    load = partial(load_study, intensity_profile=profile, any_view=True, any_picture=True)
     study = load(first)
     radiographs = dict(study.radiographs)
     for slot, path in zip(list(Slot)[1:], others, strict=False):

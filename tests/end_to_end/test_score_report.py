@@ -23,11 +23,12 @@ MARKS = {
 
 
 @pytest.fixture
-def folder(make_dicom, tmp_path):
+def folder(make_dicom, radiograph_path, tmp_path):
     """Ten good studies with marked names, and a damaged one."""
     for number in range(10):
         uid = f"1.2.999.4711.{number}"
-        pixels = np.random.default_rng(number).integers(0, 4096, (280 + 9 * number, 300), dtype=np.uint16)
+        grey = Image.open(radiograph_path).convert("L").resize((300, 280 + 9 * number))  # noise would get notices
+        pixels = np.asarray(grey).astype(np.uint16) * 16
         make_dicom(f"DOE_JANE/{number:02}/MRN4711.dcm", pixels, StudyInstanceUID=uid, **MARKS)
     cut = tmp_path / "DOE_JANE" / "99.dcm"
     cut.write_bytes((tmp_path / "DOE_JANE" / "00" / "MRN4711.dcm").read_bytes()[:900])
@@ -85,6 +86,29 @@ def test_what_cannot_be_written_is_refused_before_any_work(bundle, folder, tmp_p
     assert (tmp_path / "run.csv").read_text() == "kept" and refused.stdout == ""
     assert score(folder, "--engine", bundle, *LABELS, "--locate", "edema").exit_code == 2
     assert score(folder, "--engine", bundle, *LABELS, "--with-identifiers").exit_code == 2
+
+
+def test_a_doubtful_picture_is_told_everywhere_and_nonsense_is_refused(bundle, radiograph_path, tmp_path):
+    good, bad, none = (tmp_path / f"{name}.png" for name in ("good", "bad", "none"))
+    grey = np.asarray(Image.open(radiograph_path).convert("L"))
+    for path, picture in ((good, grey), (bad, 255 - grey), (none, np.full_like(grey, 99))):
+        Image.fromarray(picture).save(path)
+    page, table = tmp_path / "run.html", tmp_path / "run.csv"
+    result = score(good, bad, "--engine", bundle, *LABELS, "--html", page, "--csv", table)
+    assert result.exit_code == 0, result.output
+    assert "study 1 " in result.stdout and "study 2 !" in result.stdout
+    told = [line for line in result.stdout.splitlines() if line.startswith("! ")]
+    assert len(told) == 1 and told[0].startswith("! study 2, frontal: picture looks inverted")
+    assert "study 2, frontal: picture looks inverted" in result.stderr
+    with table.open(encoding="utf-8", newline="") as file:
+        assert ["inverted" in row["notices"] for row in csv.DictReader(file)] == [False, True]
+    assert page.read_text(encoding="utf-8").count("picture looks inverted") == 1
+    studies = json.loads(score(good, bad, "--engine", bundle, *LABELS, "--json").stdout)["studies"]
+    assert [len(study["provenance"]["reading"]) for study in studies] == [0, 1]
+    refused = score(none, "--engine", bundle, *LABELS)
+    assert refused.exit_code == 1 and refused.stderr.startswith("StudyError: picture has one or two grey levels")
+    passed = score(none, "--engine", bundle, *LABELS, "--any-picture")
+    assert passed.exit_code == 0 and "! study 1, frontal: picture has one or two grey levels" in passed.stdout
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="Chromium absent: apt-get install chromium")

@@ -62,18 +62,24 @@ def test_an_offset(text, minutes):
     assert read_offset("+0160") is None
 
 
+AT_11 = (datetime(2024, 1, 2, 11), False)
+
+
 @pytest.mark.parametrize(
     ("elements", "expected"),
     [
         ({"AcquisitionDateTime": "20240102101500+0100"}, (datetime(2024, 1, 2, 9, 15), True)),
-        ({"AcquisitionDateTime": "20240102101500", "TimezoneOffsetFromUTC": "-0200"}, (datetime(2024, 1, 2, 12, 15), True)),
+        (
+            {"AcquisitionDateTime": "20240102101500", "TimezoneOffsetFromUTC": "-0200"},
+            (datetime(2024, 1, 2, 12, 15), True),
+        ),
         ({"AcquisitionDateTime": "20240102101500"}, (datetime(2024, 1, 2, 10, 15), False)),
-        ({"AcquisitionDateTime": "00000000", "AcquisitionTime": "11", "StudyDate": "20240102"}, (datetime(2024, 1, 2, 11), False)),
-        ({"AcquisitionTime": "999999", "ContentTime": "11", "ContentDate": "20240102"}, (datetime(2024, 1, 2, 11), False)),
-        ({"AcquisitionTime": "11", "AcquisitionDate": "00000000", "StudyDate": "20240102"}, (datetime(2024, 1, 2, 11), False)),
+        ({"AcquisitionDateTime": "00000000", "AcquisitionTime": "11", "StudyDate": "20240102"}, AT_11),
+        ({"AcquisitionTime": "999999", "ContentTime": "11", "ContentDate": "20240102"}, AT_11),
+        ({"AcquisitionTime": "11", "AcquisitionDate": "00000000", "StudyDate": "20240102"}, AT_11),
         ({"AcquisitionDateTime": "99999999999999", "StudyDate": "20240102"}, None),
     ],
-)  # fmt: skip
+)
 def test_when_an_image_was_acquired(elements, expected):
     header = Dataset()
     for keyword, value in elements.items():

@@ -126,5 +126,6 @@ def test_a_frontal_only_study_runs_one_radiograph_in_every_mode(bundle, monkeypa
     run = engine._images.run
     monkeypatch.setattr(engine._images, "run", lambda pixels, slot: sizes.append(len(slot)) or run(pixels, slot))
     for number, mode in enumerate(("frontal", "present", "published")):
-        Matcher(engine, fusion_mode=mode).embed(Study.from_images(np.full((250, 250), 40 * number, np.uint8)))
+        study = Study.from_images(np.full((250, 250), 40 * number, np.uint8), any_picture=True)
+        Matcher(engine, fusion_mode=mode).embed(study)
     assert sizes == [1, 1, 1]

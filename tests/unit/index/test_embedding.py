@@ -84,7 +84,7 @@ def test_run_again_it_takes_in_what_is_new_and_drops_what_is_gone(matcher, folde
     out = tmp_path / "c.index"
     run(matcher, folder, out)
     shutil.copy(folder / "DOE_0.png", folder / "copy of the same.png")
-    Image.fromarray(np.full((240, 240), 7, np.uint8)).save(folder / "new.png")
+    Image.fromarray(np.arange(240 * 240, dtype=np.uint32).astype(np.uint8).reshape(240, 240)).save(folder / "new.png")
     (folder / "DOE_1.png").unlink()
     studies = run(matcher, folder, out)
     assert [study.name for study in studies if study.is_new and not study.error] == ["new.png"]

@@ -94,7 +94,7 @@ def grow(mask, pixels):
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_planted_patch_lights_up_where_it_lies(planted, shape, place):
     image, mask = plant_square(shape, place)
-    heatmap = planted.locate(Study.from_images(frontal=image), "bright")
+    heatmap = planted.locate(Study.from_images(frontal=image, any_picture=True), "bright")
     assert heatmap.values.shape == shape[:2]
     assert mask[heatmap.peak], "the peak lies on the planted square"
     assert heatmap.values[heatmap.peak] == heatmap.patches.max() == heatmap.limits[1]
@@ -109,7 +109,8 @@ def test_a_planted_patch_lights_up_where_it_lies(planted, shape, place):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_what_the_model_did_not_see_is_not_a_number(planted, shape):
-    values = planted.locate(Study.from_images(frontal=np.full(shape, 99, np.uint8)), "bright").values
+    study = Study.from_images(frontal=np.full(shape, 99, np.uint8), any_picture=True)
+    values = planted.locate(study, "bright").values
     expected = min(shape[:2]) * 224 / 256
     for axis in (0, 1):
         seen = np.flatnonzero(np.isfinite(values).any(axis=axis))

@@ -116,3 +116,11 @@ def test_a_run_without_any_score_still_makes_a_page():
     report = RunReport([ReportRow(error="StudyError: study is empty")], {})
     assert "StudyError: study is empty" in Page(render_page(report)).texts
     assert render_csv(report).splitlines()[0].startswith("study,slots,error")
+
+
+def test_what_must_be_told_of_a_picture_stands_in_table_and_page():
+    report = RunReport([ReportRow({"edema": 0.5}, notices=(f"frontal: {EVIL}", "frontal: looks upside down"))], ORIGIN)
+    row = list(csv.DictReader(io.StringIO(render_csv(report))))[0]
+    assert row["notices"] == f"frontal: {EVIL} | frontal: looks upside down"
+    text = render_page(report)
+    assert EVIL not in text and "frontal: looks upside down" in Page(text).texts

@@ -13,7 +13,7 @@ def archive(make_dicom):
     def write(**studies):
         for number, (name, (date, elements)) in enumerate(studies.items(), start=1):
             pixels = np.full((280, 260), 10 * number, np.uint16)
-            pixels[0, 0] = 255
+            pixels[:16, :16] = np.arange(256).reshape(16, 16)  # one grey level alone would be refused
             uid = {"StudyInstanceUID": f"1.2.{number}", "StudyDate": date}
             path = make_dicom(f"patient/{name}/image.dcm", pixels, **{**uid, **elements})
         return path.parent.parent

@@ -54,7 +54,9 @@ class PixelReader:
         return RadiographPixels(small, cached[1] if with_target else None)
 
     def _decode(self, path: Path) -> Radiograph:
-        study = load_study(path, intensity_profile=self.intensity_profile, any_body_part=True, any_view=True)
+        study = load_study(
+            path, intensity_profile=self.intensity_profile, any_body_part=True, any_view=True, any_picture=True
+        )
         return study.radiographs[Slot.FRONTAL]
 
     def _load(self, path: Path, zoom: int) -> NDArray[np.uint8] | None:

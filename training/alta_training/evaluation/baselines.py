@@ -103,7 +103,8 @@ def _small_pixels(radiographs: Radiographs) -> NDArray[np.float64]:
     """Return whole radiographs (n, 48 · 48), grey 0 to 1."""
     rows = []
     for radiograph in radiographs:
-        grey = load_study(radiograph.path, any_body_part=True, any_view=True).radiographs[Slot.FRONTAL].grey_u8
+        study = load_study(radiograph.path, any_body_part=True, any_view=True, any_picture=True)
+        grey = study.radiographs[Slot.FRONTAL].grey_u8
         small = Image.fromarray(grey).convert("L").resize((BASELINE_PX, BASELINE_PX), Image.Resampling.BILINEAR)
         rows.append(np.asarray(small, dtype=np.float64).ravel() / 255)
     return np.stack(rows)

@@ -181,7 +181,7 @@ def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | 
 
 def _read_frontals(paths: Sequence[Path], profile: str) -> Iterator[Radiograph]:
     """Read files in order, a few ahead, whatever view they state: a table's word counts."""
-    load = partial(load_study, intensity_profile=profile, any_body_part=True, any_view=True)
+    load = partial(load_study, intensity_profile=profile, any_body_part=True, any_view=True, any_picture=True)
     with ThreadPoolExecutor(READERS) as pool:
         for start in range(0, len(paths), BATCH):  # bounded, so that memory does not grow with the list
             for study in pool.map(load, paths[start : start + BATCH]):

@@ -1,0 +1,175 @@
+"""Could this picture be an upright chest radiograph? Cheap checks of its pixels, each of one statistic.
+
+A model scores whatever it is given: a constant picture, a coloured one, a negative. What no radiograph can be is
+refused; what one could be, though seldom is, is told. `docs/plausibility.md` has each check's rate on real
+radiographs and on nonsense, and the command that measures it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dicom.view_words import View
+
+SAMPLE_PX = 256  # pixels taken of the shorter side, unchanged
+BAND = 5  # grey levels: what JPEG makes of one
+APART = 32  # grey levels between the two values of a two-valued picture
+ONE_OR_TWO = 0.999  # share of pixels of the two most frequent grey levels
+TWO_VALUED = 0.02  # the second band has more, what lies outside both less; of real radiographs 0.46 and more
+CHROMA, FAINT_CHROMA = 72, 24  # difference of a pixel's largest and smallest channel
+COLOURED, TINTED = 0.05, 0.002  # share of pixels of such a difference
+CONTRAST = 16  # grey levels between the 1st and the 99th percentile; of real radiographs 39 and more
+SMOOTHNESS = 0.85  # correlation of neighbouring pixels; of real radiographs 0.95 and more
+GRID = 7
+LIES_OTHERWISE = 0.35  # by how much another lie must fit better than the upright one
+UNLIKE = 0.0  # below, the upright one does not fit at all
+# The mean ranks of 7 × 7 block means over 556 frontal NIH radiographs (training split), made symmetric, in per cent.
+# Printed by `benchmarks/plausibility.py --template`.
+MEAN_RADIOGRAPH = (
+    (-20, -19, -12, 2, -12, -19, -20),
+    (-1, -10, -17, -2, -17, -10, -1),
+    (3, -13, -18, 4, -18, -13, 3),
+    (-1, -12, -8, 14, -8, -12, -1),
+    (-2, -3, 7, 21, 7, -3, -2),
+    (-2, 11, 20, 27, 20, 11, -2),
+    (-1, 21, 28, 31, 28, 21, -1),
+)
+Grey = NDArray[np.uint8]
+Grid = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """refusal: why the picture is no radiograph, or nothing. doubts: what a user must be told of it, that included."""
+
+    refusal: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def judge_picture(grey_u8: Grey, pixels_u8: Grey, view: View) -> Judgement:
+    """Judge a picture by its own pixels, (height, width) or (height, width, 3), and those that the model sees.
+
+    view: laterals are not compared with the mean frontal radiograph.
+    """
+    step = max(1, min(grey_u8.shape[:2]) // SAMPLE_PX)
+    sample = grey_u8[::step, ::step]
+    refusal = find_two_values(sample) or find_colour(sample)
+    if refusal:
+        return Judgement(refusal, (refusal,))
+    doubts = (find_tint(sample), find_flatness(pixels_u8) or find_noise(pixels_u8) or find_lie(pixels_u8, view))
+    return Judgement(doubts=tuple(doubt for doubt in doubts if doubt))
+
+
+def find_two_values(sample: Grey) -> str:
+    """Tell a constant picture, or one whose pixels take two values but for what JPEG adds."""
+    shares = count_levels(sample if sample.ndim == 2 else sample.max(axis=2))
+    if np.sort(shares)[-2:].sum() >= ONE_OR_TWO:
+        return "picture has one or two grey levels"
+    first, second = measure_bands(shares)
+    if second >= TWO_VALUED and first + second >= 1 - TWO_VALUED:
+        return "picture has two grey levels but for a trace"
+    return ""
+
+
+def count_levels(grey_u8: Grey) -> NDArray[np.float64]:
+    """Return the share of pixels of each of the 256 grey levels."""
+    return np.bincount(grey_u8.ravel(), minlength=256) / grey_u8.size
+
+
+def measure_bands(shares: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the shares of pixels in the fullest band of levels, and in the fullest of those that lie apart from it."""
+    bands = np.convolve(shares, np.ones(BAND), mode="same")
+    first = int(bands.argmax())
+    apart = np.abs(np.arange(256) - first) >= APART
+    return float(bands[first]), float(bands[apart].max())
+
+
+def measure_colour(sample: Grey, chroma: int) -> float:
+    """Return the share of pixels whose channels differ by at least `chroma`."""
+    if sample.ndim == 2:
+        return 0.0
+    return float((np.ptp(sample, axis=2) >= chroma).mean())
+
+
+def find_colour(sample: Grey) -> str:
+    """Tell a strongly coloured picture, such as a photograph or a picture with a heat map on it."""
+    return "picture is strongly coloured" if measure_colour(sample, CHROMA) >= COLOURED else ""
+
+
+def find_tint(sample: Grey) -> str:
+    """Tell a tinted picture, or one with something coloured drawn on it."""
+    if measure_colour(sample, FAINT_CHROMA) < TINTED:
+        return ""
+    return "picture has colour in it: a radiograph has none; check what was drawn on it"
+
+
+def measure_contrast(pixels_u8: Grey) -> int:
+    """Return the grey levels between the 1st and the 99th percentile."""
+    low, high = np.searchsorted(np.cumsum(count_levels(pixels_u8)), (0.01, 0.99))
+    return int(high - low)
+
+
+def find_flatness(pixels_u8: Grey) -> str:
+    """Tell a picture that is nearly constant."""
+    return "picture is nearly constant: check its window or export" if measure_contrast(pixels_u8) < CONTRAST else ""
+
+
+def measure_smoothness(pixels_u8: Grey) -> float:
+    """Return the correlation of neighbouring pixels: near 1 for radiographs, near 0 for noise."""
+    values = pixels_u8.astype(np.float32)
+    steps = (np.square(np.diff(values, axis=0)).mean() + np.square(np.diff(values, axis=1)).mean()) / 2
+    return float(1 - steps / (2 * max(values.var(), np.float32(1e-6))))
+
+
+def find_noise(pixels_u8: Grey) -> str:
+    """Tell a picture whose neighbouring pixels have little to do with each other."""
+    is_noise = measure_smoothness(pixels_u8) < SMOOTHNESS
+    return "picture looks like noise: check that it is a radiograph" if is_noise else ""
+
+
+def find_lie(pixels_u8: Grey, view: View) -> str:
+    """Tell a frontal picture that lies otherwise than upright, is a negative, or is like no chest at all."""
+    if view is View.LATERAL:
+        return ""
+    upright, best, name = measure_fits(pixels_u8)
+    if best - upright > LIES_OTHERWISE:
+        return f"picture looks {name}: check it before the scores are used"
+    return "picture is unlike a frontal chest radiograph: check it" if upright < UNLIKE else ""
+
+
+def measure_fits(pixels_u8: Grey) -> tuple[float, float, str]:
+    """Return the rank correlation of block means with the upright mean radiograph, the best of any lie, and which.
+
+    Correlations are between -1 and 1. Ranks, so that a window or a profile that keeps the order of grey levels
+    changes nothing.
+    """
+    ranks = rank_blocks(pixels_u8)
+    fits = [(float((ranks * lie).sum()), name) for name, lie in _LIES]
+    return fits[0][0], *max(fits)
+
+
+def rank_blocks(pixels_u8: Grey) -> Grid:
+    """Return the ranks of the means of 7 × 7 blocks, centred and of unit length: (7, 7)."""
+    side = len(pixels_u8) // GRID
+    means = pixels_u8.reshape(GRID, side, GRID, side).mean(axis=(1, 3))
+    return _to_unit(means.ravel().argsort(kind="stable").argsort(kind="stable").reshape(GRID, GRID))
+
+
+def _to_unit(grid: NDArray[np.int64]) -> Grid:
+    centred = grid - grid.mean()
+    unit: Grid = centred / np.sqrt(np.square(centred).sum())
+    return unit
+
+
+_MEAN = _to_unit(np.array(MEAN_RADIOGRAPH))
+_LIES = (
+    ("upright", _MEAN),
+    ("upside down", _MEAN[::-1]),
+    ("turned onto its side", np.rot90(_MEAN)),
+    ("turned onto its side", np.rot90(_MEAN, -1)),
+    ("inverted (bright where a radiograph is dark)", -_MEAN),
+    ("inverted and upside down", -_MEAN[::-1]),
+    ("inverted and turned onto its side", -np.rot90(_MEAN)),
+    ("inverted and turned onto its side", -np.rot90(_MEAN, -1)),
+)
