@@ -2,21 +2,24 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from alta_sdk.cli import main
 
 
 @pytest.fixture
-def patient(make_dicom):
+def patient(make_dicom, radiograph_path):
+    pixels = np.asarray(Image.open(radiograph_path).convert("L")).astype(np.uint16) * 16  # noise would get notices
     marks = {"PatientName": "DOE^JANE", "PatientID": "MRN77", "SeriesDescription": "SECRET"}
     for name, elements in {
         "now/pa.dcm": {"StudyDate": "20240501", "StudyInstanceUID": "1.2.777"},
         "now/lat.dcm": {"StudyDate": "20240501", "StudyInstanceUID": "1.2.777", "ViewPosition": "LL"},
         "old/pa.dcm": {"StudyDate": "20230501", "StudyInstanceUID": "1.2.778"},
     }.items():
-        path = make_dicom(f"DOE_JANE/{name}", **marks, **elements)
+        path = make_dicom(f"DOE_JANE/{name}", pixels, **marks, **elements)
     return path.parent.parent
 
 
