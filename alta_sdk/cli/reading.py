@@ -25,6 +25,7 @@ class Reading:
     window: int | None = None
     allow_for_processing: bool = False
     trust: str | None = None
+    allow_incomplete: bool = False
 
     def open_matcher(self) -> Matcher:
         """Open the engine; raises what Matcher raises."""
@@ -42,6 +43,7 @@ class Reading:
             any_picture=self.any_picture,
             window=self.window,
             allow_for_processing=self.allow_for_processing,
+            allow_incomplete=self.allow_incomplete,
         )
 
 
@@ -65,4 +67,5 @@ reading_options = group_options(
     ),
     click.option("--window", type=COUNT, help="The window of the image to apply, for engines of profile voi-v1."),
     click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
+    click.option("--allow-incomplete", is_flag=True, help="Go on where a part of a study cannot be read."),
 )

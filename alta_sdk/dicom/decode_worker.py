@@ -42,6 +42,7 @@ def main() -> None:
     while line := requests.readline():
         request = json.loads(line)
         source = requests.read(request.pop("size"))
+        limit_time(request.pop("seconds"))
         serve(answers, request, source)
 
 
@@ -78,6 +79,15 @@ def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> 
             raise _OtherSize
     pixels, _ = get_decoder(UID(syntax)).as_array(source, index=0, decoding_plugin=plugin, **options)
     return np.ascontiguousarray(pixels)
+
+
+def limit_time(seconds: float) -> None:
+    """Let this process end when it has used so much processor time from here on; 0 lifts the limit.
+
+    A machine that does other things, too, slows an image down and does not end it. Windows has no such alarm.
+    """
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends a process, in the middle of a decoder, too
 
 
 def limit_memory(limit: int) -> None:

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,10 +24,12 @@ from numpy.typing import NDArray
 
 from ..errors import DicomError, RuntimeUnavailable
 
-MEMORY_MIB = 768  # beyond the idle worker: decoders hold a frame several times over
+MEMORY_MIB = 640  # beyond the idle worker: the largest frame in JPEG 2000 takes under 400
 START_TIMEOUT_S = 60.0
 BASE_TIMEOUT_S = 4.0
-TIMEOUT_S_PER_MIB = 2.0  # of compressed data: JPEG 2000, the slowest, takes about a quarter of it
+TIMEOUT_S_PER_MIB = 1.0  # of compressed data: JPEG 2000, the slowest, takes about half of it
+STOPPED_BY_TIME = -signal.SIGPROF if hasattr(signal, "SIGPROF") else None  # the exit code; see decode_worker.py
+WAITING = 1.0 if STOPPED_BY_TIME is None else 4.0  # how much longer it may take where the processor is shared
 MAX_WORKERS = 8
 PIPE_BYTES = 1 << 20
 FAILURES = {
@@ -88,8 +91,9 @@ def decode_compressed(source: bytes, syntax: str, options: dict[str, Any]) -> ND
     Raises DicomError if there is no decoder, or it fails, or is stopped by its time or memory limit;
     RuntimeUnavailable if no worker process can be started.
     """
-    request = {"syntax": syntax, "plugin": find_plugin(syntax, options["bits_stored"]), "options": options}
     timeout_s = BASE_TIMEOUT_S + TIMEOUT_S_PER_MIB * len(source) / (1 << 20)
+    plugin = find_plugin(syntax, options["bits_stored"])
+    request = {"syntax": syntax, "plugin": plugin, "options": options, "seconds": timeout_s}
     return _pool.decode(request, source, timeout_s)
 
 
@@ -187,7 +191,7 @@ class _Pool:
         with self.places:
             worker = self._take()
             try:
-                answer, content = worker.exchange({**request, "size": len(source)}, source, timeout_s)
+                answer, content = worker.exchange({**request, "size": len(source)}, source, WAITING * timeout_s)
             except _Stopped:
                 worker.stop()
                 raise DicomError(_why_stopped(worker, timeout_s)) from None
@@ -231,7 +235,7 @@ def _widen(pipe: IO[bytes] | None) -> None:
 
 
 def _why_stopped(worker: _Worker, timeout_s: float) -> str:
-    if worker.timed_out:
+    if worker.timed_out or worker.process.returncode == STOPPED_BY_TIME:
         return f"pixel data took longer than {timeout_s:.0f} s to decode and was given up: the file is damaged"
     return "pixel data cannot be decoded: the decoder crashed on it; the file is damaged or truncated"
 

@@ -8,13 +8,14 @@ pixels with what describes them. Behind this room nobody sees a data set.
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
 from .body_part import RADIOGRAPHY, refuse_body_part
+from .bounded_file import ReadBudget
 from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
 from .luts import Display, read_display
@@ -109,12 +110,13 @@ class ImageOrigin:
         return self.identifiers.get() == image.identifiers.get()
 
 
-def read_image(data: bytes) -> DicomImage:
+def read_image(source: bytes | BinaryIO, budget: ReadBudget | None = None) -> DicomImage:
     """Read a DICOM file, with or without preamble and file meta information; no pixel is decoded.
 
+    source: its bytes, or the open file. budget: shared with other files.
     Raises DicomError if it is not DICOM, ends too early, or is larger or deeper than the bounds.
     """
-    return interpret_header(parse_dicom(data))
+    return interpret_header(parse_dicom(source, budget))
 
 
 def interpret_header(header: "Dataset") -> DicomImage:
@@ -163,13 +165,15 @@ def is_copy(one: DicomImage, other: DicomImage) -> bool:
     """True if two files hold one image: what is read of their headers is the same, and so is every stored value.
 
     A copy may be coded in another way; what cannot be decoded is a copy only if it is the same bytes.
+    Raises StudyError if pixels were left in a file that cannot be read again.
     """
     if _compare_headers(one) != _compare_headers(other):
         return False
-    if (one.stored.syntax, one.stored.data) == (other.stored.syntax, other.stored.data):
+    mine, theirs = one.stored.load(), other.stored.load()
+    if (mine.syntax, mine.data) == (theirs.syntax, theirs.data):
         return True
     try:
-        return np.array_equal(decode_first_frame(one.stored), decode_first_frame(other.stored))
+        return np.array_equal(decode_first_frame(mine), decode_first_frame(theirs))
     except DicomError:
         return False
 

@@ -1,10 +1,11 @@
-"""Parse DICOM files to the end, under bounds: bytes in, a data set out whose elements that are used are all parsed.
+"""Parse DICOM files under bounds: a file in, a data set out that holds what is read of it, all parsed.
 
 pydicom is imported on use (0.3 s). Its exceptions and warnings quote header values, which may be
 patient data, so none of them leaves this module. It parses elements on access, with its own kinds of
-errors: so what `elements.py` lists is parsed here, and can be read without a surprise; of other elements
-only the structure counts, not the value. The data set stays inside this room: `image.py` says what the rest
-of the SDK sees of it.
+errors: so everything is parsed here, and what is returned can be read without a surprise. The data set
+stays inside this room: `image.py` says what the rest of the SDK sees of it.
+
+Elements that nobody reads are skipped, and what is parsed is bounded in number, size and depth.
 """
 
 import io
@@ -12,23 +13,27 @@ import logging
 import struct
 import warnings
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DicomError
+from .bounded_file import BoundedFile, ReadBudget
 from .elements import item_tags, later_tags, read_tags
+from .pixel_element import read_pixel_element
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAX_INFLATED_BYTES = 1 << 27  # of a deflated file: twice the largest frame
-MAX_ELEMENTS = 100_000
 MAX_DEPTH = 32  # of sequences in sequences
-MAX_VALUE_BYTES = 1 << 18  # of an element that is parsed into numbers or text: twice the largest look-up table
-TWICE = "DICOM file holds an element twice: it is damaged, or two files in one"
+MAX_VALUE_BYTES = 1 << 14  # of an element that is parsed into numbers or text
+MAX_TABLE_BYTES = 1 << 18  # of the entries of a look-up table: twice the largest
+MAX_TABLES_BYTES = 1 << 22  # of all tables together
+VALUE_BYTES_PER_READ = 8  # parsing so many takes as long as a read
+TABLE_BYTES_PER_READ = 256
+LUT_DATA = 0x00283006
+TABLE_VR = frozenset({"US", "SS", "OW", "OB", "UN", None})
+META_TAGS = frozenset({0x00020002, 0x00020010})  # MediaStorageSOPClassUID, TransferSyntaxUID
 DEFLATED = "1.2.840.10008.1.2.1.99"
-# Kept as bytes, or as text that is decoded in one piece: long values are in order.
-UNPARSED_VR = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW", "UN", "SQ", "UT", "UC", "UR"})
-FILE_META_TAGS = frozenset({0x00020002, 0x00020010})  # MediaStorageSOPClassUID, TransferSyntaxUID
 EXPLICIT_VR = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
 
 logging.getLogger("pydicom").propagate = False
@@ -45,18 +50,23 @@ def has_preamble(data: bytes) -> bool:
     return data[128:132] == b"DICM"
 
 
-def parse_dicom(data: bytes) -> "Dataset":
+def parse_dicom(source: bytes | BinaryIO, budget: ReadBudget | None = None) -> "Dataset":
     """Parse a DICOM file, with or without preamble and file meta information.
 
-    Returns the data set with all of its elements parsed, the transfer syntax in file_meta.
+    source: its bytes, or the open file, which is read from its start. budget: shared with other files.
+    Returns the data set with those of its elements that are read (`elements.py`), all parsed, and with its pixel
+    data; the transfer syntax is in file_meta.
     Raises DicomError if it is not DICOM, ends too early, or is larger or deeper than the bounds.
     """
-    if not is_dicom(data):
+    opened: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source
+    opened.seek(0)
+    start = opened.read(4096)
+    if not is_dicom(start):
         raise DicomError("not a DICOM file: the DICM mark is missing; give a DICOM, JPEG or PNG radiograph")
     try:
-        header = _parse(data)
-        _refuse_replaced(header)
-        _parse_elements(header)
+        header, file = _parse(opened, start, budget or ReadBudget())
+        read_pixel_element(file, header)
+        _Parser(file).parse(header)
         kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
     except DicomError:
         raise
@@ -68,16 +78,24 @@ def parse_dicom(data: bytes) -> "Dataset":
     return header
 
 
-def _parse(data: bytes) -> "Dataset":
+def _parse(opened: BinaryIO, start: bytes, budget: ReadBudget) -> tuple["Dataset", BoundedFile]:
+    """Return the elements that are read, up to the pixels, and the file that stands there."""
     import pydicom
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    if not has_preamble(data) and data[:4] == b"DICM":
-        data = bytes(128) + data
-    if DEFLATED.encode() in data[:4096]:
-        return _parse_deflated(data)
-    header: Dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    if DEFLATED.encode() in start:
+        return _parse_deflated(opened, budget)
+    if not has_preamble(start) and start[:4] == b"DICM":
+        opened = io.BytesIO(bytes(128) + _read_at_most(opened, 0))
+    opened.seek(0)
+    file = BoundedFile(opened, budget)
+    header: Dataset = pydicom.dcmread(
+        file,
+        force=True,
+        specific_tags=list(read_tags()),
+        stop_before_pixels=True,
+    )
     if getattr(header, "file_meta", None) is None:
         header.file_meta = FileMetaDataset()
     if not header.file_meta.get("TransferSyntaxUID"):
@@ -86,112 +104,123 @@ def _parse(data: bytes) -> "Dataset":
             header.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
         else:
             header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-    return header
+    return header, file
 
 
-def _parse_deflated(data: bytes) -> "Dataset":
+def _read_at_most(opened: BinaryIO, start: int) -> bytes:
+    """Read a file from a place to its end: one that has to be in memory as a whole."""
+    opened.seek(start)
+    data = opened.read(MAX_INFLATED_BYTES + 1)
+    if len(data) > MAX_INFLATED_BYTES:
+        raise DicomError(f"DICOM file of an unusual form is larger than {MAX_INFLATED_BYTES >> 20} MiB: refused")
+    return data
+
+
+def _parse_deflated(opened: BinaryIO, budget: ReadBudget) -> tuple["Dataset", BoundedFile]:
     """Parse a file whose data set is deflated (PS3.5 A.5), inflating no more than the bound."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.filereader import read_dataset
 
-    file = io.BytesIO(data)
-    file.seek(132 if has_preamble(data) else 0)
+    opened.seek(0)
+    opened.seek(132 if has_preamble(opened.read(132)) else 0)
     meta = read_dataset(
-        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag >> 16 != 2
+        BoundedFile(opened, budget),  # type: ignore[arg-type]  # it wants read, seek and tell
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, vr, length: tag >> 16 != 2,
     )
     if str(meta.get("TransferSyntaxUID") or "") != DEFLATED:
         raise DicomError("DICOM file is damaged: its transfer syntax is not where it should be")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(data[file.tell() :], MAX_INFLATED_BYTES)
+    inflated = inflater.decompress(_read_at_most(opened, opened.tell()), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:
         raise DicomError(f"deflated DICOM file is larger than {MAX_INFLATED_BYTES >> 20} MiB when inflated: refused")
     if not inflater.eof:
         raise DicomError("DICOM file is damaged or truncated: its deflated part ends too early")
-    header = read_dataset(io.BytesIO(inflated), is_implicit_VR=False, is_little_endian=True)
+    file = BoundedFile(io.BytesIO(inflated), budget)
+    header = read_dataset(
+        file,  # type: ignore[arg-type]
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, vr, length: tag >= 0x7FE00008,
+        specific_tags=list(read_tags()),
+    )
     header.file_meta = FileMetaDataset(meta)
-    return header
+    return header, file
 
 
-def _parse_elements(header: "Dataset") -> None:
-    """Parse every element that is used, in sequences too; raise DicomError beyond the bounds."""
-    pending = [(header.file_meta, 0), (header, 0)]
-    count = 0
-    while pending:
-        dataset, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            raise DicomError(f"DICOM file has sequences more than {MAX_DEPTH} levels deep: refused")
-        count += len(dataset)
-        if count > MAX_ELEMENTS:
-            raise DicomError(f"DICOM file has more than {MAX_ELEMENTS} elements: refused")
-        for tag in list(dataset.keys()):
-            for item in _parse_element(dataset, tag):
-                pending.append((item, depth + 1))
+class _Parser:
+    """Parses the elements that are read, in sequences too; its bounds are for all of one file."""
 
+    def __init__(self, file: BoundedFile) -> None:
+        self._file = file
+        self._tables = 0
 
-def _refuse_replaced(header: "Dataset") -> None:
-    """Refuse a file in which an element that is used came twice, as in two files in one: pydicom keeps the last.
+    def parse(self, header: "Dataset") -> None:
+        """Parse a data set; raise DicomError beyond the bounds, or if an element is not what it should be."""
+        for tag in META_TAGS & header.file_meta.keys():
+            self._parse_element(header.file_meta, tag)
+        pending = [(header, 0, read_tags())]
+        while pending:
+            dataset, depth, wanted = pending.pop()
+            if depth > MAX_DEPTH:
+                raise DicomError(f"DICOM file has sequences more than {MAX_DEPTH} levels deep: refused")
+            for tag in sorted(wanted & dataset.keys()):
+                pending += [(item, depth + 1, item_tags()) for item in self._parse_element(dataset, tag)]
 
-    A repeated element keeps its place in the order of the data set, and has the offset of the later one; and the
-    second file's meta information lies among the elements.
-    """
-    if any(tag >> 16 == 2 for tag in header.keys()):
-        raise DicomError(TWICE)
-    last = -1
-    for tag in reversed([tag for tag in header.keys() if tag in read_tags()]):
-        element: Any = header.get_item(tag, keep_deferred=True)
-        offset = getattr(element, "value_tell", None) or getattr(element, "file_tell", None)
-        if offset is not None:
-            if last >= 0 and offset > last:
-                raise DicomError(TWICE)
-            last = offset
+    def _parse_element(self, dataset: "Dataset", tag: Any) -> list["Dataset"]:
+        """Parse one element and return the items of a sequence; one that is needed later may be malformed."""
+        from pydicom.datadict import dictionary_VR
 
-
-def _parse_element(dataset: "Dataset", tag: Any) -> list["Dataset"]:
-    """Parse one element if it is used, and return the items of a sequence; raise DicomError if it cannot be used."""
-    is_used = tag in read_tags() or tag in item_tags() or tag in FILE_META_TAGS
-    if is_used and tag not in later_tags():
-        items = _parse_used(dataset, tag)
-        if _defined_vr(tag) == "SQ" and dataset[tag].VR != "SQ":  # readers will ask its items
+        if tag in later_tags():
+            try:
+                return self._parse_value(dataset, tag)
+            except DicomError:  # beyond a bound
+                raise
+            except Exception:  # pydicom raises more kinds than it documents
+                return []
+        items = self._parse_value(dataset, tag)
+        if dictionary_VR(tag) == "SQ" and dataset[tag].VR != "SQ":  # readers will ask its items
             raise DicomError("DICOM file is damaged: an element that is a sequence holds something else")
         return items
-    try:
-        return _parse_used(dataset, tag) if is_used else _find_items(dataset, tag)
-    except DicomError:  # beyond a bound
-        raise
-    except Exception:  # pydicom raises more kinds than it documents
-        return []
 
+    def _parse_value(self, dataset: "Dataset", tag: Any) -> list["Dataset"]:
+        from pydicom.datadict import dictionary_VR
 
-def _parse_used(dataset: "Dataset", tag: Any) -> list["Dataset"]:
-    """Parse one element and return the items of a sequence; raise DicomError if it is too long."""
-    raw = dataset.get_item(tag)
-    vr = getattr(raw, "VR", None)
-    is_parsed = (_defined_vr(tag) if vr in (None, "UN") else vr) not in UNPARSED_VR
-    value = getattr(raw, "value", None)
-    if is_parsed and isinstance(value, bytes) and len(value) > MAX_VALUE_BYTES:
-        raise DicomError(f"DICOM file has an element longer than {MAX_VALUE_BYTES >> 10} KiB: refused")
-    return _items_of(dataset[tag])
+        raw = dataset.get_item(tag)
+        vr, value = getattr(raw, "VR", None), getattr(raw, "value", None)
+        if isinstance(value, bytes) and (dictionary_VR(tag) if vr in (None, "UN") else vr) == "SQ":
+            self._read_items(dataset, raw)
+        elif isinstance(value, bytes):
+            self._charge(tag, vr, len(value))
+        element = dataset[tag]
+        return list(element.value or []) if element.VR == "SQ" else []
 
+    def _charge(self, tag: int, vr: str | None, size: int) -> None:
+        is_table = tag == LUT_DATA and vr in TABLE_VR
+        longest = MAX_TABLE_BYTES if is_table else MAX_VALUE_BYTES
+        if size > longest:
+            raise DicomError(f"DICOM file has an element longer than {longest >> 10} KiB: refused")
+        self._file.charge_work(size // (TABLE_BYTES_PER_READ if is_table else VALUE_BYTES_PER_READ))
+        self._tables += size if is_table else 0
+        if self._tables > MAX_TABLES_BYTES:
+            raise DicomError(f"DICOM file has more than {MAX_TABLES_BYTES >> 20} MiB of look-up tables: refused")
 
-def _find_items(dataset: "Dataset", tag: Any) -> list["Dataset"]:
-    """Return the items of an element that is not used, if it is a sequence: they count for the bounds."""
-    vr = getattr(dataset.get_item(tag), "VR", None)
-    if "SQ" not in (vr, _defined_vr(tag)):
-        return []
-    return _items_of(dataset[tag])
+    def _read_items(self, dataset: "Dataset", raw: Any) -> None:
+        """Read the items of a sequence of stated length, which pydicom would do without bounds."""
+        from pydicom import DataElement
+        from pydicom.filereader import read_sequence
 
-
-def _items_of(element: Any) -> list["Dataset"]:
-    return list(element.value or []) if element.VR == "SQ" else []
-
-
-def _defined_vr(tag: Any) -> str:
-    from pydicom.datadict import dictionary_VR
-
-    try:
-        return dictionary_VR(tag)
-    except KeyError:  # private, or not in the dictionary
-        return "UN"
+        encoding = dataset.original_character_set or "iso8859"
+        items = read_sequence(
+            self._file.open_value(raw.value),  # type: ignore[arg-type]
+            raw.is_implicit_VR,
+            raw.is_little_endian,
+            len(raw.value),
+            encoding,
+            raw.value_tell,
+        )
+        dataset[raw.tag] = DataElement(raw.tag, "SQ", items, raw.value_tell)
 
 
 def _is_image_class(uid: str) -> bool:

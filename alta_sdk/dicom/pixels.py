@@ -3,7 +3,8 @@
 Everything that decides how much memory decoding takes is bounded before a decoder sees a byte.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DicomError
 from .decoding import decode_compressed
+from .pixel_element import MAX_PIXEL_BYTES, is_first_frame_alone
 from .stated import Stated
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_FRAME_SAMPLES = 1 << 25  # 32 Mi: twice the largest detectors in use
 MAX_DECODED_BYTES = 1 << 30  # of all frames
+SLACK_BYTES = 1 << 20  # of what a coding adds of its own
 UNDECODABLE = "pixel data cannot be decoded: the file is damaged or truncated"
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -51,7 +54,8 @@ class PixelLayout:
 class StoredPixels:
     """The pixel data of one image as its file holds it.
 
-    syntax: the transfer syntax UID. data: of PixelData, empty if there is none. is_there: false if no element holds
+    syntax: the transfer syntax UID. data: of PixelData, empty if there is none. read_again: gives it, where it was left
+    in the file. is_there: false if no element holds
     pixels, of whatever kind. layout: what describes it, with the standard's defaults. native: what the decoder of
     pixels that are not compressed is told: the elements as they are stated, none of them mended.
     """
@@ -61,17 +65,27 @@ class StoredPixels:
     is_there: bool
     layout: Stated[PixelLayout]
     native: Stated[dict[str, Any]]
+    read_again: Callable[[], "StoredPixels"] | None = field(default=None, repr=False)
+
+    def load(self) -> "StoredPixels":
+        """Return it with its data. Raises StudyError if they were left in a file that cannot be read again."""
+        return self if self.read_again is None else self.read_again()
+
+    def leave(self, read_again: Callable[[], "StoredPixels"]) -> "StoredPixels":
+        """Return it without its data, which are read again when they are decoded."""
+        return replace(self, data=b"", read_again=read_again)
 
 
 def read_pixels(header: "Dataset") -> StoredPixels:
     """Take the pixel data of an image and read what describes it; nothing is decoded."""
+    is_one_frame = is_first_frame_alone(header)
     data = header["PixelData"].value if "PixelData" in header else b""
     return StoredPixels(
         syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
         data=data if isinstance(data, bytes) else b"",
         is_there=any(keyword in header for keyword in PIXEL_KEYWORDS),
         layout=Stated.read(lambda: read_layout(header)),
-        native=Stated.read(lambda: _read_native(header)),
+        native=Stated.read(lambda: _read_native(header, is_one_frame)),
     )
 
 
@@ -112,13 +126,16 @@ def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
     """
     from pydicom.uid import UID
 
-    layout, syntax = stored.layout.get(), UID(stored.syntax)
+    layout, syntax, stored = stored.layout.get(), UID(stored.syntax), stored.load()
     if syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated:
         pixels = _decode_native(stored)
     elif stored.data:
+        _check_compressed(stored.data, layout)
         pixels = decode_compressed(stored.data, stored.syntax, _decoding_options(layout))
     else:
-        raise DicomError("pixel data is empty: the file is damaged or truncated")
+        raise DicomError(
+            f"pixel data is empty, or longer than {MAX_PIXEL_BYTES >> 20} MiB: the file is damaged or truncated"
+        )
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.kind not in "ui" or pixels.itemsize > 2:
         raise DicomError("pixel data is not what the header says: the file is damaged")
     return pixels if stored.syntax.startswith(WITHOUT_HIGH_BIT) else mask_unused_bits(pixels, layout)
@@ -135,6 +152,13 @@ def mask_unused_bits(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
     moved: NDArray[Any] = np.left_shift(pixels, above)
     masked: NDArray[Any] = np.right_shift(moved, width - layout.bits_stored)
     return masked
+
+
+def _check_compressed(data: bytes, layout: PixelLayout) -> None:
+    """Refuse far more compressed data than the frames would be without: time to decode goes by both."""
+    plain = layout.rows * layout.columns * layout.samples * layout.frames * layout.bits_allocated // 8
+    if len(data) > 2 * plain + SLACK_BYTES:
+        raise DicomError("pixel data is longer than the pixels that it stands for: the file is damaged")
 
 
 def _check_layout(layout: PixelLayout) -> None:
@@ -161,7 +185,7 @@ def _number(header: "Dataset", keyword: str, default: int | None = None, *, leas
     return number
 
 
-def _read_native(header: "Dataset") -> dict[str, Any]:
+def _read_native(header: "Dataset", is_one_frame: bool) -> dict[str, Any]:
     from pydicom.pixels.utils import as_pixel_options
 
     if sum(keyword in header for keyword in PIXEL_KEYWORDS) != 1:
@@ -170,7 +194,8 @@ def _read_native(header: "Dataset") -> dict[str, Any]:
         options = as_pixel_options(header, pixel_keyword="PixelData", pixel_vr=header["PixelData"].VR)
     except Exception as error:  # pydicom raises more kinds than it documents
         raise DicomError(UNDECODABLE) from error
-    return {**options, "correct_unused_bits": False}  # it takes the highest stored bit to be BitsStored - 1
+    frames = {"number_of_frames": 1} if is_one_frame else {}
+    return {**options, **frames, "correct_unused_bits": False}  # it takes the highest stored bit to be BitsStored - 1
 
 
 def _decode_native(stored: StoredPixels) -> NDArray[Any]:

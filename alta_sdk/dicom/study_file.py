@@ -4,18 +4,25 @@ Looking through a folder has to read files to tell which study each belongs to. 
 the study's own reading, up to a bound of bytes, so that no file is opened twice; beyond the bound it is read again.
 """
 
+import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DicomError, StudyError
+from ..files.opening import open_file
+from .bounded_file import ReadBudget
+from .dicomdir import is_dicomdir
 from .image import DicomImage, read_image
 from .parsing import is_dicom
+from .pixels import StoredPixels
+from .places import FilePlace
 from .stated import Stated
 
 MAX_FILE_BYTES = 1 << 30
+MAX_WHOLE_BYTES = 1 << 27  # of a file that is held in memory as a whole: twice the largest frame
 HEAD_BYTES = 1024  # enough to tell what a file is, a DICOM file without preamble, too
 IMAGE_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # JPEG, PNG
 ARCHIVE_MARK = b"PK\x03\x04"  # zip
@@ -28,7 +35,8 @@ class StudyFile:
     """A file's bytes, and what it says if it is DICOM. path: None for a member of an archive.
 
     data: all of it, or the first bytes of a file that no study can be made of (is_whole is false then); nothing where
-    `parsed` is kept in its place, which has the pixels. dropped: the number of bytes that were read and not kept.
+    `parsed` is kept in its place, which has the pixels. dropped: the number of bytes that were read and not kept,
+    digest: their SHA-256, if nothing else names the file. place: where it can be read again.
     """
 
     data: bytes = field(repr=False)
@@ -36,6 +44,8 @@ class StudyFile:
     is_whole: bool = True
     parsed: Stated[DicomImage] | None = field(default=None, repr=False)
     dropped: int = 0
+    digest: bytes = field(default=b"", repr=False)
+    place: FilePlace | None = field(default=None, repr=False)
 
     @property
     def size(self) -> int:
@@ -63,22 +73,30 @@ class StudyFile:
         suffix = "" if self.path is None else self.path.suffix.lower()
         return self.is_dicom or self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK)) or suffix in SUFFIXES
 
-    def refuse_second_kind(self) -> None:
-        """Raise DicomError for a picture or an archive that is a DICOM file, too: nobody can tell which one was meant.
+    def slim(self, budget: ReadBudget | None = None) -> "StudyFile":
+        """Return the file with what it says in place of its bytes, if it is DICOM; else the file itself.
 
-        What PS3.10 leaves free at the start of a DICOM file has room for the start of another one.
+        A study that no header names is named by its bytes. budget: of parsing it, shared with other files.
         """
-        if self.data.startswith((*IMAGE_MARKS, ARCHIVE_MARK, EMPTY_ARCHIVE_MARK)):
-            raise DicomError("file is DICOM and a picture or archive at once: give one that is DICOM alone")
-
-    def slim(self) -> "StudyFile":
-        """Return the file with what it says in place of its bytes, if that names its study; else the file itself.
-
-        A study that no header names is named by its bytes.
-        """
-        if not self.read_study_uid():
+        if self.parsed is not None or not self.is_dicom:
             return self
-        return StudyFile(b"", self.path, self.is_whole, self._image, self.size)
+        data = self.data
+        parsed = Stated.read(lambda: _read_dicom(data, data, budget))
+        slim = replace(self, data=b"", parsed=parsed, dropped=self.size)
+        return slim if slim.read_study_uid() else replace(slim, digest=hashlib.sha256(data).digest())
+
+    def leave_pixels(self) -> "StudyFile":
+        """Return the file without its pixels, if they can be read again when they are decoded."""
+        image, place = self._find_image(), self.place
+        if image is None or place is None:
+            return self
+
+        def read_again() -> StoredPixels:
+            with place.open() as opened:
+                return read_image(opened).stored
+
+        left = replace(image, stored=image.stored.leave(read_again))
+        return replace(self, parsed=Stated.read(lambda: left))
 
     def count_held_bytes(self) -> int:
         """Return the bytes of memory that a file and its header hold."""
@@ -94,14 +112,13 @@ class StudyFile:
         image = self._find_image()
         return "" if image is None else image.keys.study_uid
 
+    def read_digest(self) -> bytes:
+        """Return the SHA-256 of its bytes."""
+        return self.digest or hashlib.sha256(self.data).digest()
+
     @cached_property
     def _image(self) -> Stated[DicomImage]:
-        return self.parsed or Stated.read(self._parse)
-
-    def _parse(self) -> DicomImage:
-        if self.is_dicom:
-            self.refuse_second_kind()
-        return read_image(self.data)
+        return self.parsed or Stated.read(lambda: _read_dicom(self.data, self.data))
 
     def _find_image(self) -> DicomImage | None:
         """Return what the file says, None if it is not DICOM or cannot be read as such."""
@@ -113,6 +130,17 @@ class StudyFile:
     def cut(self, count: int) -> "StudyFile":
         """Return the file as if no more than its first bytes had been read."""
         return StudyFile(self.data[:count], self.path, is_whole=False)
+
+
+def _read_dicom(source: bytes | BinaryIO, begun: bytes, budget: ReadBudget | None = None) -> DicomImage:
+    """Read a DICOM file by its bytes, or open; begun: its first bytes.
+
+    Raises DicomError for a picture or an archive that is a DICOM file, too, since nobody can tell which one was meant:
+    what PS3.10 leaves free at the start of a DICOM file has room for the start of another one.
+    """
+    if is_dicom(begun) and begun.startswith((*IMAGE_MARKS, ARCHIVE_MARK, EMPTY_ARCHIVE_MARK)):
+        raise DicomError("file is DICOM and a picture or archive at once: give one that is DICOM alone")
+    return read_image(source, budget)
 
 
 @dataclass(frozen=True)
@@ -131,7 +159,7 @@ class FileLook:
 class FileReader:
     """Reads files, each once: what was looked at is kept until its study is read, as long as there is room.
 
-    What a look told is remembered beyond that, and why a file could not be read.
+    What a look told is remembered beyond that, and why a file could not be read. budget: of parsing, for all of them.
     """
 
     def __init__(self, room: int = 0) -> None:
@@ -139,6 +167,7 @@ class FileReader:
         self._room = room
         self._kept: dict[Path, StudyFile] = {}
         self._looks: dict[Path, FileLook] = {}
+        self.budget = ReadBudget()
 
     def look(self, path: Path) -> FileLook:
         """Say what a file is: DICOM is read whole, so is what may be a study and fits, of others the first bytes."""
@@ -151,16 +180,43 @@ class FileReader:
 
         Raises OSError, or StudyError if it is larger than the bound.
         """
-        return self._forget(path) or _read_what_matters(path, 0)
+        return self._forget(path) or self._read_what_matters(path, 0)
 
     def take_kept(self, path: Path) -> StudyFile | None:
         """Return a whole file that was kept, and forget it; None if it has to be read. Raises as `take` does."""
         found = self._forget(path)
         return found if found is not None and found.is_whole else None
 
+    def read(self, opened: BinaryIO, path: Path, begun: bytes = b"") -> StudyFile:
+        """Read an open file to its end, behind the bytes that were read already; of DICOM, what it says is kept.
+
+        Raises StudyError if it is larger than the bound.
+        """
+        size, place = os.fstat(opened.fileno()).st_size, FilePlace.of(path, opened)
+        if size > MAX_FILE_BYTES:
+            raise StudyError(f"a file of the study is larger than {MAX_FILE_BYTES >> 30} GiB: refused")
+        self.budget.add_file()
+        if is_dicom(begun) and size > MAX_WHOLE_BYTES:
+            return self._read_in_place(opened, begun, StudyFile(b"", path, dropped=size, place=place))
+        data = begun + opened.read(MAX_WHOLE_BYTES + 1 - len(begun))
+        if len(data) > MAX_WHOLE_BYTES:
+            raise StudyError(f"a file that is not DICOM is larger than {MAX_WHOLE_BYTES >> 20} MiB: refused")
+        file = StudyFile(data, path, place=place)
+        return file if is_dicomdir(data) else file.slim(self.budget)
+
+    def _read_in_place(self, opened: BinaryIO, begun: bytes, file: StudyFile) -> StudyFile:
+        file = replace(file, parsed=Stated.read(lambda: _read_dicom(opened, begun, self.budget)))
+        if file.read_study_uid():
+            return file
+        opened.seek(0)
+        digest = hashlib.sha256()
+        while block := opened.read(1 << 20):
+            digest.update(block)
+        return replace(file, digest=digest.digest())
+
     def _look(self, path: Path) -> FileLook:
         try:
-            found = _read_what_matters(path, self._room).slim()
+            found = self._read_what_matters(path, self._room)
         except (OSError, StudyError) as error:
             return FileLook(may_be_study=True, study_uid="", failure=error.with_traceback(None))
         held = found.count_held_bytes()
@@ -178,21 +234,9 @@ class FileReader:
             self._room += found.count_held_bytes()
         return found
 
-
-def _read_what_matters(path: Path, room: int) -> StudyFile:
-    """Read a file's first bytes, and the rest if it is DICOM, or may be a study and is no larger than `room`."""
-    with open(path, "rb") as opened:
-        head = StudyFile(opened.read(HEAD_BYTES), path, is_whole=False)
-        fits = os.fstat(opened.fileno()).st_size <= room
-        return read_file(opened, path, head.data) if head.is_dicom or head.may_be_study and fits else head
-
-
-def read_file(opened: BinaryIO, path: Path, begun: bytes = b"") -> StudyFile:
-    """Read an open file to its end, behind the bytes that were read already.
-
-    Raises StudyError if it is larger than the bound.
-    """
-    data = begun + opened.read(MAX_FILE_BYTES + 1 - len(begun))
-    if len(data) > MAX_FILE_BYTES:
-        raise StudyError(f"a file of the study is larger than {MAX_FILE_BYTES >> 30} GiB: refused")
-    return StudyFile(data, path)
+    def _read_what_matters(self, path: Path, room: int) -> StudyFile:
+        """Read a file's first bytes, and the rest if it is DICOM, or may be a study and is no larger than `room`."""
+        with open_file(path) as opened:
+            head = StudyFile(opened.read(HEAD_BYTES), path, is_whole=False)
+            fits = os.fstat(opened.fileno()).st_size <= min(room, MAX_WHOLE_BYTES)
+            return self.read(opened, path, head.data) if head.is_dicom or head.may_be_study and fits else head

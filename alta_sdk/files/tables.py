@@ -4,12 +4,14 @@ The threat in a table that is written: a label or a file name that a spreadsheet
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import AltaError
+from .opening import open_file
 
 MAX_CELL = 1 << 20
 T = TypeVar("T")
@@ -25,7 +27,7 @@ def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name
     """
     csv.field_size_limit(MAX_CELL)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or ()
             rows = [{key: value or "" for key, value in row.items() if key is not None} for row in reader]

@@ -7,6 +7,7 @@ Reports have words that no vocabulary has: they are counted and told. Only where
 of any report are they refused: their order would say nothing.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..dicom.files import PathLike
 from ..engine.engine import Engine
 from ..engine.prompt_words import list_texts
 from ..errors import PromptError
+from ..files.opening import open_file
 from ..files.tables import read_rows
 from .embeddings import StudyEmbedding
 from .unknown_words import check_reports
@@ -87,7 +89,8 @@ def read_reports(path: PathLike, column: str = "report") -> list[str]:
     if Path(path).suffix.lower() == ".csv":
         return [row[column] for row in read_rows(Path(path), [column], error=PromptError, name="table of reports")]
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # universal newlines; splitlines would cut at form feeds, too
+        with io.TextIOWrapper(open_file(path), encoding="utf-8-sig") as file:
+            text = file.read()  # universal newlines; splitlines would cut at form feeds, too
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError("file of reports cannot be read: give text in UTF-8, one report a line") from error
     lines = text.removesuffix("\n").split("\n") if text else []

@@ -23,6 +23,7 @@ from ..engine.label_sets import LabelSet
 from ..errors import CalibrationError
 from ..files.atomic import new_file
 from ..files.locking import hold_lock
+from ..files.opening import open_file
 from ..statistics.intervals import Proportion
 from .operating_point import OperatingPoint, Target, Truth, check_truth, choose_operating_point
 
@@ -144,7 +145,7 @@ def load_thresholds(bundle: Bundle) -> Thresholds:
     """
     engine = bundle.manifest.sha256
     try:
-        with open(locate_sidecar(bundle), "rb") as file:
+        with open_file(locate_sidecar(bundle)) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return Thresholds(engine, {})

@@ -5,6 +5,7 @@ from typing import Protocol, TypeGuard
 
 from ..dicom.files import PathLike, Source
 from ..dicom.study_file import HEAD_BYTES, StudyFile
+from ..files.opening import open_file
 from .slots import CURRENT_SLOTS, Slot
 from .study import Study
 
@@ -46,7 +47,7 @@ def _is_dicom_path(side: OneSide) -> TypeGuard[PathLike]:
 def _is_picture(path: PathLike) -> bool:
     """True if a path is a JPEG or PNG file, by its first bytes."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return StudyFile(file.read(HEAD_BYTES)).is_image
     except OSError:  # a folder, or nothing: reading it as DICOM says which
         return False

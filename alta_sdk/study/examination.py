@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from ..dicom.files import Source, read_files
+from ..dicom.files import Source, StudyFiles, read_files
 from ..dicom.image import DicomImage, ImageKeys, is_copy
 from ..dicom.intensity import GreyOptions
 from ..dicom.moments import Moment, make_moment
@@ -18,6 +18,8 @@ from ..errors import DicomError, StudyError, ViewError
 
 T = TypeVar("T")
 SAME_UID = "another, different image here has the same SOPInstanceUID: one of the two is not what it says"
+UNREAD = "cannot be read"
+MAX_COMPARED = 16  # pairs of images that turned out different, which may take seconds each: more are not compared
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ReadOptions:
     any_body_part: bool = False
     any_view: bool = False
     any_picture: bool = False
+    allow_incomplete: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class SetAside:
     part: str
     what: str
     why: str
+
+    @property
+    def is_unread(self) -> bool:
+        """True for what could not be read, so that nobody knows what it is."""
+        return self.why.startswith(UNREAD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +77,10 @@ def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examin
     Raises DicomError for a file that is damaged, ViewError or StudyError if there is no chest radiograph,
     StudyError if one examination holds images of several patients.
     """
-    images, aside = _read_images(source)
+    files = read_files(source)
+    aside = _set_unread_aside(files, options)
+    images, others = _read_images(files)
+    aside += others
     grouped: dict[str, list[DicomImage]] = defaultdict(list)
     refusal = ""
     for image in images:
@@ -104,9 +115,24 @@ def check_one_patient(keys: Sequence[ImageKeys], message: str = "images of one s
             raise StudyError(f"{message}: the {keyword} elements differ")
 
 
-def _read_images(source: Source) -> tuple[list[DicomImage], list[SetAside]]:
+def _set_unread_aside(files: StudyFiles, options: ReadOptions) -> list[SetAside]:
+    """Return what of a study's files is no file or could not be read; the latter is refused unless it may be missing.
+
+    What cannot be read may be the lateral radiograph, or another patient's.
+    """
+    if files.unread and not options.allow_incomplete:
+        reasons = ", ".join(sorted(set(files.unread)))
+        raise StudyError(
+            f"part of the study cannot be read ({len(files.unread)} files or folders: {reasons}): give access to all "
+            "of it, or pass allow_incomplete=True (--allow-incomplete) to go on with the rest"
+        )
+    aside = [SetAside("folder", "file", "a pipe, socket or device")] * files.special
+    return aside + [SetAside("folder", "file", f"{UNREAD}: {reason}") for reason in files.unread]
+
+
+def _read_images(study: StudyFiles) -> tuple[list[DicomImage], list[SetAside]]:
     """Return all images; a single file must be one, beside others lie notes and reports."""
-    files = read_files(source).files
+    files = study.files
     images: list[DicomImage] = []
     aside: list[SetAside] = []
     for number, file in enumerate(files, start=1):
@@ -124,11 +150,13 @@ def _read_images(source: Source) -> tuple[list[DicomImage], list[SetAside]]:
 def _join_copies(images: Sequence[DicomImage], aside: list[SetAside]) -> list[DicomImage]:
     """Keep one of the copies of an image; of different ones under one SOPInstanceUID keep each, and tell it."""
     kept: dict[str, list[DicomImage]] = defaultdict(list)
+    compared = 0
     for number, image in enumerate(images):
         twins = kept[image.keys.instance_uid or f"/{number}"]  # no UID has a slash
-        if any(is_copy(twin, image) for twin in twins):
+        if any(is_copy(twin, image) for twin in twins[: max(0, MAX_COMPARED - compared)]):
             aside.append(SetAside("folder", "file", "a copy of an image that is here already"))
         else:
+            compared += len(twins)
             twins.append(image)
     return [
         image if len(twins) == 1 else replace(image, notices=(*image.notices, SAME_UID))

@@ -6,7 +6,6 @@ can find a study again; an index or a log alone says nothing. So the key is not 
 that folder, or backs it up, would carry both.
 """
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -18,6 +17,7 @@ from pathlib import Path
 from ..dicom.files import FileSource, PathLike, StudyFiles, read_files
 from ..errors import EngineError, StudyError
 from ..files.atomic import name_sibling, place_new, sync_folder
+from ..files.opening import open_file
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
 SECRET_BYTES = 32
@@ -105,7 +105,7 @@ def _identify_files(study: StudyFiles) -> bytes:
     for file in study.files:
         if uid := file.read_study_uid():
             return b"uid:" + uid.encode()
-    digests = sorted(hashlib.sha256(file.data).digest() for file in study.files)
+    digests = sorted(file.read_digest() for file in study.files)
     return b"content:" + b"".join(digests)
 
 
@@ -135,7 +135,7 @@ def _make_key(path: Path) -> bool:
 
 def _read_key(path: Path) -> SiteKey:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(_MAX_FILE_BYTES).strip()
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..dicom.files import StudyFiles, read_files
+from ..dicom.folders import FolderWalk
 from ..dicom.study_file import FileReader
 from ..errors import StudyError
 from ..files.shown import escape_bytes
@@ -75,8 +76,9 @@ def _read(folder: Path, look: Callable[[], T]) -> T:
 def _split(folder: Path, reader: FileReader) -> list[StudyEntry]:
     studies: dict[str, tuple[Path, ...]] = {}
     for entry in sorted(folder.iterdir()):
-        if not entry.name.startswith(".") and (entry.is_dir() or _may_be_study(entry, reader)):
-            uid = "" if entry.is_dir() else reader.look(entry).study_uid
+        is_folder = os.path.isdir(entry)
+        if not entry.name.startswith(".") and (is_folder or _may_be_study(entry, reader)):
+            uid = "" if is_folder else reader.look(entry).study_uid
             group = uid or f"/{entry.name}"  # no UID has a slash
             studies[group] = (*studies.get(group, ()), entry)
     return [StudyEntry(paths, reader) for paths in studies.values()]
@@ -85,11 +87,11 @@ def _split(folder: Path, reader: FileReader) -> list[StudyEntry]:
 def _is_one_study(folder: Path, reader: FileReader) -> bool:
     """True if DICOM files of one study lie anywhere in the folder, none of another, and no zip beside them."""
     found: set[str] = set()
-    for file in folder.rglob("*"):
-        look = reader.look(file) if file.is_file() else None
-        if look is not None and look.is_archive:
+    for file in FolderWalk(folder).find_files():
+        look = reader.look(file)
+        if look.is_archive:
             return False
-        if look is not None and look.study_uid:
+        if look.study_uid:
             found.add(look.study_uid)
             if len(found) > 1:
                 return False

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 
 from ..dicom.orientation import Turn, apply_turn
 from ..errors import StudyError
+from .picture_bounds import check_picture
 
 FORMATS = ("JPEG", "PNG")
 NOT_WHOLE = "image cannot be read: not a whole JPEG or PNG radiograph"
@@ -48,8 +49,9 @@ def decode_picture(data: bytes) -> Picture:
     """Decode a JPEG or PNG file and turn it as its EXIF orientation says.
 
     Raises StudyError if it is neither, is not whole, has more than 8 bits a channel, or an orientation that EXIF
-    does not define.
+    does not define, or is larger or of more parts than a radiograph.
     """
+    check_picture(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _refuse_deep(image)

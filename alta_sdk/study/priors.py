@@ -10,11 +10,12 @@ from itertools import pairwise
 from typing import TypeVar
 
 from ..dicom.moments import NO_DAY, Moment, are_in_utc
-from ..errors import StudyError
+from ..errors import DicomError, StudyError
 from .examination import Examination, SetAside, check_one_patient
 
 Read = TypeVar("Read")
 NEVER = Moment(NO_DAY, is_day=True)  # keeps the place of one that states no day
+MAX_DAMAGED = 4  # priors whose pixels cannot be decoded, which may take seconds each: more are not tried
 
 
 def check_patients(examinations: Sequence[Examination], message: str) -> None:
@@ -71,6 +72,7 @@ def pick_prior(
     Raises the first one's error if a prior is required and none is usable.
     """
     passed: list[SetAside] = []
+    damaged = 0
     refusal: StudyError | None = None
     for examination in earlier:
         try:
@@ -78,6 +80,9 @@ def pick_prior(
         except StudyError as error:
             refusal = refusal or error
             passed.append(SetAside("folder", "study", "earlier, but it has no usable frontal radiograph"))
+            damaged += isinstance(error, DicomError)
+            if damaged == MAX_DAMAGED:
+                break
         else:
             unused = len(earlier) - len(passed) - 1
             return picked, [*passed, *[SetAside("folder", "study", "earlier than the prior")] * unused]

@@ -135,7 +135,8 @@ def _choose(candidates: Sequence[DicomImage]) -> tuple[DicomImage, str]:
     decided = next((name for name, key in rules if key(best) != key(second)), "")
     if not decided:  # different images under one SOPInstanceUID: not the order of the files
         equal = [one for one in candidates if all(key(one) == key(best) for _, key in rules)]
-        best, decided = max(equal, key=lambda image: sha256(image.stored.data).digest()), "the same in every respect"
+        best = max(equal, key=lambda image: sha256(image.stored.load().data).digest())
+        decided = "the same in every respect"
     return best, f"{decided} (of {len(candidates)})"
 
 

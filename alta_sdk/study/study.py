@@ -57,8 +57,10 @@ class Study:
 
     def read_notes(self, slots: Sequence[Slot]) -> list[str]:
         """Return what a user must be told of these slots' radiographs and how they were read, each with its slot."""
-        notes = {slot: (*self.radiographs[slot].notices, *self.radiographs[slot].judgement.doubts) for slot in slots}
-        return [f"{slot.name.lower()}: {note}" for slot, told in notes.items() for note in told]
+        told = {slot: (*self.radiographs[slot].notices, *self.radiographs[slot].judgement.doubts) for slot in slots}
+        notes = [f"{slot.name.lower()}: {note}" for slot, notices in told.items() for note in notices]
+        unread = sum(item.is_unread for item in self.set_aside)
+        return [*notes, f"{unread} files or folders of it could not be read and are missing"] if unread else notes
 
     def take_prior(self) -> "Study":
         """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""
@@ -128,6 +130,7 @@ class Study:
         any_picture: bool = False,
         window: int | None = None,
         allow_for_processing: bool = False,
+        allow_incomplete: bool = False,
     ) -> "Study":
         """Make a study of DICOM files: a file, several, a folder or a zip; `prior` likewise.
 
@@ -140,12 +143,13 @@ class Study:
         any_view: take the only image of the study as its frontal, whatever its view.
         any_picture: see `from_images`.
         window, allow_for_processing: see GreyOptions.
+        allow_incomplete: go on where a file or subfolder cannot be read; it is then told among what is set aside.
         Raises DicomError, ViewError or StudyError; a prior of another patient, or one that is not
         earlier, is refused.
         """
         _check_one_way(prior, find_prior)
         grey = GreyOptions(intensity_profile, window, allow_for_processing)
-        options = ReadOptions(grey, any_body_part, any_view, any_picture)
+        options = ReadOptions(grey, any_body_part, any_view, any_picture, allow_incomplete)
         found, aside = read_examinations(source, options)
         if len(found) > 1 and not find_prior:
             raise StudyError(
@@ -176,6 +180,7 @@ def load_study(
     any_picture: bool = False,
     window: int | None = None,
     allow_for_processing: bool = False,
+    allow_incomplete: bool = False,
 ) -> Study:
     """Make a study of what lies at a path: DICOM (file, files, folder, zip), or one JPEG or PNG frontal radiograph.
 
@@ -201,6 +206,7 @@ def load_study(
         any_picture=any_picture,
         window=window,
         allow_for_processing=allow_for_processing,
+        allow_incomplete=allow_incomplete,
     )
 
 

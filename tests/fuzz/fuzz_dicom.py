@@ -1,9 +1,12 @@
-"""Feed broken DICOM files to Study: each gives a Study or an AltaError, in bounded time and memory.
+"""Feed broken files to Study: each gives a Study or an AltaError, in bounded time and memory.
 
     python tests/fuzz/fuzz_dicom.py --count 20000 --seed 0
+    python tests/fuzz/fuzz_dicom.py --count 300 --seed 0 --large
 
-Case NUMBER of a seed is always the same file, whatever runs before it: `--first NUMBER --count 1` runs
-one alone. Cases run in child processes, so that a crash or a hang is counted and the rest goes on.
+DICOM, JPEG and PNG files, alone, in archives and in folders with what is no file; with --large DICOM files of 1 MiB
+to 1 GiB. Case NUMBER of a seed is always the same file, whatever runs before it: `--first NUMBER --count 1` runs
+one alone. Time is that of the processors, of the decoders too. Cases run in child processes, so that a crash or a
+hang is counted and the rest goes on.
 Exit code 1 if any case broke the promise; memory is measured on Linux only.
 """
 
@@ -28,18 +31,17 @@ import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is also run as a program
-from fuzz.mutations import MUTATIONS  # noqa: E402
-from fuzz.seeds import Seed, load_bomb, load_seeds  # noqa: E402
+from fuzz.cases import Input, make_case, make_large_case  # noqa: E402
+from fuzz.large_files import write_large  # noqa: E402
+from fuzz.seeds import load_seeds  # noqa: E402
+from fuzz.wrappings import alone  # noqa: E402
 
-from alta_sdk import AltaError, Study  # noqa: E402
-from alta_sdk.dicom.intensity import PROFILES, VOI  # noqa: E402
+from alta_sdk import AltaError  # noqa: E402
+from alta_sdk.study.study import load_study  # noqa: E402
 
 LIMIT_S = 5.0
 LIMIT_MIB = 1024.0
-HANG_S = 60.0
-CHEST_SHARE = 0.5
-BOMB = 500  # one case in this many is of the deflated bomb
-UNCHANGED = 50  # one case in this many is a whole seed: Studies must come out, too
+HANG_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -56,50 +58,49 @@ class Case:
     broken: list[str]
 
 
-def make_case(seeds: list[Seed], seed: int, number: int) -> tuple[Seed, list[str], bytes, dict[str, object]]:
-    """Return the seed, the names of the mutations, the file and the options of a case."""
-    rng = np.random.default_rng([seed, number])
-    chest = [one for one in seeds if not one.name.endswith(".dcm")]
-    pool = chest if rng.random() < CHEST_SHARE else seeds  # many of the shipped files are no images
-    chosen = load_bomb() if number % BOMB == 1 else pool[rng.integers(len(pool))]
-    data, names = bytearray(chosen.data), []
-    for _ in range(0 if number % UNCHANGED == 0 else rng.integers(1, 4)):
-        mutation = MUTATIONS[rng.integers(len(MUTATIONS))]
-        names.append(mutation.__name__)
-        if len(data) > 1:
-            data = mutation(rng, data)
-    profile = PROFILES[rng.integers(len(PROFILES))]
-    options: dict[str, object] = {"intensity_profile": profile, "any_body_part": True, "any_view": True}
-    if profile == VOI and rng.random() < 0.2:
-        options["window"] = int(rng.integers(1, 4))
-    if rng.random() < 0.1:
-        options["any_body_part"] = options["any_view"] = False
-    return chosen, names, bytes(data), options
-
-
-def run_cases(seed: int, first: int, count: int) -> Iterator[Case]:
+def run_cases(seed: int, first: int, count: int, *, large: bool = False) -> Iterator[Case]:
     """Run cases in this process."""
     seeds = load_seeds()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "broken.dcm"
-        for number in range(first, first + count):
-            chosen, names, data, options = make_case(seeds, seed, number)
-            path.write_bytes(data)
-            yield _run_case(path, number, chosen, names, options)
+    for number in range(first, first + count):
+        one = (make_large_case if large else make_case)(seeds, seed, number)
+        folder = Path(tempfile.mkdtemp(prefix="alta-fuzz-"))
+        try:
+            if one.zeros:
+                path = folder / "large.dcm"
+                write_large(path, one.data, one.zeros)
+            else:
+                path = one.wrap(np.random.default_rng([seed, number, 2]), one.data, folder)
+            yield _run_case(path, number, one)
+        finally:
+            _remove(folder)
 
 
-def _run_case(path: Path, number: int, chosen: Seed, names: list[str], options: dict[str, object]) -> Case:
+def _remove(folder: Path) -> None:
+    """Remove a folder, however deep: shutil's way is recursive."""
+    found = [str(folder)]
+    for place in found:
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    found.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+    for place in reversed(found):
+        os.rmdir(place)
+
+
+def _run_case(path: Path, number: int, one: Input) -> Case:
     broken: list[str] = []
     _reset_peaks()
     printed = io.StringIO()
-    start = time.perf_counter()
+    start = _used_seconds()
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(printed):
         with contextlib.redirect_stdout(printed):
-            outcome, message = _read(path, options, broken)
-    seconds, mib = time.perf_counter() - start, _peak_mib()
+            outcome, message = _read(path, one.options, broken)
+    seconds, mib = _used_seconds() - start, _peak_mib()
     if caught or printed.getvalue():
         broken.append("something was printed or warned of")
-    if any(mark in message for mark in chosen.marks):
+    if any(mark in message for mark in one.seed.marks):
         broken.append("a header value leaked")
     if "\n" in message:
         broken.append("a message of more than one line")
@@ -107,12 +108,13 @@ def _run_case(path: Path, number: int, chosen: Seed, names: list[str], options: 
         broken.append(f"longer than {LIMIT_S:.0f} s")
     if mib > LIMIT_MIB:
         broken.append(f"more than {LIMIT_MIB:.0f} MiB")
-    return Case(number, chosen.name, names, outcome, re.sub(r"\d+", "N", message), seconds, mib, broken)
+    names = one.mutations if one.wrap is alone else [*one.mutations, one.wrap.__name__]
+    return Case(number, one.seed.name, names, outcome, re.sub(r"\d+", "N", message), seconds, mib, broken)
 
 
 def _read(path: Path, options: dict[str, object], broken: list[str]) -> tuple[str, str]:
     try:
-        Study.from_dicom(path, **options)  # type: ignore[arg-type]
+        load_study(path, **options)  # type: ignore[arg-type]
     except AltaError as error:
         return type(error).__name__, str(error)
     except BaseException as error:  # this is what is looked for
@@ -127,6 +129,17 @@ def _processes() -> list[int]:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
         return [os.getpid(), *map(int, children)]
     return []
+
+
+def _used_seconds() -> float:
+    """Return the processor time of this process and its workers, those that have ended too."""
+    used = os.times()
+    total = used.user + used.system + used.children_user + used.children_system
+    for process in _processes()[1:]:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
+            total += sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _reset_peaks() -> None:
@@ -145,19 +158,19 @@ def _peak_mib() -> float:
     return total / 1024
 
 
-def _confirm_slow(case: Case, seed: int) -> Case:
+def _confirm_slow(case: Case, seed: int, large: bool) -> Case:
     """Run a case that took too long again, alone: the limit is on the work, not on what else the machine does."""
     if not any("longer" in promise for promise in case.broken):
         return case
-    return next(run_in_children(seed, case.number, 1))
+    return next(run_in_children(seed, case.number, 1, large))
 
 
-def run_in_children(seed: int, first: int, count: int) -> Iterator[Case]:
+def run_in_children(seed: int, first: int, count: int, large: bool) -> Iterator[Case]:
     """Run cases in a child process, and go on in a new one behind a case that ends it."""
     end = first + count
     while first < end:
         command = [sys.executable, "-X", "faulthandler", __file__, "--seed", str(seed), "--child"]
-        command += ["--first", str(first), "--count", str(end - first)]
+        command += ["--first", str(first), "--count", str(end - first), *(["--large"] if large else [])]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
         assert child.stdout is not None
         while True:
@@ -181,21 +194,22 @@ def run_in_children(seed: int, first: int, count: int) -> Iterator[Case]:
 @click.option("--first", default=0, show_default=True, help="The first case.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes at a time.")
 @click.option("--report", type=click.Path(path_type=Path), help="A file to list every case in, a JSON object a line.")
+@click.option("--large", is_flag=True, help="Start from files of 1 MiB to 1 GiB.")
 @click.option("--child", is_flag=True, hidden=True)
-def main(count: int, seed: int, first: int, jobs: int, report: Path | None, child: bool) -> None:
+def main(count: int, seed: int, first: int, jobs: int, report: Path | None, large: bool, child: bool) -> None:
     """Try broken files and print what came of them."""
     if child:
         out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        for case in run_cases(seed, first, count):
+        for case in run_cases(seed, first, count, large=large):
             print(json.dumps(asdict(case)), file=out, flush=True)
         return
     start = time.perf_counter()
     ends = [first + count * job // jobs for job in range(jobs + 1)]
     with ThreadPoolExecutor(jobs) as pool:
-        parts = pool.map(lambda start, end: list(run_in_children(seed, start, end - start)), ends, ends[1:])
+        parts = pool.map(lambda start, end: list(run_in_children(seed, start, end - start, large)), ends, ends[1:])
         cases = [case for part in parts for case in part]
     seconds = time.perf_counter() - start
-    again = [_confirm_slow(case, seed) for case in cases]
+    again = [_confirm_slow(case, seed, large) for case in cases]
     show(again, seconds)
     slow = sum(case is not other for case, other in zip(cases, again, strict=True))
     print(f"run again, alone, since they took over {LIMIT_S:.0f} s while others ran: {slow}")

@@ -155,6 +155,39 @@ def overwrite(rng: np.random.Generator, data: bytearray) -> bytearray:
     return data
 
 
+def add_long_value(rng: np.random.Generator, data: bytearray) -> bytearray:
+    """Insert an element of up to 8 MiB before the patient group: values that are split, private or known."""
+    tag = [b"\x09\x00\x10\x10", b"\x08\x00\x30\x10", b"\x08\x00\x05\x00", b"\x08\x00\x03\x00"][rng.integers(4)]
+    size = int(rng.choice([1000, 60_000, 300_000, 8 << 20], p=[0.4, 0.4, 0.15, 0.05]))
+    value = [b"ab\\", b"1\\", b"\\", b"\xff"][rng.integers(4)]
+    value = value * (size // len(value))
+    value += b" " * (len(value) % 2)
+    kind = [b"UC", b"UT", b"UN", b"DS", b"LO", b"PN", b"CS"][rng.integers(7)]
+    if kind in (b"UC", b"UT", b"UN"):
+        element = tag + kind + b"\0\0" + struct.pack("<I", len(value)) + value
+    else:
+        element = tag + kind + struct.pack("<H", len(value[:60_000])) + value[:60_000]
+    place = max(data.find(b"\x10\x00\x10\x00"), min(132, len(data)))
+    data[place:place] = element
+    return data
+
+
+def add_items(rng: np.random.Generator, data: bytearray) -> bytearray:
+    """Insert a sequence of up to 400,000 items before the patient group: of views, tables or private, empty or not."""
+    tag = [b"\x09\x00\x10\x10", b"\x08\x00\x18\x22", b"\x54\x00\x20\x02", b"\x28\x00\x00\x30"][rng.integers(4)]
+    inner = [b"", b"\x08\x00\x00\x01SH\x02\x00ab", b"\x08\x00\x05\x00CS\x06\x00a\\b\\c "][rng.integers(3)]
+    items = (b"\xfe\xff\x00\xe0" + struct.pack("<I", len(inner)) + inner) * int(
+        rng.choice([100, 2000, 20_000, 400_000], p=[0.4, 0.4, 0.18, 0.02])
+    )
+    if rng.random() < 0.5:
+        sequence = tag + b"SQ\0\0\xff\xff\xff\xff" + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    else:
+        sequence = tag + b"SQ\0\0" + struct.pack("<I", len(items)) + items
+    place = max(data.find(b"\x10\x00\x10\x00"), min(132, len(data)))
+    data[place:place] = sequence
+    return data
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     flip_bits,
     flip_header_bits,
@@ -169,6 +202,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     set_codestream_size,
     flood,
     overwrite,
+    add_long_value,
+    add_items,
 )
 
 

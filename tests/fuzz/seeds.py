@@ -32,8 +32,26 @@ class Seed:
     marks: tuple[str, ...]
 
 
+@cache
+def load_pictures() -> list[Seed]:
+    """Return JPEG and PNG radiographs of every mode, in a fixed order."""
+    rows, columns = np.mgrid[0:192, 0:160]
+    grey = Image.fromarray(((rows * columns) % 251).astype(np.uint8))
+    files = [(f"{mode}.png", _encode(grey.convert(mode), "PNG")) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
+    files += [(f"{mode}.jpg", _encode(grey.convert(mode), "JPEG")) for mode in ("L", "RGB", "CMYK")]
+    files += [("progressive.jpg", _encode(grey.convert("RGB"), "JPEG", progressive=True))]
+    return [Seed(name, data, ()) for name, data in files]
+
+
+def _encode(picture: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+@cache
 def load_seeds() -> list[Seed]:
-    """Return every seed, in a fixed order."""
+    """Return every DICOM seed, in a fixed order."""
     shipped = ((path.name, path.read_bytes()) for path in sorted(SHIPPED.glob("*.dcm")))
     files = [*((name, data) for name, data in shipped if len(data) <= MAX_SEED_BYTES), *_chest_files()]
     return [Seed(name, data, _find_marks(data)) for name, data in files]

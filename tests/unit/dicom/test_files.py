@@ -12,8 +12,8 @@ from PIL import Image
 from pydicom import Dataset, FileMetaDataset, uid
 
 from alta_sdk import DicomError, Slot, Study, StudyError
+from alta_sdk.dicom import archives, study_file
 from alta_sdk.dicom import files as study_files
-from alta_sdk.dicom import study_file
 from alta_sdk.dicom.files import read_files
 from alta_sdk.dicom.study_file import HEAD_BYTES
 from alta_sdk.study.study import load_study
@@ -102,8 +102,8 @@ def test_sizes_of_files_and_of_all_together_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(study_files, "MAX_STUDY_BYTES", 10_000)
     with pytest.raises(StudyError, match="more than 1000 files or"):
         read_files(tmp_path)
-    for module in (study_files, study_file):
-        monkeypatch.setattr(module, "MAX_FILE_BYTES", 2000)
+    monkeypatch.setattr(study_file, "MAX_FILE_BYTES", 2000)
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2000)
     with pytest.raises(StudyError, match="a file of the study is larger than"):
         read_files(tmp_path)
     with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:

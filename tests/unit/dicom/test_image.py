@@ -216,14 +216,21 @@ def test_a_size_of_another_kind_than_the_standards_is_not_mended(keyword, grey12
         decode_grey(read_image(save(header)), CR)
 
 
-def test_headers_beyond_the_bounds_are_refused(grey12):
+def nest(keyword, depth=40):
     deep = pydicom.Dataset()
-    for _ in range(40):
+    for _ in range(depth):
         outer = pydicom.Dataset()
-        outer.ReferencedImageSequence = [deep]
+        setattr(outer, keyword, [deep])
         deep = outer
+    return deep
+
+
+def test_headers_beyond_the_bounds_are_refused(grey12):
+    deep = nest("ViewModifierCodeSequence")
     with pytest.raises(DicomError, match="levels deep"):
-        read_image(save(chest_header(grey12, ReferencedImageSequence=[deep])))
+        read_image(save(chest_header(grey12, ViewCodeSequence=[deep])))
+    unread = chest_header(grey12, ReferencedImageSequence=[nest("ReferencedImageSequence")])
+    np.testing.assert_array_equal(read_stored(unread), read_stored(chest_header(grey12)))  # nobody asks for it
     implicit = chest_header(grey12, RescaleIntercept="77")
     implicit.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
     numbers = b"1\\" * 200_000

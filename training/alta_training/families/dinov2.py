@@ -26,9 +26,10 @@ from ..model.alta import to_model_input
 from ..model.names import published_name
 from ..model.vision import ImageTower
 from .backbone import infer_backbone_sizes, start_fresh
-from .checkpoint import Checkpoint, count_layers
+from .checkpoint import Checkpoint
 from .dinov2_names import TowerSizes
 from .dinov2_sources import InputStatistics
+from .inferred_sizes import count_layers
 from .storage import pack
 
 # The text tower that a whole model needs; nothing of it is used or written.
