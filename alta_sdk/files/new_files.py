@@ -1,8 +1,9 @@
 """Create a file that nobody else has made: whole, of a mode that it has from its first byte, never over another."""
 
 import os
-import secrets
 from pathlib import Path
+
+from .atomic import name_sibling, place_new, sync_folder
 
 
 def create_file(path: Path, data: bytes, mode: int) -> None:
@@ -11,21 +12,14 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
     mode: who may read and write it, before any byte is in it. On Windows it says nothing: there the folder's access
     list guards the file.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = name_sibling(path, "tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _place(temporary, path)
+        place_new(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _place(temporary: Path, path: Path) -> None:
-    """Give a file its name unless the name is taken."""
-    if os.name == "nt":
-        temporary.rename(path)
-    else:
-        os.link(temporary, path)

@@ -7,6 +7,8 @@ from alta_sdk.engine.signature import SIGNATURE_NAME, read_private_key, read_sig
 from alta_sdk.errors import ExportError
 from alta_sdk.files.atomic import new_file
 
+IS_SIGNED = "engine is signed already: replace that signature with --overwrite"
+
 
 def sign_engine(path: Path, key_file: Path, *, overwrite: bool) -> str:
     """Verify a bundle and write the signature of its manifest into it; return the key's fingerprint.
@@ -17,11 +19,13 @@ def sign_engine(path: Path, key_file: Path, *, overwrite: bool) -> str:
     key = read_private_key(key_file)
     bundle = open_bundle(path)
     if read_signature(path) is not None and not overwrite:
-        raise ExportError("engine is signed already: replace that signature with --overwrite")
+        raise ExportError(IS_SIGNED)
     signature = sign(bundle.manifest.render(), key)
     try:
-        with new_file(bundle.path(SIGNATURE_NAME)) as temporary:
+        with new_file(bundle.path(SIGNATURE_NAME), overwrite=overwrite) as temporary:
             temporary.write_bytes(signature)
+    except FileExistsError as error:  # another process was faster
+        raise ExportError(IS_SIGNED) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ExportError(f"{SIGNATURE_NAME} cannot be written: {reason}; make the folder writable") from error

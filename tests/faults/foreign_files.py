@@ -104,6 +104,7 @@ COMMANDS = {
     "bench --plot": Writer(
         "speed.png", lambda t: ["bench", t.engine, "--plot", t.out, "--overwrite", "--rounds", 3, "--max-batch", 1]
     ),
+    "keygen": Writer("site.key", lambda t: ["keygen", t.out]),
     "alta-export --output": Writer(
         "x.alta",
         lambda t: ["--checkpoint", DEMO / "demo.safetensors", "--output", t.out, "--overwrite"],
