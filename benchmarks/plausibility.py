@@ -95,7 +95,7 @@ def as_jpeg(picture: Picture) -> Picture:
     """Return a picture as JPEG gives it back."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=80)
-    return np.asarray(Image.open(file))
+    return np.asarray(Image.open(file, formats=("JPEG", "PNG")))
 
 
 def draw_rectangle(rng: np.random.Generator, shape: tuple[int, int], inside: object, outside: object) -> Picture:

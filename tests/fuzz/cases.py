@@ -72,8 +72,9 @@ def _mutate(
 def _draw_options(rng: np.random.Generator) -> dict[str, object]:
     profile = PROFILES[rng.integers(len(PROFILES))]
     options: dict[str, object] = {"intensity_profile": profile, "any_body_part": True, "any_view": True}
+    options["any_picture"] = True
     if profile == VOI and rng.random() < 0.2:
         options["window"] = int(rng.integers(1, 4))
     if rng.random() < 0.1:
-        options["any_body_part"] = options["any_view"] = False
+        options["any_body_part"] = options["any_view"] = options["any_picture"] = False
     return options

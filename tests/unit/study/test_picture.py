@@ -77,7 +77,7 @@ def test_a_picture_with_an_archive_behind_it_starts_nothing(shared_case, started
     path = shared_case("picture-with-an-archive-behind") / "poly.png"
     data = path.read_bytes()
     alone = data[: data.index(b"IEND") + 8]
-    for study in (load_study(path), Study.from_images(path)):
+    for study in (load_study(path, any_picture=True), Study.from_images(path, any_picture=True)):
         np.testing.assert_array_equal(frontal(study).grey_u8, np.array(Image.open(io.BytesIO(alone))))
 
 
@@ -172,7 +172,7 @@ def test_an_exif_orientation_is_applied_and_told(orientation, name, pixels, tmp_
     exif[ExifTags.Base.Orientation] = orientation
     path = write(tmp_path / "lying", encode(pixels, name, exif=exif))
     stored = np.array(Image.open(path))
-    study = load_study(path)
+    study = load_study(path, any_picture=True)
     np.testing.assert_array_equal(frontal(study).grey_u8, turns[orientation - 1](stored))
     turned = study.explain()["slots"]["frontal"]["turned"]
     assert bool(turned) == (orientation != 1)
