@@ -4,6 +4,7 @@
 lateral radiograph in a locked subfolder is missed, and told.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -55,10 +56,9 @@ class FolderWalk:
             if entry.is_file(follow_symlinks=False):  # needs no system call
                 return True
             mode = entry.stat().st_mode
-        except FileNotFoundError:  # a link to nowhere
-            return False
         except OSError as error:
-            self._miss(error)
+            if error.errno not in (errno.ENOENT, errno.ELOOP):  # links to nowhere and to themselves
+                self._miss(error)
             return False
         self.special += not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
         return stat.S_ISREG(mode)

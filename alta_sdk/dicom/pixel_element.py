@@ -21,6 +21,7 @@ def read_pixel_element(file: BoundedFile, header: "Dataset") -> None:
     file: stands where the header ended. Pixel data of more than twice the largest frame are not kept, but for the
     first frame where they are not compressed (`is_first_frame_alone` tells).
     """
+    from pydicom.dataelem import convert_raw_data_element
     from pydicom.filereader import data_element_generator
 
     file.allow_value(MAX_PIXEL_BYTES)
@@ -36,6 +37,7 @@ def read_pixel_element(file: BoundedFile, header: "Dataset") -> None:
         for element in elements:
             if element.tag not in (*FLOAT_PIXELS, PIXEL_DATA):
                 return
+            convert_raw_data_element(element)  # of a kind that pydicom does not know, it raises here
             header[element.tag] = element
             if element.tag == PIXEL_DATA:
                 if element.value is None and element.length:
