@@ -57,7 +57,7 @@ setup(
     package_data={"": ["py.typed", "*.html", "*.toml"]},
     install_requires=[
         "click>=8.1",
-        "cryptography>=43",  # signatures of engines; 18 MB with what it needs
+        "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive
         "filelock>=4.3.1",  # in every install already: tokenizers brings it; a lock file that was removed is seen
         "numpy>=1.26",
         "onnxruntime>=1.20",
