@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import ctypes
 import errno
-import json
 import os
 import random
 import re
@@ -30,15 +29,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parents[1]
-MARK = "DOE_JANE"  # in every path that is given
+sys.path.insert(0, str(FOLDER.parent))
+
+from faults.injected_commands import (  # noqa: E402
+    MARK,
+    SLOW,
+    find_program,
+    import_modules,
+    list_commands,
+    make_data,
+    start_command,
+    write_checkpoint,
+)
+
 FAILURES = {name: getattr(errno, name) for name in ("EACCES", "ENOSPC", "EIO", "EMFILE", "ENAMETOOLONG")}
 MEMORY, INTERRUPT = "ENOMEM", "SIGINT"
 KINDS = (*FAILURES, MEMORY, INTERRUPT)
 LINE = re.compile(r"(study \d+( of \d+)?: )?[A-Z]\w+: .|interrupted: ")
 TRACES = ("Traceback", 'File "', MARK, "/tmp", "site-packages", "Exception ignored", "Fatal Python error")
 LIMIT_S = 300
-STUDIES, LABELLED = 3, 40
+UNEQUAL = ("doctor", "export")  # what they print says how fast the machine is, and which decoders can be loaded
 
 
 @dataclass(frozen=True)
@@ -66,73 +76,6 @@ class End:
     stdout: str
     stderr: str
     calls: int = 0
-
-
-def list_commands(engine: Path, data: Path, out: Path) -> dict[str, list[str]]:
-    """Return a call of each command of `alta`; out: where it may write, new for each trial."""
-    read = ["--engine", str(engine), "--threads", "1"]
-    study, studies, reports, index = (str(data / name) for name in ("study", "studies", "reports.txt", "index"))
-    truth, key = str(data / "truth.csv"), [f"--key-file={data / 'key'}"]
-    maps = [f"--output={out / 'a.png'}", f"--dicom={out / 'a.dcm'}"]
-    written = [f"--csv={out / 'a.csv'}", f"--html={out / 'a.html'}", "--locate", "opacity"]
-    return {
-        "score": ["score", study, *read, "--labels", "edema,"],
-        "score-many": ["score", studies, *read, "--labels", "chexpert5", "--explain", *written],
-        "compare": ["compare", study, str(data / "earlier"), *read, "--labels", "edema,"],
-        "locate": ["locate", study, *read, "--phrase", "edema", *maps],
-        "embed": ["embed", studies, *read, "--out", str(out / "a.index"), *key],
-        "rank": ["rank", study, *read, "--reports", reports],
-        "rank-index": ["rank", study, *read, "--index", index],
-        "write-index": ["rank", study, *read, "--reports", reports, f"--write-index={out / 'b'}", *key],
-        "calibrate": ["calibrate", truth, "--engine", str(out / "own.alta"), "--threads", "1", "--label", "edema"],
-        "inspect": ["inspect", str(engine)],
-        "doctor": ["doctor", str(engine), "--threads", "1"],
-    }
-
-
-def make_data(folder: Path, engine: Path) -> None:
-    """Write studies, reports, a table of truth, a site key and an index."""
-    import numpy as np
-    from PIL import Image
-
-    sys.path.insert(0, str(ROOT / "tests"))
-    from fuzz.seeds import chest_header, save
-
-    generator = np.random.default_rng(0)
-    for name, date, number in (("study", "20240102", 1), ("earlier", "20230102", 2)):
-        (folder / name).mkdir()
-        header = chest_header(generator.integers(0, 4095, (260, 260), dtype=np.uint16))
-        header.StudyDate, header.StudyInstanceUID, header.SOPInstanceUID = date, f"1.2.3.{number}", f"1.2.4.{number}"
-        (folder / name / "1.dcm").write_bytes(save(header))
-    (folder / "studies").mkdir()
-    shutil.copytree(folder / "study", folder / "studies" / "a")
-    (folder / "labelled").mkdir()
-    for number in range(LABELLED):
-        grey = generator.integers(0, 255, (230, 230), dtype=np.uint8)
-        Image.fromarray(grey).save(folder / "labelled" / f"{number}.png")
-        if number < STUDIES:
-            Image.fromarray(grey).save(folder / "studies" / f"{number}.png")
-    (folder / "reports.txt").write_text("There is edema.\nThe lungs are clear.\n", encoding="utf-8")
-    labelled = sorted((folder / "labelled").iterdir())
-    found = run_alta("score", *labelled, "--engine", engine, "--labels", "edema,", "--json")
-    scores = [one["scores"]["edema"] for one in json.loads(found)["studies"]]
-    middle = sorted(scores)[LABELLED // 2]  # a truth that the scores tell: a threshold is found then
-    rows = [f"labelled/{path.name},{int(score >= middle)}" for path, score in zip(labelled, scores, strict=True)]
-    (folder / "truth.csv").write_text("\n".join(["study,edema", *rows]) + "\n", encoding="utf-8")
-    (folder / "key").write_text("ab" * 32 + "\n", encoding="ascii")
-    (folder / "key").chmod(0o600)
-    arguments = list_commands(engine, folder, folder)["embed"]
-    arguments[arguments.index("--out") + 1] = str(folder / "index")
-    run_alta(*arguments)
-
-
-def run_alta(*arguments: object) -> str:
-    """Run a command to its end and return what it printed."""
-    command = [sys.executable, "-c", START, *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-START = "import alta_start; alta_start.alta()"
 
 
 class Runner:
@@ -173,7 +116,7 @@ class Runner:
         more = {"LD_PRELOAD": str(self.library), "FAIL_CALLS": " ".join(map(str, trial.settings))}
         with (out / "stdout").open("wb") as stdout, (out / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-c", START, *arguments], stdout=stdout, stderr=stderr, env={**os.environ, **more}
+                start_command(trial.command, arguments), stdout=stdout, stderr=stderr, env={**os.environ, **more}
             )
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LIMIT_S)
@@ -195,8 +138,8 @@ class Runner:
 def _run_armed(trial: Trial, arguments: list[str]) -> int:
     """Run a command in this process, which is a forked one, with the failure armed."""
     import alta_start
-    from alta_sdk.cli import main
 
+    main = find_program(trial.command)
     alta_start.begin()
     ctypes.CDLL(None).fail_calls_begin(
         ctypes.c_long(trial.call), *(ctypes.c_int(number) for number in trial.settings[1:])
@@ -226,7 +169,7 @@ def judge(trial: Trial, end: End, whole: End) -> str:
     if any(trace in line for trace in TRACES for line in told):
         return "RAW: a traceback or a path"
     if end.code == 0:
-        is_same = end.stdout == whole.stdout or trial.command == "doctor"
+        is_same = end.stdout == whole.stdout or trial.command in UNEQUAL
         return "same" if is_same and not told else "same, with a notice" if is_same else "RAW: another result"
     if end.code not in (1, 130) or (end.code == 130) != (trial.kind == INTERRUPT):
         return f"RAW: ended with {end.code}"
@@ -269,7 +212,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=200, help="trials in forked processes (default 200)")
     parser.add_argument("--starts", type=int, default=20, help="trials of whole processes (default 20)")
-    parser.add_argument("--commands", default="", help="separated by commas (default: all)")
+    parser.add_argument("--commands", default="", help=f"separated by commas (default: all but {', '.join(SLOW)})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", type=Path, required=True)
     given = parser.parse_args()
@@ -288,10 +231,13 @@ def run_trials(given: argparse.Namespace, folder: Path, library: Path) -> int:
     data, engine = folder / MARK, folder / f"{MARK}.alta"
     data.mkdir()
     shutil.copytree(given.engine, engine)
-    import_all()
     make_data(data, engine)
+    if "export" in given.commands:
+        write_checkpoint(data)
     runner = Runner(engine, data, library)
-    commands = given.commands.split(",") if given.commands else list(list_commands(engine, data, folder))
+    known = [name for name in list_commands(engine, data, folder) if name not in SLOW]
+    commands = given.commands.split(",") if given.commands else known
+    import_modules(commands)
     seen: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # one who stops it sees what was done so far
     try:
@@ -314,17 +260,6 @@ def show(seen: dict[str, Counter[str]]) -> None:
     print(f"{'kind':14}" + "".join(f"{column:>21}" for column in columns))
     for kind, counts in seen.items():
         print(f"{kind:14}" + "".join(f"{counts[column]:21}" for column in columns), flush=True)
-
-
-def import_all() -> None:
-    """Import what commands import on use, so that forked processes need not."""
-    import onnxruntime  # noqa: F401
-    import pydicom.pixels  # noqa: F401
-
-    import alta_sdk.cli  # noqa: F401
-
-    with contextlib.suppress(ImportError):
-        import openvino  # noqa: F401
 
 
 if __name__ == "__main__":
