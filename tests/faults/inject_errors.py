@@ -217,6 +217,7 @@ def main() -> int:
     parser.add_argument("--engine", type=Path, required=True)
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background lets it be ignored
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "FAIL_CALLS_LIBRARY" not in os.environ:  # started again with the library in it

@@ -15,6 +15,14 @@ PROGRAMS = sorted(path.name for path in (ROOT / "training").glob("*.py"))
 INTERRUPTED = "interrupted: nothing was left half-written\n"
 
 
+@pytest.fixture(autouse=True)
+def no_ignored_ctrl_c():
+    """A shell lets what it starts in the background ignore Ctrl-C, and so would what is started here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def run_python(code, *arguments, **environment):
     command = [sys.executable, "-c", code, *arguments]
     environment = {**{name: value for name, value in os.environ.items() if name != "ALTA_DEBUG"}, **environment}
