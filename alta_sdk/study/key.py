@@ -10,13 +10,12 @@ import hmac
 import os
 import secrets
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..dicom.files import FileSource, PathLike, StudyFiles, read_files
 from ..errors import EngineError, StudyError
-from ..files.atomic import name_sibling, place_new, sync_folder
+from ..files.new_files import create_file
 from ..files.opening import open_file
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
@@ -111,21 +110,9 @@ def _identify_files(study: StudyFiles) -> bytes:
 
 def _make_key(path: Path) -> bool:
     """Write a new key file; False if another process was faster."""
-    temporary = name_sibling(path, "tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # On Windows the mode says nothing: there the folder's access list guards the file.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(SECRET_BYTES) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            place_new(temporary, path)  # a key is never replaced
-            sync_folder(path.parent)
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        create_file(path, (secrets.token_hex(SECRET_BYTES) + "\n").encode("ascii"), 0o600)  # a key is never replaced
     except FileExistsError:
         return False
     except OSError as error:
