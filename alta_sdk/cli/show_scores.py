@@ -11,7 +11,7 @@ from ..errors import StudyError
 from ..matching.results import ZeroShotResult
 from ..study.slots import Slot
 from .outputs import describe_failure
-from .terminal import print_object, print_table, say
+from .terminal import print_line, print_object, print_table, say
 
 MANY = 10  # studies from which progress is shown, and each has a row of the table, not a column
 
@@ -61,7 +61,7 @@ def show_scores(results: Sequence[Scored | Failed], explain: bool) -> None:
         print_table(title, ["study", *names], [[marks[number], *row] for number, row in cells.items()])
     for number, notes in told.items():
         for note in notes:
-            click.echo(f"! study {number}, {note}")
+            print_line(f"! study {number}, {note}")
     if first.decisions:
         click.echo("↑ at or above this site's threshold, ↓ below it (alta calibrate)")
     if explain:
