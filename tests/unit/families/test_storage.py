@@ -94,3 +94,10 @@ def test_a_published_file_keeps_rounded_products_to_the_bit_in_a_quarter(tmp_pat
     for name, parameter in again.image.blocks.named_parameters():
         if parameter.ndim == 2:
             assert torch.equal(parameter, expected[name]), name
+
+
+def test_a_copy_of_such_a_file_in_float32_means_the_same():
+    weights = {"blocks.0.attn.qkv.weight": round_to_int8(draw(9, 33)), "norm.weight": draw(9)}
+    copied = {name: tensor.float() for name, tensor in pack(weights).items()}
+    assert unpack(copied).keys() == weights.keys()
+    assert all(torch.equal(unpack(copied)[name], tensor) for name, tensor in weights.items())

@@ -54,8 +54,10 @@ def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     weights = dict(stored)
     for name, numbers in stored.items():
-        if numbers.dtype == torch.int8:
-            scale = weights.pop(name.removesuffix(WEIGHT) + SCALE, None)
+        beside = name.removesuffix(WEIGHT) + SCALE
+        # A scale decides, not the format: other programs store what they read of such a file in float32.
+        if numbers.dtype == torch.int8 or name.endswith(WEIGHT) and beside in stored:
+            scale = weights.pop(beside, None)
             if not _is_product(name, numbers) or scale is None or scale.shape != numbers.shape[:1]:
                 raise CheckpointError(f"{name} is in 8 bits, and no scale for each of its channels is there")
             weights[name] = numbers.float() * scale.float()[:, None]
