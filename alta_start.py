@@ -1,17 +1,15 @@
 """Where every command begins: before anything else of ours is imported, so that nothing can fail in a traceback.
 
 Importing the SDK takes a quarter of a second, torch several: Ctrl-C, a full table of open files or a lack of memory
-may come in the middle of it. Nothing has been written by then, so the process may end at once, in one line. Only the
-standard library's smallest modules are imported here, and this module lies outside of the packages, since importing a
-module of a package imports the package first. What the interpreter does before its first line is not ours.
+may come in the middle of it. Nothing has been written by then, so the process may end at once, in one line. Nothing is
+imported at the top but what the interpreter has in it or has loaded for itself, and this module lies outside of the
+packages, since importing a module of a package imports the package first. What comes before its first line is the
+interpreter's.
 """
 
+import _signal  # what `signal` wraps: that one reads a dozen files
 import os
-import signal
 import sys
-import threading
-from types import FrameType, TracebackType
-from typing import Any
 
 INTERRUPTED = 130
 DEBUG_VARIABLE = "ALTA_DEBUG"
@@ -40,31 +38,33 @@ def begin(name: str = "__main__") -> None:
     Ctrl-C reaches that one, too, which ends without a word.
     For programs alone: it changes what the whole process does. Commands handle both by themselves while they work.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody has Ctrl-C ignored
-        signal.signal(signal.SIGINT, end_interrupted if name == "__main__" else end_worker)
     sys.excepthook = end_failed
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # else somebody has Ctrl-C ignored
+        _signal.signal(_signal.SIGINT, end_interrupted if name == "__main__" else end_worker)
     if not os.environ.get(DEBUG_VARIABLE):
         sys.unraisablehook = be_silent  # of objects that are taken apart at the exit
+        import threading
+
         threading.excepthook = be_silent  # who waits for the thread is told
 
 
-def end_interrupted(_number: int, _frame: FrameType | None) -> None:
+def end_interrupted(_number: int = 0, _frame: object = None) -> None:
     """End the process: for the time before a command works, and behind it."""
     _write("interrupted: nothing was left half-written\n")
     os._exit(INTERRUPTED)
 
 
-def end_worker(_number: int, _frame: FrameType | None) -> None:
+def end_worker(_number: int, _frame: object) -> None:
     """End a process that works for another, which says why."""
     os._exit(INTERRUPTED)
 
 
-def end_failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def end_failed(kind: type[BaseException], error: BaseException, trace: object) -> None:
     """Say in one line what nobody caught; the exit code is Python's 1."""
     if issubclass(kind, KeyboardInterrupt):
-        end_interrupted(0, None)
+        end_interrupted()
     if os.environ.get(DEBUG_VARIABLE):
-        sys.__excepthook__(kind, error, trace)
+        sys.__excepthook__(kind, error, error.__traceback__)
     reason = ""
     if isinstance(error, OSError) and isinstance(error.errno, int):
         reason = f": {os.strerror(error.errno)}"
@@ -73,7 +73,7 @@ def end_failed(kind: type[BaseException], error: BaseException, trace: Traceback
     _write(f"{kind.__name__}: alta-sdk could not start{reason}; {DEBUG_VARIABLE}=1 in the environment shows where\n")
 
 
-def be_silent(_: Any) -> None:
+def be_silent(_: object) -> None:
     """Say nothing."""
 
 

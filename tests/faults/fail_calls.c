@@ -1,8 +1,8 @@
 /* Lets one call of the C library fail: preloaded into a command by inject_errors.py.
  *
  * Calls that reach for files are counted once `fail_calls_begin` was called, or, in a process that was started with
- * FAIL_CALLS="COUNT ERRNO LASTING MEMORY", once a path with "alta_start" in it is met: the interpreter's own start is
- * not ours. The wanted one fails with ERRNO, and those behind it, too, if LASTING; ERRNO 0 sends SIGINT instead, and
+ * FAIL_CALLS="COUNT ERRNO LASTING MEMORY", once a path with "begin-to-fail" in it is met: the interpreter's own start
+ * is not ours. The wanted one fails with ERRNO, and those behind it, too, if LASTING; ERRNO 0 sends SIGINT instead, and
  * the call is done. With MEMORY allocations of 64 KiB and more are counted in their place. Other processes, forked or
  * started, are left alone. Linux, glibc.
  */
@@ -49,7 +49,7 @@ static int is_hit(void) {
 
 static int fails(const char *path) {
     static int was_started;
-    if (!is_armed && !was_started && path && strstr(path, "alta_start")) {
+    if (!is_armed && !was_started && path && strstr(path, "begin-to-fail")) {
         const char *how = getenv("FAIL_CALLS");
         long n;
         int number, is_lasting, is_memory;

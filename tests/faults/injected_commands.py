@@ -41,9 +41,11 @@ def list_commands(engine: Path, data: Path, out: Path) -> dict[str, list[str]]:
 def start_command(name: str, arguments: Sequence[object]) -> list[str]:
     """Return the command line of a process that runs a command from its first line on."""
     if name == "pair":
-        return [sys.executable, str(ROOT / "training" / "pair.py"), *map(str, arguments)]
-    function = "alta_export" if name == "export" else "alta"
-    return [sys.executable, "-c", f"import alta_start; alta_start.{function}()", *map(str, arguments)]
+        begin = f"import runpy; runpy.run_path({str(ROOT / 'training' / 'pair.py')!r}, run_name='__main__')"
+    else:
+        begin = f"alta_start.{'alta_export' if name == 'export' else 'alta'}()"
+    code = f"import alta_start, os; os.path.exists('begin-to-fail'); {begin}"  # its name tells fail_calls.c
+    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
 def find_program(name: str) -> Callable[[Sequence[str]], Any]:
