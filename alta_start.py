@@ -7,7 +7,7 @@ packages, since importing a module of a package imports the package first. What 
 interpreter's.
 """
 
-import _signal  # what `signal` wraps: that one reads a dozen files
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps: that one reads a dozen files
 import os
 import sys
 
