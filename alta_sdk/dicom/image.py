@@ -88,7 +88,7 @@ class DicomImage:
     identifiers: Stated[dict[str, str]] = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class ImageOrigin:
     """The file that pixels came from, bound when they were read: patient data, never shown.
 

@@ -14,7 +14,7 @@ from ..errors import DicomError
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Stated(Generic[T_co]):
     """A checked value, or why it cannot be used."""
 
