@@ -75,7 +75,9 @@ def tell_misuse(error: click.ClickException, given: Sequence[str]) -> int:
     if not given:  # the help
         error.show()
         return error.exit_code
-    message = hide_values(error.format_message(), given)
+    context = getattr(error, "ctx", None)
+    known = getattr(context.command, "commands", {}) if context is not None else {}
+    message = hide_values(error.format_message(), [value for value in given if value not in known])
     if isinstance(error, click.UsageError):
         click.UsageError(message, error.ctx).show()
     else:

@@ -20,14 +20,15 @@ IDENTIFIERS = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-# Of the data set itself; the elements that hold pixels are read apart from these.
+# Of the data set itself.
 READ = """
     SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID StudyDate SeriesDate AcquisitionDate ContentDate
     AcquisitionDateTime StudyTime SeriesTime AcquisitionTime ContentTime AccessionNumber Modality
     PresentationIntentType TimezoneOffsetFromUTC ReferringPhysicianName StudyDescription SeriesDescription
     AnatomicRegionSequence PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex BodyPartExamined
     ProtocolName AcquisitionDeviceProcessingDescription ViewPosition StudyInstanceUID StudyID PatientOrientation
-    SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
+    PixelData FloatPixelData DoubleFloatPixelData SamplesPerPixel
+    PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
     HighBit PixelRepresentation QualityControlImage BurnedInAnnotation PixelPaddingValue PixelPaddingRangeLimit
     WindowCenter WindowWidth RescaleIntercept RescaleSlope VOILUTFunction PartialView LossyImageCompression
     ModalityLUTSequence VOILUTSequence RequestedProcedureDescription PerformedProcedureStepDescription

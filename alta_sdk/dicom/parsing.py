@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import DicomError
 from .bounded_file import BoundedFile, ReadBudget
 from .elements import item_tags, later_tags, read_tags
-from .pixel_element import read_pixel_element
+from .pixel_element import PIXEL_TAGS, read_pixel_element
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -33,6 +33,7 @@ TABLE_BYTES_PER_READ = 256
 LUT_DATA = 0x00283006
 TABLE_VR = frozenset({"US", "SS", "OW", "OB", "UN", None})
 META_TAGS = frozenset({0x00020002, 0x00020010})  # MediaStorageSOPClassUID, TransferSyntaxUID
+TWICE = "DICOM file holds an element twice: it is damaged, or two files in one"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_VR = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
 
@@ -65,6 +66,7 @@ def parse_dicom(source: bytes | BinaryIO, budget: ReadBudget | None = None) -> "
         raise DicomError("not a DICOM file: the DICM mark is missing; give a DICOM, JPEG or PNG radiograph")
     try:
         header, file = _parse(opened, start, budget or ReadBudget())
+        _refuse_replaced(header)
         read_pixel_element(file, header)
         _Parser(file).parse(header)
         kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
@@ -160,41 +162,44 @@ class _Parser:
         """Parse a data set; raise DicomError beyond the bounds, or if an element is not what it should be."""
         for tag in META_TAGS & header.file_meta.keys():
             self._parse_element(header.file_meta, tag)
-        pending = [(header, 0, read_tags())]
+        pending = [(header, 0, read_tags() - PIXEL_TAGS)]
         while pending:
             dataset, depth, wanted = pending.pop()
             if depth > MAX_DEPTH:
                 raise DicomError(f"DICOM file has sequences more than {MAX_DEPTH} levels deep: refused")
             for tag in sorted(wanted & dataset.keys()):
-                pending += [(item, depth + 1, item_tags()) for item in self._parse_element(dataset, tag)]
+                parse = self._parse_later if tag in later_tags() else self._parse_element
+                pending += [(item, depth + 1, item_tags()) for item in parse(dataset, tag)]
+
+    def _parse_later(self, dataset: "Dataset", tag: Any) -> list["Dataset"]:
+        """Parse an element that may be malformed as long as nobody needs it; raise DicomError beyond the bounds."""
+        from pydicom import DataElement
+
+        try:
+            return self._parse_element(dataset, tag)
+        except DicomError:
+            raise
+        except Exception:  # pydicom raises more kinds than it documents, of our bounds too
+            self._file.charge_work(0)
+            if tag in dataset and getattr(dataset.get_item(tag), "VR", None) in ("SQ", "UN", None):
+                dataset[tag] = DataElement(tag, "LT", "malformed")  # or it would be parsed again, without bounds
+            return []
 
     def _parse_element(self, dataset: "Dataset", tag: Any) -> list["Dataset"]:
-        """Parse one element and return the items of a sequence; one that is needed later may be malformed."""
+        """Parse one element and return the items of a sequence."""
         from pydicom.datadict import dictionary_VR
 
-        if tag in later_tags():
-            try:
-                return self._parse_value(dataset, tag)
-            except DicomError:  # beyond a bound
-                raise
-            except Exception:  # pydicom raises more kinds than it documents
-                return []
-        items = self._parse_value(dataset, tag)
-        if dictionary_VR(tag) == "SQ" and dataset[tag].VR != "SQ":  # readers will ask its items
-            raise DicomError("DICOM file is damaged: an element that is a sequence holds something else")
-        return items
-
-    def _parse_value(self, dataset: "Dataset", tag: Any) -> list["Dataset"]:
-        from pydicom.datadict import dictionary_VR
-
-        raw = dataset.get_item(tag)
+        raw, defined = dataset.get_item(tag), dictionary_VR(tag)
         vr, value = getattr(raw, "VR", None), getattr(raw, "value", None)
-        if isinstance(value, bytes) and (dictionary_VR(tag) if vr in (None, "UN") else vr) == "SQ":
+        if isinstance(value, bytes) and (defined if vr in (None, "UN") else vr) == "SQ":
             self._read_items(dataset, raw)
         elif isinstance(value, bytes):
             self._charge(tag, vr, len(value))
         element = dataset[tag]
-        return list(element.value or []) if element.VR == "SQ" else []
+        items = element.value if element.VR == "SQ" else []
+        if defined == "SQ" and element.VR != "SQ" and tag not in later_tags():  # readers will ask its items
+            raise DicomError("DICOM file is damaged: an element that is a sequence holds something else")
+        return list(items or [])
 
     def _charge(self, tag: int, vr: str | None, size: int) -> None:
         is_table = tag == LUT_DATA and vr in TABLE_VR
@@ -221,6 +226,21 @@ class _Parser:
             raw.value_tell,
         )
         dataset[raw.tag] = DataElement(raw.tag, "SQ", items, raw.value_tell)
+
+
+def _refuse_replaced(header: "Dataset") -> None:
+    """Refuse a file in which an element that is read came twice, as in two files in one: pydicom keeps the last.
+
+    A repeated element keeps its place in the order of the data set, and has the offset of the later one.
+    """
+    last = -1
+    for tag in reversed(list(header.keys())):
+        element: Any = header.get_item(tag)
+        offset = getattr(element, "value_tell", None) or getattr(element, "file_tell", None)
+        if tag in read_tags() and offset is not None:
+            if last >= 0 and offset > last:
+                raise DicomError(TWICE)
+            last = offset
 
 
 def _is_image_class(uid: str) -> bool:

@@ -16,7 +16,6 @@ from alta_sdk import DicomError, Slot, Study
 from alta_sdk.dicom import elements
 from alta_sdk.dicom.image import decode_grey, read_image
 from alta_sdk.dicom.intensity import VOI, GreyOptions
-from alta_sdk.dicom.pixels import PIXEL_KEYWORDS
 
 PIXELS = (np.arange(64 * 48).reshape(64, 48) % 4096).astype(np.uint16)
 EXPECTED = decode_grey(read_image(save(chest_header(PIXELS))), GreyOptions())
@@ -149,5 +148,5 @@ def test_the_list_of_elements_is_what_the_room_asks_for():
         words = {word for node in texts if isinstance(node.value, str) for word in node.value.split()}
         if path.name != "secondary_capture.py":  # which writes
             named |= {word for word in words if (tag_for_keyword(word) or 0) >> 16 > 2}
-    named -= {"Date", "Time", *PIXEL_KEYWORDS}  # ends of names that are put together; what is read apart
+    named -= {"Date", "Time"}  # ends of names that are put together
     assert named == set(elements.READ) | set(elements.READ_OF_ITEMS) and set(elements.NEEDED_LATER) <= named
