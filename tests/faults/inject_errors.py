@@ -47,6 +47,7 @@ MEMORY, INTERRUPT = "ENOMEM", "SIGINT"
 KINDS = (*FAILURES, MEMORY, INTERRUPT)
 LINE = re.compile(r"(study \d+( of \d+)?: )?[A-Z]\w+: .|interrupted: ")
 TRACES = ("Traceback", 'File "', MARK, "/tmp", "site-packages", "Exception ignored", "Fatal Python error")
+BAR = "━"  # of the export's progress
 LIMIT_S = 300
 UNEQUAL = ("doctor", "export")  # what they print says how fast the machine is, and which decoders can be loaded
 
@@ -165,7 +166,8 @@ def _wait(child: int) -> int:
 
 def judge(trial: Trial, end: End, whole: End) -> str:
     """Say how a trial ended: "same", "told", or what is wrong with it."""
-    told = [line for line in end.stderr.splitlines() if line and line not in whole.stderr.splitlines()]
+    known = whole.stderr.splitlines()
+    told = [line for line in end.stderr.splitlines() if line.strip() and line not in known and BAR not in line]
     if any(trace in line for trace in TRACES for line in told):
         return "RAW: a traceback or a path"
     if end.code == 0:
