@@ -114,7 +114,7 @@ def test_a_table_that_is_there_is_not_replaced_unasked(radiographs, assert_refus
     output, _ = pair(radiographs, "train.csv")
     before = output.read_bytes()
     _, result = pair(radiographs, "train.csv", "--seed", 1)
-    assert_refused(result, "train.csv exists")
+    assert_refused(result, "file of the table exists")
     assert output.read_bytes() == before
     assert pair(radiographs, "train.csv", "--seed", 1, "--overwrite")[1].exit_code == 0
     assert output.read_bytes() != before

@@ -113,7 +113,7 @@ def test_a_wheel_gives_the_same_table_and_none_is_replaced_unasked(table, labell
     with np.load(table) as one, np.load(output) as other:
         assert all(np.array_equal(one[name], other[name]) for name in ("sentences", "vectors"))
     before = output.read_bytes()
-    assert_refused(teach(labelled, output, model / "tiny.whl", model / "tiny.whl"), "wheel.npz exists")
+    assert_refused(teach(labelled, output, model / "tiny.whl", model / "tiny.whl"), "file of the teacher exists")
     assert output.read_bytes() == before
     assert teach(labelled, output, model / "tiny.whl", model / "tiny.whl", "--overwrite").exit_code == 0
 
