@@ -123,6 +123,15 @@ def test_heat_maps(bundle, write, output):
     assert_clean_files(output)
 
 
+def test_keys_and_a_key_that_is_there(tmp_path):
+    folder = tmp_path / MARK
+    folder.mkdir()
+    made, again = run("keygen", folder / "site.key"), run("keygen", folder / "site.key")
+    assert (made.exit_code, again.exit_code) == (0, 1), made.output + again.output
+    assert_clean(made.output, again.output)
+    assert_clean_files(folder)
+
+
 def test_indexes_and_ranks(bundle, write, output, tmp_path):
     first = write("1.dcm")
     write("2.dcm", study=2, seed=1)
