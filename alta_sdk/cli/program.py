@@ -36,6 +36,7 @@ class Program(click.Command):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         given = list(sys.argv[1:] if args is None else args)
+        leave_rights(self)
         code: Any = 1
         try:
             with interrupts_raise(), end_in_one_line():
@@ -54,6 +55,15 @@ class Program(click.Command):
 
 class ProgramGroup(Program, click.Group):
     """A group of commands that is a program."""
+
+
+def leave_rights(command: click.Command) -> None:
+    """Let click ask no path whether it may be read: whoever opens it says so, and it is no wrong usage."""
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path):
+            parameter.type.readable = False
+    for one in command.commands.values() if isinstance(command, click.Group) else ():
+        leave_rights(one)
 
 
 @contextmanager

@@ -20,9 +20,12 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define LARGE (64 << 10)
+#define PROC 0x9fa0 /* statfs(2) */
+#define SYS 0x62656572
 
 static long wanted, count;
 static int error_number, lasting, memory, is_armed;
@@ -61,7 +64,11 @@ static int fails(const char *path) {
 }
 
 static int fails_on(int descriptor) { /* a disk is full or broken, the terminal is not */
-    return !(lasting && (descriptor == 1 || descriptor == 2)) && fails(NULL);
+    struct statfs where;
+    if (lasting && (descriptor == 1 || descriptor == 2)) return 0;
+    /* The kernel's own tables can be read once they are open; OpenVINO reads them in a loop that has no end else. */
+    if (is_armed && fstatfs(descriptor, &where) == 0 && (where.f_type == PROC || where.f_type == SYS)) return 0;
+    return fails(NULL);
 }
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))

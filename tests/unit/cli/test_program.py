@@ -155,3 +155,12 @@ def test_a_full_disk_at_the_end_of_the_output_is_one_line(tmp_path):
             done = subprocess.run([sys.executable, "-c", code, *given], stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 1
         assert done.stderr.startswith("OSError: ") and "No space" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_path_without_rights_is_no_wrong_usage(tmp_path, monkeypatch):
+    (tmp_path / MARK).mkdir()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything
+    for given in (["inspect", tmp_path / MARK], ["rank", "x", "--engine", tmp_path, "--reports", tmp_path / MARK]):
+        done = CliRunner().invoke(alta, [str(one) for one in given])
+        assert done.exit_code == 1 and MARK not in done.output, done.output
+        assert done.stderr.count("\n") == 1
