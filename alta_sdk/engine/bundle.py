@@ -6,6 +6,7 @@ parsers and back ends get: no path leaves this file for them. What the manifest 
 the signature, which is of the manifest itself.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -165,7 +166,8 @@ def open_plain_file(path: Path):  # type: ignore[no-untyped-def]  # what open() 
             raise OSError("not a plain file")
         return os.fdopen(descriptor, "rb", buffering=0)
     except BaseException:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # Ctrl-C while it was wrapped: the wrapper has closed it already
+            os.close(descriptor)
         raise
 
 

@@ -5,6 +5,7 @@ no regular file is never opened. `Path.is_dir` and its like raise for a folder t
 `os.path` say no, and whoever opens the path is told why.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -24,7 +25,8 @@ def open_file(path: PathLike) -> BinaryIO:
         _check_kind(os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
     except BaseException:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # Ctrl-C while it was wrapped: the wrapper has closed it already
+            os.close(descriptor)
         raise
 
 

@@ -46,6 +46,7 @@ FAILURES = {name: getattr(errno, name) for name in ("EACCES", "ENOSPC", "EIO", "
 MEMORY, INTERRUPT = "ENOMEM", "SIGINT"
 KINDS = (*FAILURES, MEMORY, INTERRUPT)
 LINE = re.compile(r"(study \d+( of \d+)?: )?[A-Z]\w+: .|interrupted: ")
+NUMBER = re.compile(r"\d+")
 TRACES = ("Traceback", 'File "', MARK, "/tmp", "site-packages", "Exception ignored", "Fatal Python error")
 BAR = "━"  # of the export's progress
 LIMIT_S = 300
@@ -166,8 +167,9 @@ def _wait(child: int) -> int:
 
 def judge(trial: Trial, end: End, whole: End) -> str:
     """Say how a trial ended: "same", "told", or what is wrong with it."""
-    known = whole.stderr.splitlines()
-    told = [line for line in end.stderr.splitlines() if line.strip() and line not in known and BAR not in line]
+    known = {NUMBER.sub("0", line) for line in whole.stderr.splitlines()}  # how many were read may differ
+    lines = [line for line in end.stderr.splitlines() if line.strip() and BAR not in line]
+    told = [line for line in lines if NUMBER.sub("0", line) not in known]
     if any(trace in line for trace in TRACES for line in told):
         return "RAW: a traceback or a path"
     if end.code == 0:
