@@ -61,7 +61,9 @@ def make_sizes(width=32, depth=2, heads=2, adapter=8, text_depth=2, vocabulary=4
 
 
 def load_program(path):
-    """Return a program of the tree, which is in no package, as a module."""
+    """Return a program of the tree, which is in no package, as a module; its neighbours can be imported, as run."""
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location("_".join(path.relative_to(ROOT).with_suffix("").parts), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -229,12 +229,16 @@ def _digest(comparison: Comparison, arm: Arm, folds: Sequence[Fold], radiographs
 def _score_baselines(
     comparison: Comparison, arm: Arm, folds: Sequence[Fold], radiographs: Sequence[LabelledRadiograph]
 ) -> dict[str, list[NDArray[np.float64]]]:
-    """Score the regressions on the same folds; the frozen tower is that of the first arm, untrained."""
+    """Score the regressions on the same folds; the frozen tower is that of the first arm, untrained.
+
+    It comes from a run at rate 0 on one fold's patients: few, since whom it sees changes no weight of the tower.
+    """
     still = replace(arm, overrides=(*arm.overrides, "epochs=1", "looks=0", "base_learning_rate=0"))
+    others = {radiographs[row].patient for row in folds[0].train}
 
     def fit_and_score() -> dict[str, list[list[float]]]:
         with TemporaryDirectory() as folder, _log_to(comparison):
-            encoder = open_encoder(_train(comparison, still, folds[0], set(), Path(folder)) / "last.safetensors")
+            encoder = open_encoder(_train(comparison, still, folds[0], others, Path(folder)) / "last.safetensors")
             assert isinstance(encoder, CheckpointEncoder)
             on_features = score_folds_on_features(encoder, radiographs, folds)
         on_pixels = score_folds_on_pixels(radiographs, folds)
