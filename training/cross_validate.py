@@ -8,6 +8,7 @@ if __name__ in ("__main__", "__mp_main__"):  # before what takes seconds to impo
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
 from alta_sdk.files.targets import check_target, write_target
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
+from alta_training.data.sentences import WORDINGS
 from alta_training.data.tables import find_image_folder, read_rows
 from alta_training.evaluation.arms import Arm, read_arms
 from alta_training.evaluation.baselines import BASELINE_COMPONENTS, score_folds_on_features, score_folds_on_pixels
@@ -176,9 +178,14 @@ def _keep(file: Path, compute: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def _log_to(comparison: Comparison) -> Iterator[None]:
-    with (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
-        with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+    """Keep what a run says for log.txt, where it comes in one piece: other jobs write there, too."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             yield
+    finally:
+        with (comparison.output / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(said.getvalue())
 
 
 def _train(comparison: Comparison, arm: Arm, fold: Fold, held_out: set[str], folder: Path) -> Path:
@@ -217,7 +224,7 @@ def _call(command: click.Command, *arguments: object) -> None:
 
 def _digest(comparison: Comparison, arm: Arm, folds: Sequence[Fold], radiographs: Sequence[LabelledRadiograph]) -> str:
     """Name everything that a score depends on, so that a changed recipe, or another division, is run anew."""
-    read = [comparison.backbone, comparison.radiographs, arm.recipe]
+    read = [comparison.backbone, comparison.radiographs, arm.recipe, WORDINGS]
     read += [comparison.reports] if arm.reports and comparison.reports else []
     read += [comparison.teacher] if arm.teacher and comparison.teacher else []
     held_out = [[radiographs[row].path.name for row in fold.held_out] for fold in folds]

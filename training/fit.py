@@ -39,12 +39,15 @@ from alta_training.run.setup import (
 )
 from alta_training.run.text_folder import open_text_folder
 
+TABLE_OPTIONS = ("data", "root", "bad_rows", "cache", "workers", "teacher", "wordings")
+
 
 @click.command(cls=Program, context_settings=CONTEXT)
 @click.option("--backbone", required=True, type=PATH, help="MRM.pth, or what pretrain.py wrote.")
 @click.option("--text-model", type=PATH, help="BERT folder (CXR-BERT). [default: text-model beside the backbone]")
 @add_run_options
 @click.option("--teacher", type=PATH, help="Sentence vectors of teach.py, for objectives.distillation.")
+@click.option("--wordings", type=PATH, help="As pair.py's, for objectives.label. [default: the project's]")
 @click.option("--validation", type=PATH, help="Labelled table: image, patient, view, findings, split.")
 @click.option("--validation-split", default="val", show_default=True, help="Its rows to take.")
 @click.option("--validation-finding", default="Pneumonia", show_default=True, help="Against No Finding.")
@@ -98,7 +101,7 @@ def _fit(recipe: Recipe, backbone: Path, folder: Path, output: Path, given: dict
     start_run(
         loaded.model,
         recipe,
-        TableOptions(*(given[name] for name in ("data", "root", "bad_rows", "cache", "workers", "teacher"))),
+        TableOptions(**{name: given[name] for name in TABLE_OPTIONS}),
         DeviceOptions(given["device"], devices, nodes),
         RunOptions(
             output,

@@ -77,6 +77,7 @@ def main(
     weights = run / BEST if os.path.isfile(run / BEST) else run / LAST
     kept = read_run(weights)
     text_model = read_text_model(run / TEXT_MODEL)
+    curve = read_curve(run / METRICS)
     with new_folder(output, overwrite=overwrite, list_own=list_own) as folder:
         copy_text_model(run / "text-model", folder / TEXT_MODEL)
         file = folder / f"{output.name}.safetensors"
@@ -98,7 +99,7 @@ def main(
             sizes=model.sizes.describe(),
             is_validated=weights.name == BEST,
         )
-        card = render_card(facts, splits, read_curve(run / METRICS), other, appended)
+        card = render_card(facts, splits, curve, other, appended)
         (folder / CARD).write_text(card, encoding="utf-8")
     say(f"stored: {output}. Not for clinical use.")
 
@@ -134,9 +135,12 @@ def read_statement(path: Path) -> str:
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
-    """Read the validation figures of a run, epoch by epoch."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line["kind"] == "validation"]
+    """Read the validation figures of a run, epoch by epoch; raise TrainingError if the file is none of fit.py's."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [line for line in lines if line["kind"] == "validation"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path.name} cannot be read: give a folder of fit.py, whole") from error
 
 
 def show_split(split: SplitFigures) -> SplitFigures:

@@ -207,7 +207,7 @@ def test_nothing_below_the_last_blocks_trains(labelled, fit_labelled, tmp_path):
 REFUSED = {
     "looks are kept on disk: give --cache": ({}, False),
     "looks needs a frozen foot: set image_blocks": ({"image_tower": "adapters"}, True),
-    "looks needs a frozen foot": ({"image_tower": "adapters", "image_blocks": 2}, True),
+    "image_blocks is 2, but the tower has 2": ({"image_tower": "adapters", "image_blocks": 2}, True),
     "looks are not for the reconstruction": ({"objectives.reconstruction.weight": 1}, True),
     'looks must be 0 unless fusion is "frontal"': ({"fusion": "present"}, True),
     "looks must be 0 unless": ({"image_mask": 0.5}, True),

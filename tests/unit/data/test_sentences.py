@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alta_sdk import TrainingError
+from alta_training.data.labelled import split_findings
 from alta_training.data.sentences import (
     WORDINGS,
     Claim,
@@ -71,6 +72,21 @@ def test_statements_are_of_the_columns_of_the_labels():
 def test_labels_that_the_wordings_do_not_know_are_not_told():
     assert describe_labels(["Granuloma"], OWN, random.Random(0)) == []
     assert list_labels(["Granuloma", "Mass"], OWN) == [name == "Mass" for name in OWN.columns]
+
+
+def test_labels_are_compared_without_regard_to_case():
+    for findings in (["Mass", "Edema"], [NORMAL]):
+        shouted = [name.upper() for name in findings]
+        assert list_labels(shouted, OWN) == list_labels(findings, OWN)
+        told = [describe_labels(names, OWN, random.Random(1)) for names in (shouted, findings)]
+        assert told[0] == told[1] != []
+
+
+def test_no_finding_beside_a_finding_is_refused():
+    assert split_findings("Mass | no finding x") == ["Mass", "no finding x"]
+    assert split_findings("No Finding|no finding") == ["No Finding", "no finding"]
+    with pytest.raises(TrainingError, match=r'"no finding\|Mass" say No Finding beside a finding: correct'):
+        split_findings("no finding|Mass")
 
 
 GOOD = 'present = ["There is {}."]\nabsent = ["No {}."]\nnormal = ["Clear."]\n[findings]\nMass = ["mass"]\n'

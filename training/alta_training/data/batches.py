@@ -26,7 +26,7 @@ from .feet import FeetByEpoch
 from .needs import Need
 from .pixels import PixelReader
 from .records import Record
-from .sentences import list_claims, list_labels, list_statements, read_wordings, split_sentences
+from .sentences import Wordings, list_claims, list_labels, list_statements, read_wordings, split_sentences
 from .teacher import Teacher
 
 UNKNOWN_CLAIM = 2
@@ -89,12 +89,14 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         needs: frozenset[Need] = frozenset(),
         teacher: Teacher | None = None,
         feet: FeetByEpoch | None = None,
+        wordings: Wordings | None = None,
     ) -> None:
         """Look at records with a recipe.
 
         patches: the number that the image tower makes. needs: what the objectives of the run read.
         teacher: vectors of every sentence of the records, where an objective reads them. feet: what the
-        frozen foot gives for every look at the frontals, which are not read then.
+        frozen foot gives for every look at the frontals, which are not read then. wordings: of the sentences by
+        rule in the reports. [default: the project's]
         """
         self.teacher, self.feet = teacher, feet
         self.needs = needs
@@ -107,7 +109,7 @@ class StudyDataset(Dataset[dict[str, Tensor]]):
         self._mask_id = text_model.vocabulary.index("[MASK]")
         self._tokenizer: Any = None
         if Need.LABELS in needs:
-            self._wordings = read_wordings()
+            self._wordings = wordings or read_wordings()
             self._claims = list_claims(self._wordings)
 
     def __len__(self) -> int:

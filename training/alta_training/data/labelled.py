@@ -77,8 +77,15 @@ def is_positive(findings: str, finding: str, against: str = AGAINST) -> bool | N
 
 
 def split_findings(cell: str) -> list[str]:
-    """Return the names in a cell of findings, separated by "|"."""
-    return [name.strip() for name in cell.split("|") if name.strip()]
+    """Return the names in a cell of findings, separated by "|".
+
+    Raises TrainingError for a cell that says No Finding beside a finding.
+    """
+    names = [name.strip() for name in cell.split("|") if name.strip()]
+    lowered = {name.lower() for name in names}
+    if AGAINST.lower() in lowered and len(lowered) > 1:
+        raise TrainingError(f'findings "{cell[:80]}" say {AGAINST} beside a finding: correct the table')
+    return names
 
 
 def spell_finding(finding: str) -> str:

@@ -85,21 +85,24 @@ def list_claims(wordings: Wordings) -> dict[str, Claim]:
 def describe_labels(findings: Collection[str], wordings: Wordings, draw: random.Random) -> list[str]:
     """Write a radiograph's labels: one sentence for each finding; without any, that each one is absent.
 
-    draw: picks one wording and one name for each sentence. What a data set does not label as found is not
-    called absent beside other findings: labels that were mined from reports miss too many.
+    Findings are compared without regard to case. draw: picks one wording and one name for each sentence. What
+    a data set does not label as found is not called absent beside other findings: labels that were mined from
+    reports miss too many.
     """
 
     def say(templates: tuple[str, ...], finding: str) -> str:
         return fill(draw.choice(templates), draw.choice(wordings.findings[finding]))
 
-    if NORMAL in findings:
+    named = {name.lower() for name in findings}
+    if NORMAL.lower() in named:
         return [*(say(wordings.absent, name) for name in wordings.findings), draw.choice(wordings.normal)]
-    return [say(wordings.present, name) for name in wordings.findings if name in findings]
+    return [say(wordings.present, name) for name in wordings.findings if name.lower() in named]
 
 
 def list_labels(findings: Collection[str], wordings: Wordings) -> list[bool]:
-    """Return which of the wordings' columns a radiograph has."""
-    return [name in findings for name in wordings.columns]
+    """Return which of the wordings' columns a radiograph has, compared without regard to case."""
+    named = {name.lower() for name in findings}
+    return [name.lower() in named for name in wordings.columns]
 
 
 def list_statements(sentences: Collection[str], claims: Mapping[str, Claim], wordings: Wordings) -> list[int] | None:

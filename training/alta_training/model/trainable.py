@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from alta_sdk.errors import TrainingError
+
 from ..adapters import ADAPTERS
 from . import AltaModel
 from .names import published_name
@@ -72,11 +74,16 @@ def freeze_backbones(
 
 
 def count_frozen_blocks(model: AltaModel, image_tower: str, image_blocks: int) -> int:
-    """Return how many blocks at the image tower's foot are frozen with all that is before them; 0: none is."""
+    """Return how many blocks at the image tower's foot are frozen with all that is before them; 0: none is.
+
+    Raises TrainingError if the tower has no more than image_blocks.
+    """
     depth = len(model.image.blocks)
     if image_tower == "frozen":
         return depth
-    return max(0, depth - image_blocks) if image_blocks else 0
+    if image_blocks >= depth:
+        raise TrainingError(f"recipe: image_blocks is {image_blocks}, but the tower has {depth}: 0 is all blocks")
+    return depth - image_blocks if image_blocks else 0
 
 
 def _is_above(name: str, foot: int) -> bool:

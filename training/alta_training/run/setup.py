@@ -20,7 +20,7 @@ from ..data.feet import FeetByEpoch
 from ..data.needs import Need
 from ..data.pixels import PixelReader
 from ..data.records import Record, check_records, digest_records, keep_good, read_table
-from ..data.sentences import split_sentences
+from ..data.sentences import read_wordings, split_sentences
 from ..data.teacher import Teacher, read_teacher
 from ..data.unknown_words import UNKNOWN_WORDS, count_unknown_words, state_unknown_words
 from ..families.backbone import BackboneOptions
@@ -49,6 +49,7 @@ class TableOptions:
     cache: Path | None
     workers: int
     teacher: Path | None = None
+    wordings: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,8 @@ def start_run(
     feet = _prepare_feet(alignment, recipe, records, reader, table.cache, fabric) if recipe.looks else None
     teacher = _read_teacher(alignment, records, table.teacher)
     patches = model.sizes.image.patches
-    dataset = StudyDataset(records, recipe, text_model[0], reader, patches, alignment.needs, teacher, feet)
+    wordings = read_wordings(table.wordings) if table.wordings else None
+    dataset = StudyDataset(records, recipe, text_model[0], reader, patches, alignment.needs, teacher, feet, wordings)
     if fabric.is_global_zero:
         for note in describe_unknown(words):
             say(note)
