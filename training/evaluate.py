@@ -5,7 +5,6 @@ if __name__ in ("__main__", "__mp_main__"):  # before what takes seconds to impo
 
     alta_start.begin(__name__)
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import click
 
 from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.program import Program
-from alta_sdk.cli.terminal import fail_in_one_line, print_facts, say
+from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_object, say
 from alta_training.data.captioned import read_captioned
 from alta_training.data.labelled import read_labelled
 from alta_training.evaluation.baselines import PIXELS, evaluate_baseline, evaluate_frozen
@@ -54,7 +53,7 @@ def main(
     figures = measure(encoder, protocol, given)
     data = given["data"].name
     if as_json:
-        click.echo(json.dumps({"model": encoder.name, "data": data, "figures": figures}))
+        print_object({"model": encoder.name, "data": data, "figures": figures})
     else:
         for part in figures:
             title = f"{part['protocol']} · {encoder.name if part['protocol'] != PIXELS else 'pixels'} · {data}"

@@ -54,9 +54,9 @@ def embed(
     if not os.path.isdir(target.parent):
         raise EngineError("folder of the index does not exist: make it, or give another --out")
     check_index_target(target)
-    site_key = open_key(key_file, target.parent)
     matcher = reading.open_matcher()
     say_notices(matcher)
+    site_key = open_key(key_file, target.parent)  # after what may refuse: a run that is none makes no key
     noted: list[str] = []
 
     def read(source: Source) -> Study:

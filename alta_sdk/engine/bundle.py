@@ -6,10 +6,8 @@ parsers and back ends get: no path leaves this file for them. What the manifest 
 the signature, which is of the manifest itself.
 """
 
-import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from alta_runtimes.private_copy import PrivateCopy
 
 from ..errors import EngineError, IntegrityError
+from ..files.opening import open_file
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleFile, Manifest, parse_manifest
 from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, TrustedKeys, check_signature
 
@@ -103,7 +102,7 @@ class Bundle:
             raise IntegrityError(f"{file.name} has more than {largest} MiB: no export of alta-sdk writes that")
         digest = hashlib.sha256()
         try:
-            with open_plain_file(self.path(file.name)) as descriptor:
+            with open_file(self.path(file.name), links=False) as descriptor:
                 size = os.fstat(descriptor.fileno()).st_size
                 if size != file.size:
                     raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {AGAIN}")
@@ -153,24 +152,6 @@ def read_signature(path: str | os.PathLike[str]) -> bytes | None:
     return _read_signature(Path(path))
 
 
-def open_plain_file(path: Path):  # type: ignore[no-untyped-def]  # what open() returns has no short name
-    """Open a file for reading in binary mode; raise OSError for a link and anything that is not a file of the disk."""
-    flags = os.O_RDONLY
-    for name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):  # Windows has other ones
-        flags |= getattr(os, name, 0)
-    if path.is_symlink():
-        raise OSError("a link")
-    descriptor = os.open(path, flags)  # a pipe without a writer opens at once, and is closed again
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("not a plain file")
-        return os.fdopen(descriptor, "rb", buffering=0)
-    except BaseException:
-        with contextlib.suppress(OSError):  # Ctrl-C while it was wrapped: the wrapper has closed it already
-            os.close(descriptor)
-        raise
-
-
 def hash_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in blocks."""
     with open(path, "rb") as file:
@@ -179,11 +160,21 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 def _read_manifest(folder: Path) -> bytes:
     if not os.path.isdir(folder):  # unlike Path.is_dir, never raises
-        raise EngineError("engine not found: give the folder NAME.alta that alta-export wrote")
+        raise EngineError(f"engine {_why_no_folder(folder)}: give the folder NAME.alta that alta-export wrote")
     try:
         return _read_small(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES)
     except FileNotFoundError as error:
         raise EngineError(f"not an engine: the folder holds no {MANIFEST_NAME}") from error
+
+
+def _why_no_folder(path: Path) -> str:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "not found"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "is a file, and no folder"
 
 
 def _read_signature(folder: Path) -> bytes | None:
@@ -196,7 +187,7 @@ def _read_signature(folder: Path) -> bytes | None:
 def _read_small(path: Path, most: int) -> bytes:
     """Return a file's bytes, one more than `most` of a longer one, which its parser refuses."""
     try:
-        with open_plain_file(path) as file:
+        with open_file(path, links=False) as file:
             data = b""
             while len(data) <= most and (block := file.read(most + 1 - len(data))):
                 data += block

@@ -13,14 +13,19 @@ from typing import BinaryIO
 
 PathLike = str | os.PathLike[str]
 SPECIAL = "it is a pipe, a socket or a device, and no file"
+LINK = "it is a link, and no file"
 # NONBLOCK: what became a pipe since it was looked at is not waited for.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
-def open_file(path: PathLike) -> BinaryIO:
-    """Open a regular file for reading its bytes; raise OSError if it cannot be, or is none."""
-    _check_kind(os.stat(path).st_mode)
-    descriptor = os.open(path, _FLAGS)
+def open_file(path: PathLike, *, links: bool = True) -> BinaryIO:
+    """Open a regular file for reading its bytes; raise OSError if it cannot be, or is none.
+
+    links: what a link leads to is opened; False refuses one.
+    """
+    _check_kind(os.stat(path, follow_symlinks=links).st_mode)
+    descriptor = os.open(path, _FLAGS if links else _FLAGS | _NO_LINK)
     try:
         _check_kind(os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
@@ -49,4 +54,4 @@ def _check_kind(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, SPECIAL)
+        raise OSError(errno.EINVAL, LINK if stat.S_ISLNK(mode) else SPECIAL)

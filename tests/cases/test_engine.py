@@ -61,8 +61,8 @@ def test_a_file_that_changes_right_after_its_proof_is_not_used(copy, name, monke
 
 
 def test_each_file_is_read_once_while_an_engine_opens(bundle, monkeypatch):
-    opened, original = [], bundles.open_plain_file
-    monkeypatch.setattr(bundles, "open_plain_file", lambda path: opened.append(path.name) or original(path))
+    opened, original = [], bundles.open_file
+    monkeypatch.setattr(bundles, "open_file", lambda path, **how: opened.append(path.name) or original(path, **how))
     Engine.open(bundle, runtime="onnxruntime", threads=1)
     listed = {file.name for file in open_bundle(bundle).manifest.files}
     first = opened[: len(listed) + 1]

@@ -32,6 +32,17 @@ def copy(bundle, tmp_path):
     return tmp_path / "copy.alta"
 
 
+def test_why_a_path_is_no_engine_is_told(bundle, tmp_path, monkeypatch):
+    for path, reason in {
+        tmp_path / "absent.alta": "engine not found: give the folder",
+        bundle / "manifest.json" / "x.alta": "engine not found",
+        bundle / "manifest.json": "engine is a file, and no folder",
+        tmp_path / ("x" * 300): "engine cannot be read (File name too long)",
+    }.items():
+        with pytest.raises(EngineError, match=re.escape(reason)):
+            Engine.open(path)
+
+
 @pytest.mark.parametrize("name", [*REQUIRED, "manifest.json"])
 @pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
 def test_one_changed_byte_is_refused(copy, name, where):

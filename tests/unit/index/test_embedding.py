@@ -175,6 +175,14 @@ def test_an_empty_or_absent_folder_is_refused_in_one_line(bundle, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_is_refused_makes_no_key(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    given = [folder, "--engine", tmp_path / "absent.alta", "--out", tmp_path / "studies.altx"]
+    refused = CliRunner().invoke(main, ["embed", *map(str, given)])
+    assert refused.exit_code == 1 and refused.stderr.startswith("EngineError: engine not found")
+    assert not (tmp_path / "settings").exists()
+
+
 def test_a_key_beside_the_index_as_of_before_is_used_and_told(bundle, folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     out.mkdir()
