@@ -12,7 +12,12 @@ from alta_sdk import TrainingError
 from alta_training.data.labelled import LabelledRadiograph
 from alta_training.evaluation import cross_validation
 from alta_training.evaluation.arms import Arm, read_arms
-from alta_training.evaluation.baselines import evaluate_baseline, score_folds_on_features, score_folds_on_pixels
+from alta_training.evaluation.baselines import (
+    evaluate_baseline,
+    fit_pixels,
+    score_folds_on_features,
+    score_folds_on_pixels,
+)
 from alta_training.evaluation.cross_validation import ArmFigures, compare_arms, divide, measure_folds, render_arms
 from alta_training.evaluation.encoders import open_encoder
 from alta_training.evaluation.metrics import measure_auc
@@ -150,6 +155,7 @@ def test_baselines_are_those_of_the_protocols(pictures, checkpoint_folder):
         train, held_out = ([pictures[row] for row in rows] for rows in (fold.train, fold.held_out))
         figures = evaluate_baseline(train, held_out)
         assert measure_auc(truth[fold.held_out], own).value == pytest.approx(figures["auc"]) == 1
+        assert own == pytest.approx(fit_pixels(train)(held_out)), "each fold is scored by what it was fitted to"
     encoder = open_encoder(checkpoint_folder / "model.safetensors")
     on_features = score_folds_on_features(encoder, pictures, folds)
     assert min(measure_folds(truth, folds, on_features, np.arange(len(truth)))) > 0.9

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -90,7 +91,8 @@ def _score_folds(
 
 
 def _make_regression(steps: Sequence[Any]) -> Any:
-    return make_pipeline(StandardScaler(), *steps, LogisticRegression(C=STRENGTH, max_iter=5000))
+    own = [clone(step) for step in steps]  # else each fold's fit would change what the folds before it score with
+    return make_pipeline(StandardScaler(), *own, LogisticRegression(C=STRENGTH, max_iter=5000))
 
 
 def _fit(read: Callable[[Radiographs], NDArray[Any]], steps: Sequence[Any], train: Radiographs) -> Score:
