@@ -25,6 +25,7 @@ from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.vectors import Vector
 from alta_sdk.errors import ExportError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.opening import read_text
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
 from alta_training.evaluation.card_sections import BY_PATIENT, CURVE_HEADING
 from alta_training.evaluation.encoders import BundleEncoder
@@ -151,7 +152,7 @@ def main(data: Path, model: Path, finding: str) -> None:
             say(f"{precision}: measured in {', '.join(runtimes)}")
     section = render(rows, splits, finding)
     card = model / "README.md"
-    text = insert(card.read_text(encoding="utf-8"), section)
+    text = insert(read_text(card), section)
     with new_file(card) as temporary:
         temporary.write_text(text, encoding="utf-8")
     click.echo(section)

@@ -6,15 +6,15 @@ the maps of several phrases are compared: a correlation of 1 says that they are 
     python benchmarks/heat_map_phrases.py NAME.alta --data ../shared/data/nih_cxr/metadata.csv [--split test]
 """
 
-import csv
 from itertools import combinations
 from pathlib import Path
 
 import click
 import numpy as np
 
-from alta_sdk import Matcher
-from alta_sdk.cli.terminal import print_facts
+from alta_sdk import AltaError, Matcher
+from alta_sdk.cli.terminal import fail_in_one_line, print_facts
+from alta_sdk.files.tables import read_rows
 
 SIDES = ("There is an opacity in the left lung.", "There is an opacity in the right lung.")
 FINDINGS = ("There is cardiomegaly.", "There is a pleural effusion.", "There is pneumonia.", "There is a pneumothorax.")
@@ -29,10 +29,11 @@ def correlate(maps: list[np.ndarray]) -> list[float]:
 @click.argument("engine", type=click.Path())
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="metadata.csv with image and split.")
 @click.option("--split", default="test", show_default=True, help="Its rows to take.")
+@fail_in_one_line
 def main(engine: str, data: Path, split: str) -> None:
     """Measure how much the heat maps of an engine depend on the phrase."""
-    with data.open(encoding="utf-8", newline="") as table:
-        paths = [data.parent / "images" / row["image"] for row in csv.DictReader(table) if row["split"] == split]
+    rows = read_rows(data, ("image", "split"), error=AltaError, name="table of radiographs")
+    paths = [data.parent / "images" / row["image"] for row in rows if row["split"] == split]
     matcher = Matcher(engine)
     findings: list[float] = []
     sides: list[float] = []

@@ -7,7 +7,6 @@ covid_chestxray; every part is printed by itself. Needs those two folders, each 
     python benchmarks/plausibility.py ../shared/data --template    # the table that alta_sdk/study/plausibility.py holds
 """
 
-import csv
 import io
 import json
 from collections import Counter
@@ -19,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from alta_sdk import Study
+from alta_sdk import AltaError, Study
 from alta_sdk.cli.terminal import fail_in_one_line, print_table
 from alta_sdk.dicom.intensity import AS_STORED, PROFILES, scale_intensity
 from alta_sdk.dicom.view_words import View
+from alta_sdk.files.tables import read_rows
 from alta_sdk.locate.overlay import blend
 from alta_sdk.study.geometry import to_model_pixels
 from alta_sdk.study.plausibility import (
@@ -46,10 +46,9 @@ Row = dict[str, object]
 
 def read_set(folder: Path) -> Iterator[tuple[str, Picture]]:
     """Yield the split and the pixels of each radiograph."""
-    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            study = Study.from_images(frontal=folder / "images" / row["image"], any_picture=True)
-            yield row["split"], study.radiographs[Slot.FRONTAL].grey_u8
+    for row in read_rows(folder / "metadata.csv", ("image", "split"), error=AltaError, name="metadata.csv"):
+        study = Study.from_images(frontal=folder / "images" / row["image"], any_picture=True)
+        yield row["split"], study.radiographs[Slot.FRONTAL].grey_u8
 
 
 def judge(picture: Picture) -> Judgement:

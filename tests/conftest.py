@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -312,6 +314,40 @@ def make_dicom(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         header.save_as(path, enforce_file_format=True)
         return path
+
+    return make
+
+
+@pytest.fixture
+def run_in_time():
+    """Return a function that runs another one in a thread, for a minute at most, and returns what that returns."""
+
+    def run(call):
+        done = Future()
+
+        def work():
+            try:
+                done.set_result(call())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()  # one that waits for ever holds nobody up at the end
+        return done.result(timeout=60)
+
+    return run
+
+
+@pytest.fixture
+def make_special():
+    """Return a function that makes what is no file: a pipe, a link to a device, a link to a pipe."""
+
+    def make(kind, path):
+        if kind == "pipe":
+            os.mkfifo(path)
+            return
+        path.symlink_to("/dev/zero" if kind == "device" else f"pipe of {path.name}")
+        if kind == "link to a pipe":
+            os.mkfifo(path.with_name(f"pipe of {path.name}"))
 
     return make
 

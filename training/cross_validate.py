@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from alta_sdk.engine.bundle import hash_file
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.opening import read_text
 from alta_sdk.files.targets import check_target, write_target
 from alta_training.data.labelled import LabelledRadiograph, read_labelled
 from alta_training.data.sentences import WORDINGS
@@ -131,7 +133,7 @@ def _check_files(comparison: Comparison, arms: Sequence[Arm]) -> None:
     if any(arm.name in BASELINES for arm in arms):
         raise TrainingError(f"an arm is named as a baseline ({', '.join(BASELINES)}): give it another name")
     for file in (comparison.backbone, comparison.reports, comparison.teacher, *(arm.recipe for arm in arms)):
-        if file is not None and not file.is_file():
+        if file is not None and not os.path.isfile(file):
             raise TrainingError(f"{file.name} not found: give a file that is there")
 
 
@@ -169,11 +171,11 @@ def run_arm(
 
 def _keep(file: Path, compute: Callable[[], Any]) -> Any:
     """Return what a file has; what is not there yet is computed, and kept in it."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         content = json.dumps(compute())
         with new_file(file) as temporary:
             temporary.write_text(content, encoding="utf-8")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return json.loads(read_text(file))
 
 
 @contextlib.contextmanager

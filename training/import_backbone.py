@@ -5,6 +5,7 @@ if __name__ in ("__main__", "__mp_main__"):  # before what takes seconds to impo
 
     alta_start.begin(__name__)
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def main(
     The tower is compared with the source's own, token by token, before anything is written. Text weights are not
     part of it. Not for clinical use.
     """
-    if not output.resolve().parent.is_dir():
+    if not os.path.isdir(os.path.dirname(os.path.realpath(output))):
         raise TrainingError(f"--output {output.name}: its parent folder does not exist; make it first")
     read = (source, radiographs, set_norm)
     check_target(output, "backbone", overwrite=overwrite, is_ours=is_backbone, inputs=read, error=TrainingError)

@@ -20,6 +20,7 @@ from alta_sdk.cli.terminal import fail_in_one_line, say
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.folders import check_folder, new_folder
+from alta_sdk.files.opening import read_text
 from alta_sdk.files.spelling import spell
 from alta_sdk.files.targets import refuse_inputs
 from alta_training.evaluation.card_figures import SplitFigures, measure_other_hospital, measure_splits
@@ -126,7 +127,7 @@ def read_run(weights: Path) -> Checkpoint:
 def read_statement(path: Path) -> str:
     """Read a section for the card; raise TrainingError if it cannot be read, or has no heading of its own."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"statement {path.name} cannot be read: give a Markdown file in UTF-8") from error
     if not text.lstrip().startswith("## "):
@@ -137,7 +138,7 @@ def read_statement(path: Path) -> str:
 def read_curve(path: Path) -> list[dict[str, Any]]:
     """Read the validation figures of a run, epoch by epoch; raise TrainingError if the file is none of fit.py's."""
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in read_text(path).splitlines()]
         return [line for line in lines if line["kind"] == "validation"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path.name} cannot be read: give a folder of fit.py, whole") from error

@@ -1,5 +1,6 @@
 """`alta keygen`: a key pair that engines are signed and checked with."""
 
+import os
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ def keygen(file: Path) -> None:
     """
     public_file = file.with_name(file.name + PUBLIC)
     for path, what in ((public_file, "public key"), (file, "private key")):
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             raise AltaError(f"file of the {what} exists: a key is never replaced; give another name")
     private, public = make_key_pair()
     write_key(file, private, "private key", 0o600)

@@ -1,5 +1,6 @@
 """`alta locate`: a study and a phrase in, a heat map on the radiograph out."""
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -83,7 +84,7 @@ def locate(
 def list_inputs(output: Path, read: Iterable[str | None]) -> list[str | Path | None]:
     """Return what is read; with it a file that is there already, in a folder that is read as one study."""
     given: list[str | Path | None] = list(read)
-    is_read = output.exists() and any(is_within(output, Path(path)) for path in read if path is not None)
+    is_read = os.path.exists(output) and any(is_within(output, Path(path)) for path in read if path is not None)
     return [*given, output] if is_read else given
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from alta_runtimes.private_copy import PrivateCopy
 
 from ..errors import EngineError, IntegrityError
-from ..files.opening import open_file
+from ..files.opening import open_file, read_bytes
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleFile, Manifest, parse_manifest
 from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, TrustedKeys, check_signature
 
@@ -154,7 +154,7 @@ def read_signature(path: str | os.PathLike[str]) -> bytes | None:
 
 def hash_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in blocks."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -187,11 +187,7 @@ def _read_signature(folder: Path) -> bytes | None:
 def _read_small(path: Path, most: int) -> bytes:
     """Return a file's bytes, one more than `most` of a longer one, which its parser refuses."""
     try:
-        with open_file(path, links=False) as file:
-            data = b""
-            while len(data) <= most and (block := file.read(most + 1 - len(data))):
-                data += block
-            return data
+        return read_bytes(path, most, links=False)
     except FileNotFoundError:
         raise
     except OSError as error:

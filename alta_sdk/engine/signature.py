@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError, IntegrityError
+from ..files.key_files import read_key_file
 from .schema import matching, parse_json, record
 
 SIGNATURE_NAME = "manifest.sig"
@@ -53,7 +54,7 @@ def choose_trust(given: str | os.PathLike[str] | None) -> TrustedKeys | None:
 def read_public_keys(path: Path) -> TrustedKeys:
     """Read a file of one or more Ed25519 public keys in PEM; raise EngineError if it holds anything else."""
     advice = f"give the .pub file of alta keygen (--trust, {TRUST_VARIABLE})"
-    text = _read_key_file(path, "trusted key", advice)
+    text = _read_key(path, "trusted key", advice)
     blocks = re.findall(rb"-----BEGIN PUBLIC KEY-----\s[A-Za-z0-9+/=\s]*-----END PUBLIC KEY-----", text)
     if not blocks or text.count(b"-----BEGIN") != len(blocks):
         raise EngineError(f"trusted key is not a public key in PEM: {advice}")
@@ -118,7 +119,7 @@ def sign(manifest: bytes, key: Any) -> bytes:
 def read_private_key(path: Path) -> Any:
     """Read an Ed25519 private key; raise EngineError if it is another file, or open to every user."""
     advice = "give the file that alta keygen made"
-    text = _read_key_file(path, "signing key", advice, is_secret=True)
+    text = _read_key(path, "signing key", advice, is_secret=True)
     return _load("load_pem_private_key", text, "signing key", advice, password=None)
 
 
@@ -155,15 +156,8 @@ def _to_bytes(public_key: Any) -> bytes:
     return raw
 
 
-def _read_key_file(path: Path, what: str, advice: str, *, is_secret: bool = False) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(MAX_KEY_BYTES + 1)
-    except OSError as error:
-        raise EngineError(f"{what} cannot be read: {error.strerror}; {advice}") from error
-    if is_secret and os.name != "nt" and mode & 0o007:
-        raise EngineError(f"{what} is open to every user of this machine: chmod 600 it, or make a new one")
+def _read_key(path: Path, what: str, advice: str, *, is_secret: bool = False) -> bytes:
+    data = read_key_file(path, what, advice, most=MAX_KEY_BYTES, is_secret=is_secret)
     if len(data) > MAX_KEY_BYTES:
         raise EngineError(f"{what} is no key: {advice}")
     return data

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .opening import check_name
 from .streams import find_descriptor
 
 _AT_FDCWD = ctypes.c_int(-100)  # relative paths are from the working folder
@@ -30,7 +31,9 @@ def new_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary path to write to; on success it becomes `path`, on any error it is removed.
 
     overwrite: replace a file that is there; without it FileExistsError, also for one that came meanwhile.
+    Raises OSError for what is no file, and for a name that no file can have.
     """
+    check_name(path)
     if find_descriptor(path) is not None:
         raise OSError(errno.EINVAL, "not a plain file")
     target = Path(os.path.realpath(path))

@@ -40,7 +40,7 @@ def check_folder(path: Path, *, overwrite: bool, list_own: ListOwn, by: str, err
                 f"{path.name} is not, or not only, what {by} wrote: --overwrite replaces only what {by} wrote; choose "
                 "another --output, or move the rest away"
             )
-    if not path.resolve().parent.is_dir():
+    if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
         raise error(f"--output {path.name}: its parent folder does not exist; make it first")
 
 
@@ -49,7 +49,7 @@ def find_foreign(path: Path, list_own: ListOwn) -> int:
 
     What is no folder, and a folder in which nothing tells that the command wrote it, count as one at least.
     """
-    own = set(list_own(path)) if path.is_dir() else set()
+    own = set(list_own(path)) if os.path.isdir(path) else set()
     if not own:
         return 1
     folders = {str(parent) for name in own for parent in PurePosixPath(name).parents}

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from .atomic import name_sibling, place_new, sync_folder
+from .opening import check_name
 
 
 def create_file(path: Path, data: bytes, mode: int) -> None:
@@ -12,6 +13,7 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
     mode: who may read and write it, before any byte is in it. On Windows it says nothing: there the folder's access
     list guards the file.
     """
+    check_name(path)
     temporary = name_sibling(path, "tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:

@@ -26,7 +26,7 @@ def is_stream(path: Path, what: str) -> bool:
         return True
     try:
         mode = path.stat().st_mode
-    except OSError:  # not there yet, or refused when it is written
+    except (OSError, ValueError):  # not there yet, or refused when it is written
         return False
     if stat.S_ISREG(mode):
         return False

@@ -6,10 +6,12 @@ that has the name by mistake stays. What is no file is written through. An input
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import AltaError
 from .atomic import new_file
+from .opening import is_there, open_file
 from .streams import is_stream, write_stream
 
 HEAD_BYTES = 1 << 16
@@ -33,18 +35,23 @@ def check_target(
     refuse_inputs(path, inputs, what, error)
     if is_stream(path, what):
         return
-    if path.exists():
+    try:
+        is_taken = is_there(path)
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        raise error(f"{what} cannot be written: {reason}; choose another name, or mend its folder") from problem
+    if is_taken:
         if not overwrite:
             raise error(f"file of the {what} exists: choose another name, or replace it (overwrite, --overwrite)")
         check_replaceable(path, what, is_ours, error)
-    if not Path(os.path.realpath(path)).parent.is_dir():
+    if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
         raise error(f"folder of the {what} does not exist: make it first")
 
 
 def check_replaceable(path: Path, what: str, is_ours: IsOurs, error: type[AltaError] = AltaError) -> None:
     """Raise an error if a file that is there is not empty and none of ours."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             head = file.read(HEAD_BYTES)
     except OSError as problem:
         raise error(f"file of the {what} exists and cannot be read: {problem.strerror}; give another name") from problem
@@ -66,7 +73,10 @@ def refuse_inputs(
 
 def is_within(path: Path, folder: Path) -> bool:
     """True if a path, with every link on the way followed, lies in a folder."""
-    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+    try:
+        return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+    except ValueError:  # a name that no file can have
+        return False
 
 
 def is_same_file(one: Path, other: Path) -> bool:
@@ -74,7 +84,10 @@ def is_same_file(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):
-        return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
+        names = [os.path.normcase(os.path.abspath(path)) for path in (one, other)]
+    with suppress(ValueError):  # a name that no file can have has no links
+        names = [os.path.normcase(os.path.realpath(path)) for path in (one, other)]
+    return names[0] == names[1]
 
 
 def write_target(path: Path, data: bytes, what: str, *, overwrite: bool, is_ours: IsOurs) -> None:
@@ -84,7 +97,7 @@ def write_target(path: Path, data: bytes, what: str, *, overwrite: bool, is_ours
         if is_stream(path, what):
             write_stream(path, data)
             return
-        with new_file(path, overwrite=overwrite and path.exists()) as temporary:
+        with new_file(path, overwrite=overwrite and is_there(path)) as temporary:
             temporary.write_bytes(data)
     except FileExistsError as error:
         raise AltaError(f"file of the {what} exists: it came while this ran; choose another name") from error

@@ -19,6 +19,7 @@ from ..dicom.files import Source, StudyFiles
 from ..engine.vectors import Vector
 from ..errors import EngineError, StudyError
 from ..files.atomic import name_sibling
+from ..files.opening import check_name
 from ..files.targets import check_replaceable
 from ..matching.matcher import Matcher
 from ..study.key import SiteKey, identify_study, identify_unreadable
@@ -54,11 +55,12 @@ def list_entries(folder: Path) -> list[StudyEntry]:
 
 def check_index_target(out: Path) -> None:
     """Raise EngineError if no index can be written at `out`: before studies are read, and before a key is made."""
-    if out.exists():
-        if not out.is_file():
+    if os.path.exists(out):
+        if not os.path.isfile(out):
             raise EngineError("index cannot be written: --out is no plain file; give the name of one")
         check_replaceable(out, "index", is_index, EngineError)
     try:
+        check_name(out)
         probe = name_sibling(Path(os.path.realpath(out)), "tmp")
         try:
             probe.write_bytes(b"\0")
@@ -141,7 +143,7 @@ def _read_entry(entry: StudyEntry) -> tuple[StudyFiles | StudyError, bytes]:
 
 def _read_known(out: Path, origin: IndexOrigin) -> dict[bytes, Vector]:
     """Return what an index that is already there holds, by key."""
-    if not out.exists():
+    if not os.path.exists(out):
         return {}
     index = ReportIndex.open(out)
     if index.origin != origin:
@@ -156,10 +158,16 @@ def _write_index(out: Path, seen: dict[bytes, Vector | None], origin: IndexOrigi
     vectors = {key: vector for key, vector in seen.items() if vector is not None}
     if not vectors:
         raise EngineError("no study could be read: no index was written")
-    of_ours = re.compile(re.escape(f".{out.name}.") + "[0-9a-f]{12}[.]tmp")
-    for leftover in out.parent.iterdir():
-        if of_ours.fullmatch(leftover.name):  # of a run that was killed while writing
-            with suppress(OSError):
-                leftover.unlink()
+    _remove_leftovers(out)
     keys = sorted(vectors)  # by key: the order tells nothing about names or dates
     ReportIndex.write(out, np.stack([vectors[key] for key in keys]), keys, origin)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what a run left that was killed while writing; a folder that cannot be listed keeps it."""
+    of_ours = re.compile(re.escape(f".{out.name}.") + "[0-9a-f]{12}[.]tmp")
+    with suppress(OSError):
+        for leftover in out.parent.iterdir():
+            if of_ours.fullmatch(leftover.name):
+                with suppress(OSError):
+                    leftover.unlink()

@@ -15,7 +15,6 @@ be searched without having been verified. `docs/index.md` tells each field.
 import hashlib
 import json
 import os
-import stat
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError, IntegrityError
 from ..files.atomic import new_file
+from ..files.opening import open_file
 from ..files.targets import check_replaceable
 
 MARK = b"ALTAIDX\x01"
@@ -46,7 +46,7 @@ def is_index(head: bytes) -> bool:
 
 def write_arrays(path: Path, meta: Mapping[str, Any], arrays: Arrays) -> None:
     """Write a file that is complete or not there; raise EngineError if it is no index, or the disk refuses it."""
-    if path.is_file():
+    if os.path.isfile(path):
         check_replaceable(path, "index", is_index, EngineError)
     header_bytes = len(_render(meta, {name: _entry(array, 10**15) for name, array in arrays.items()}, "0" * 64))
     layout = _lay_out(arrays, header_bytes)
@@ -73,13 +73,15 @@ def read_arrays(path: Path, *, verify: bool = True) -> tuple[dict[str, Any], dic
     Raises EngineError if there is no index, IntegrityError if it is not whole or was changed.
     """
     try:
-        with open(path, "rb", opener=_open_plain) as file:
+        with open_file(path) as file:
             size_on_disk = os.fstat(file.fileno()).st_size
             header = _read_header(file.read(_PREFIX.size + MAX_HEADER_BYTES))
             content = _read_whole(file, header, size_on_disk)
     except FileNotFoundError as error:
         raise EngineError("index not found: make it with `alta embed` or ReportIndex.write") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise EngineError(f"index cannot be read: {error.strerror}; check the path and its permissions") from error
+    except (ValueError, RecursionError) as error:
         raise EngineError("index cannot be read: check the path and its permissions") from error
     except MemoryError as error:
         raise EngineError("index does not fit into memory: free some, or make smaller indexes") from error
@@ -92,15 +94,6 @@ def read_arrays(path: Path, *, verify: bool = True) -> tuple[dict[str, Any], dic
     if is_changed:
         raise IntegrityError(f"index was changed after it was written (SHA-256 differs): {_AGAIN}")
     return meta, arrays
-
-
-def _open_plain(path: str, flags: int) -> int:
-    """Open a plain file, and nothing that makes a reader wait (ValueError)."""
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError("not a plain file")
-    return descriptor
 
 
 def _read_whole(file: BinaryIO, header: Mapping[str, Any], size: int) -> NDArray[np.uint8]:

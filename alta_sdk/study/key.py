@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ..dicom.files import FileSource, PathLike, StudyFiles, read_files
 from ..errors import EngineError, StudyError
+from ..files.key_files import read_key_file
 from ..files.new_files import create_file
-from ..files.opening import open_file
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
 SECRET_BYTES = 32
@@ -50,7 +50,7 @@ def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
     """
     is_named = bool(path or os.environ.get(SITE_KEY_VARIABLE))
     found = find_site_key(path, beside)
-    is_new = not is_named and not found.exists() and _make_key(found)
+    is_new = not is_named and not os.path.exists(found) and _make_key(found)
     return _read_key(found), is_new
 
 
@@ -97,7 +97,11 @@ def identify_study(source: FileSource) -> bytes:
 
 def identify_unreadable(path: PathLike) -> bytes:
     """Return what the key of a study is made of whose files cannot be read: the name of its first path."""
-    return b"name:" + os.fsencode(Path(path).name)
+    name = Path(path).name
+    try:
+        return b"name:" + os.fsencode(name)
+    except UnicodeEncodeError:  # a name that no file can have
+        return b"name:" + name.encode("utf-8", "surrogatepass")
 
 
 def _identify_files(study: StudyFiles) -> bytes:
@@ -121,16 +125,8 @@ def _make_key(path: Path) -> bool:
 
 
 def _read_key(path: Path) -> SiteKey:
-    try:
-        with open_file(path) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(_MAX_FILE_BYTES).strip()
-    except OSError as error:
-        raise EngineError(
-            f"site key cannot be read: {error.strerror}; check --key-file or {SITE_KEY_VARIABLE}"
-        ) from error
-    if os.name != "nt" and mode & 0o007:
-        raise EngineError("site key is open to every user of this machine: chmod 600 it, or make a new one")
+    advice = f"check --key-file or {SITE_KEY_VARIABLE}"
+    text = read_key_file(path, "site key", advice, most=_MAX_FILE_BYTES, is_secret=True).strip()
     try:
         secret = bytes.fromhex(text.decode("ascii"))
     except ValueError:

@@ -10,6 +10,7 @@ from ..dicom.files import StudyFiles, read_files
 from ..dicom.folders import FolderWalk
 from ..dicom.study_file import FileReader
 from ..errors import StudyError
+from ..files.opening import check_name
 from ..files.shown import escape_bytes
 
 T = TypeVar("T")
@@ -74,6 +75,7 @@ def _read(folder: Path, look: Callable[[], T]) -> T:
 
 
 def _split(folder: Path, reader: FileReader) -> list[StudyEntry]:
+    check_name(folder)
     studies: dict[str, tuple[Path, ...]] = {}
     for entry in sorted(folder.iterdir()):
         is_folder = os.path.isdir(entry)

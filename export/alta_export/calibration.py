@@ -5,6 +5,7 @@ It holds numbers by layer and no pixel, prompt, path or name of a study.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import onnx
 
 from alta_sdk.errors import CalibrationError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.opening import read_text
 
 from .graph import find_products
 from .options import METHODS
@@ -52,7 +54,7 @@ class Calibration:
 
     def keep(self, path: Path) -> None:
         """Write calibration.json for the next export, if it is not there; raise CalibrationError if it cannot be."""
-        if path.is_file():  # this one was read, or another export wrote it meanwhile
+        if os.path.isfile(path):  # this one was read, or another export wrote it meanwhile
             return
         try:
             with new_file(path, overwrite=False) as temporary:
@@ -91,7 +93,7 @@ def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.
     Raises CalibrationError if it is not there, damaged, of another checkpoint or of other layers.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         ranges = {
             name: {layer: (float(low), float(high)) for layer, (low, high) in content["ranges"][name].items()}
             for name in GRAPHS

@@ -1,5 +1,6 @@
 """From FP32 graphs to the graphs of an engine: calibrate, lower the precision, measure the drift, decide."""
 
+import os
 import statistics
 from dataclasses import dataclass
 from functools import partial
@@ -151,7 +152,7 @@ def find_calibration(
     if options.precision != "int8":
         return None
     cache = options.calibration_cache
-    if cache is not None and (cache.exists() or shown is None):
+    if cache is not None and (os.path.exists(cache) or shown is None):
         found = read_calibration(cache, reference.checkpoint_sha256, reference.graphs)
         if found.method != options.calibration_method:
             raise CalibrationError(

@@ -154,7 +154,7 @@ def _list_table(source: StudySource) -> list[_Item]:
         return [_Item(read_record_paths(row, base), None) for row in rows]
     if "image" not in rows[0]:
         raise CalibrationError(f"{source.option} has neither a column image nor {COLUMNS[0]}")
-    folder = base / "images" if (base / "images").is_dir() else base
+    folder = base / "images" if os.path.isdir(base / "images") else base
     return [_Item((folder / row["image"],), is_positive(row.get("findings", ""), source.finding)) for row in rows]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from . import onnxruntime_session, openvino_session, tensorrt_session
 from .errors import EngineError, RuntimeUnavailable
 from .graph_check import check_graph
+from .opening import open_file
 from .private_copy import PrivateCopy
 from .session import RuntimeInfo, Session
 
@@ -98,7 +99,8 @@ def load(
 
 def _read(path: Path, name: str | None) -> tuple[bytes, str]:
     try:
-        return path.read_bytes(), name or path.name
+        with open_file(path) as file:
+            return file.read(), name or path.name
     except OSError as error:
         raise EngineError(f"{name or path.name} cannot be read: {error.strerror}") from error
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.opening import read_text
 
 from .labelled import AGAINST as NORMAL
 from .labelled import spell_finding, split_findings
@@ -56,7 +57,7 @@ class Pair:
 def read_rules(path: Path = RULES) -> dict[str, tuple[str, ...]]:
     """Read which mesh words fit which finding; raise TrainingError for a file of another form."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise TrainingError(f"rules {path.name} cannot be read: give a TOML file") from error
     unknown = sorted(set(content) - {"version", "findings"})

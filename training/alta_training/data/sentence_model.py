@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from alta_runtimes.onnxruntime_session import open_session
 from alta_sdk.errors import AltaError, TrainingError
+from alta_sdk.files.opening import read_bytes
 
 from ..families.archives import ARCHIVES, read_member
 
@@ -57,6 +58,6 @@ def _open_tokenizer(path: Path) -> Any:
 
 def _read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise TrainingError(f"{path.name} cannot be read: give a file, or a wheel or zip that holds it") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.opening import read_text
 
 from .labelled import AGAINST as NORMAL
 
@@ -45,7 +46,7 @@ class Wordings:
 def read_wordings(path: Path = WORDINGS) -> Wordings:
     """Read wordings; raise TrainingError for a file of another form, or a sentence that would say two things."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
         lists = {name: _to_texts(content[name]) for name in ("present", "absent", "normal")}
         findings = {name: _to_texts(words) for name, words in content["findings"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

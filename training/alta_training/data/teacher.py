@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.opening import open_file
 from alta_sdk.files.targets import write_target
 
 
@@ -34,7 +35,7 @@ def read_teacher(path: Path, sentences: Iterable[str], width: int) -> Teacher:
     Raises TrainingError if it cannot be read, is of another form, or lacks a sentence.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as content:
             known, vectors = content["sentences"], content["vectors"]
     except Exception as error:  # numpy raises many kinds for damaged files, zipfile's among them
         raise TrainingError(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.opening import read_text
 
 KINDS = {"what": str, "recipe": str, "set": list, "reports": bool, "teacher": bool, "over": str}
 
@@ -36,7 +37,7 @@ class Arm:
 def read_arms(path: Path) -> list[Arm]:
     """Read arms; raise TrainingError for a file of another form, or an arm held against none that is there."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise TrainingError(f"arms {path.name} cannot be read: give a TOML file with a table for each arm") from error
     if not content:

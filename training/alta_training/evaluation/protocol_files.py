@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.opening import read_text
 
 from ..data.tables import read_rows
 
@@ -58,7 +59,7 @@ def read_candidates(path: Path, root: Path) -> list[Example]:
 def read_rsna(path: Path) -> list[Example]:
     """Read an RSNA list: a path and 0 or 1 a line, paths relative to the list."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="ignore").split("\n")
+        lines = read_text(path, errors="ignore").split("\n")
     except OSError as error:
         raise TrainingError(f"{path.name} cannot be read: give the folder with test_list.txt") from error
     examples = []

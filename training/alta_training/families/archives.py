@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from alta_sdk.errors import CheckpointError
+from alta_sdk.files.opening import open_file
 
 ARCHIVES = (".whl", ".zip")
 MAX_BYTES = 2**31 - 1  # a protocol buffer's own limit
@@ -16,7 +17,7 @@ def read_member(path: Path, ending: str) -> tuple[str, bytes]:
     Raises CheckpointError if the archive cannot be read, or holds no such file, several, or one over 2 GB.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as opened, zipfile.ZipFile(opened) as archive:
             found = [item for item in archive.infolist() if item.filename.endswith(ending)]
             if len(found) != 1:
                 raise CheckpointError(f"{path.name} holds {len(found)} {ending} files: give one with one, or the file")

@@ -22,6 +22,7 @@ from alta_sdk.engine.bundle import hash_file
 from alta_sdk.engine.tokenizer import split_vocabulary
 from alta_sdk.errors import CheckpointError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.opening import is_there, read_text
 
 from ..model import AltaModel
 from ..model.names import published_name
@@ -112,10 +113,10 @@ def _check_metadata(metadata: Mapping[str, str], name: str) -> None:
 def read_text_model(folder: Path) -> TextModel:
     """Read config.json, vocab.txt and, if there, tokenizer_config.json of a BERT folder."""
     try:
-        config = BertConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        vocabulary = split_vocabulary((folder / "vocab.txt").read_text(encoding="utf-8"))
+        config = BertConfig.from_dict(json.loads(read_text(folder / "config.json")))
+        vocabulary = split_vocabulary(read_text(folder / "vocab.txt"))
         options_file = folder / "tokenizer_config.json"
-        options = json.loads(options_file.read_text(encoding="utf-8")) if options_file.exists() else {}
+        options = json.loads(read_text(options_file)) if is_there(options_file) else {}
         lowercase = bool(options.get("do_lower_case", True))
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from alta_sdk.engine.bundle import hash_file
 from alta_sdk.errors import CheckpointError
+from alta_sdk.files.opening import read_bytes, read_text
 
 from .archives import ARCHIVES, read_member
 from .checkpoint import read_checkpoint
@@ -85,7 +86,7 @@ def describe_source(source: Source, statistics: InputStatistics) -> dict[str, st
 
 
 def _read_onnx(path: Path, heads: int | None) -> Source:
-    member, content = read_member(path, ".onnx") if path.suffix in ARCHIVES else ("", path.read_bytes())
+    member, content = read_member(path, ".onnx") if path.suffix in ARCHIVES else ("", _read_graph_file(path))
     graph = read_graph(content)
     tensors, stated = read_graph_tensors(graph)
     sizes = read_sizes(tensors)
@@ -131,6 +132,13 @@ def _read_weights(path: Path, heads: int | None) -> Source:
     )
 
 
+def _read_graph_file(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise CheckpointError(f"source {path.name} cannot be read: {error.strerror}") from error
+
+
 def _choose_heads(width: int, asked: int | None, stated: Any, where: str) -> tuple[int, str]:
     choices = ((asked, "--image-heads"), (stated, where), (max(1, width // HEAD_SIZE), "64 units each, DINOv2's rule"))
     heads, told_by = next((number, by) for number, by in choices if number is not None)
@@ -144,7 +152,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not os.path.isfile(path):
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path.name} beside the source cannot be read: mend it, or take it away") from error
     return content if isinstance(content, dict) else {}

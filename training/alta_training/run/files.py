@@ -19,6 +19,7 @@ import torch
 
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.opening import read_text
 
 from ..recipe import Recipe
 from .recipe_files import list_settings, write_recipe
@@ -36,7 +37,7 @@ def check_run_folder(folder: Path, resume: bool) -> None:
         if resume:
             if not _has_state(folder):
                 raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
-        elif os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        elif os.path.lexists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
             way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
             raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
     except OSError as error:
@@ -62,14 +63,14 @@ def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool
 
 
 def _has_state(folder: Path) -> bool:
-    return (folder / STATE).is_file() or (folder / PREVIOUS).is_file()
+    return os.path.isfile(folder / STATE) or os.path.isfile(folder / PREVIOUS)
 
 
 def copy_text_model(source: Path, folder: Path) -> None:
     """Copy a BERT folder's configuration and vocabulary, without weights."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in TEXT_MODEL_FILES:
-        if (source / name).is_file():
+        if os.path.isfile(source / name):
             shutil.copyfile(source / name, folder / name)
 
 
@@ -77,7 +78,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write the state; the one before is kept under another name until the next."""
     with new_file(folder / STATE) as temporary:
         torch.save(dict(state), temporary)
-        if (folder / STATE).exists():
+        if os.path.exists(folder / STATE):
             os.replace(folder / STATE, folder / PREVIOUS)
 
 
@@ -86,7 +87,7 @@ def load_state(folder: Path, recipe: Recipe, stated: Mapping[str, str]) -> dict[
 
     A kill between the two renames of `save_state` leaves only the previous state: it is taken then.
     """
-    path = folder / STATE if (folder / STATE).exists() else folder / PREVIOUS
+    path = folder / STATE if os.path.isfile(folder / STATE) else folder / PREVIOUS
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         saved = list_settings(state["recipe"])
@@ -105,12 +106,19 @@ def load_state(folder: Path, recipe: Recipe, stated: Mapping[str, str]) -> dict[
 
 
 def cut_metrics(folder: Path, step: int) -> None:
-    """Drop what metrics.jsonl says of steps after `step`: a resumed run takes them again."""
+    """Drop what metrics.jsonl says of steps after `step`: a resumed run takes them again.
+
+    Raises TrainingError if it is no text file.
+    """
     path = folder / METRICS
-    if not path.is_file():
+    if not os.path.lexists(path):
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path.name} of the run cannot be read: mend it, or remove it") from error
+    for line in text.splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")

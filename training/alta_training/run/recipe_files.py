@@ -13,6 +13,7 @@ from typing import Any
 
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
+from alta_sdk.files.opening import read_text
 
 from ..objectives import OBJECTIVES
 from ..recipe import ObjectiveSettings, Recipe, fill_settings
@@ -33,7 +34,7 @@ def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> tuple[Recip
     given: dict[str, Any] = {}
     if path is not None:
         try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomllib.loads(read_text(path))
         except (OSError, ValueError, RecursionError) as error:
             raise TrainingError(f"recipe {path.name} cannot be read: give a TOML file of name = value") from error
     for override in overrides:
