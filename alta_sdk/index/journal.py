@@ -13,7 +13,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..engine.vectors import Vector
 from ..errors import EngineError
+from ..files.opening import check_name
 from ..study.key import KEY_BYTES
 from .search import IndexOrigin
 
@@ -99,6 +100,8 @@ def _open(path: Path) -> sqlite3.Connection:
     """Return a connection that holds the file at `path`, which is made if it is not there."""
     for _ in range(_TRIES):
         is_new = _touch(path)
+        if not is_new:
+            _refuse_foreign(path)
         before = _identify(path)
         # The run may be closed by another thread than began it.
         database = sqlite3.connect(path, timeout=0, check_same_thread=False, isolation_level="IMMEDIATE")
@@ -124,12 +127,32 @@ def _touch(path: Path) -> bool:
     locks that this process holds through SQLite.
     """
     try:
+        check_name(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
         return False
     except OSError as error:
         raise EngineError(f"index cannot be written: {error.strerror}; check --out and its folder") from error
     return True
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise EngineError for what is no journal, as long as nothing of it is changed: a write-ahead log is kept there.
+
+    It is read through SQLite, for the locks' sake, and as what nobody changes: then no file is made beside it. Where a
+    log lies there, what it holds counts. What cannot be read so, is told when it is opened for writing.
+    """
+    if not os.path.isfile(path):
+        raise EngineError(_OTHER_RUN)
+    log = path.with_name(f"{path.name}-wal")
+    has_log = os.path.isfile(log) and os.path.getsize(log) > 0
+    address = f"{path.absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
+            _is_empty(database)
+    except sqlite3.Error as error:
+        if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise _explain(error) from error
 
 
 def _identify(path: Path) -> tuple[int, int] | None:
@@ -152,10 +175,7 @@ def _hold(database: sqlite3.Connection) -> None:
 
 def _begin(database: sqlite3.Connection, identity: str) -> bool:
     """Make the tables of a new journal, and tell if it was one; raise EngineError for one of another run."""
-    (kind,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables == 0 and kind in (0, APPLICATION_ID):
+    if _is_empty(database):
         with database:
             database.execute("BEGIN")
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -164,9 +184,19 @@ def _begin(database: sqlite3.Connection, identity: str) -> bool:
             database.execute("CREATE TABLE studies (key BLOB PRIMARY KEY, vector BLOB, checksum INTEGER NOT NULL)")
             database.execute("INSERT INTO run VALUES (?)", (identity,))
         return True
-    if (kind, version) != (APPLICATION_ID, VERSION):
-        raise EngineError(_OTHER_RUN)
     if database.execute("SELECT identity FROM run").fetchall() != [(identity,)]:
+        raise EngineError(_OTHER_RUN)
+    return False
+
+
+def _is_empty(database: sqlite3.Connection) -> bool:
+    """Tell if nothing is in a database yet; raise EngineError if it is neither that nor a journal of this version."""
+    (kind,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables == 0 and kind in (0, APPLICATION_ID):
+        return True
+    if (kind, version) != (APPLICATION_ID, VERSION):
         raise EngineError(_OTHER_RUN)
     return False
 

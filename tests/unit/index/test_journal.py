@@ -110,15 +110,63 @@ def test_what_is_no_journal_stays_as_it_is(path, content):
     assert path.read_bytes() == content
 
 
-def test_a_database_of_somebody_else_stays_as_it_is(path):
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA application_id = 1196444487",  # GeoPackage
+        "PRAGMA user_version = 1",
+        f"PRAGMA application_id = {journals.APPLICATION_ID}; PRAGMA user_version = 2",
+    ],
+    ids=["plain", "with a log", "marked", "of a version", "a journal of another version"],
+)
+def test_a_database_of_somebody_else_stays_as_it_is(path, marks):
     database = sqlite3.connect(path)
-    database.executescript("CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('Jane');")
+    database.executescript(f"{marks}; CREATE TABLE patients (name TEXT); INSERT INTO patients VALUES ('Jane');")
     database.close()
-    with pytest.raises(EngineError, match="unfinished run"), open_journal(path, ORIGIN, 8):
-        pass
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(EngineError, match="unfinished run"), open_journal(path, ORIGIN, 8):
+            pass
+        assert path.read_bytes() == before and [entry.name for entry in path.parent.iterdir()] == [path.name]
     database = sqlite3.connect(path)
     assert database.execute("SELECT name FROM patients").fetchall() == [("Jane",)]
     database.close()
+
+
+def test_a_database_of_somebody_else_that_is_open_or_was_killed_stays_as_it_is(path, tmp_path):
+    own = tmp_path / "theirs"
+    database = sqlite3.connect(own)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("CREATE TABLE patients (name TEXT)")
+    for end in ("", "-wal"):  # as a kill leaves them: the table is in the log alone
+        path.with_name(path.name + end).write_bytes(own.with_name(own.name + end).read_bytes())
+    killed = {entry: entry.read_bytes() for entry in (path, path.with_name(f"{path.name}-wal"))}
+    for place in (path, own):
+        with pytest.raises(EngineError, match="unfinished run"), open_journal(place, ORIGIN, 8):
+            pass
+    assert {entry: entry.read_bytes() for entry in killed} == killed
+    database.execute("INSERT INTO patients VALUES ('Jane')")
+    database.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a pipe"])
+def test_what_is_no_file_is_no_journal_and_is_not_waited_for(path, kind, make_special, run_in_time):
+    make_special(kind, path)
+
+    def refuse():
+        with pytest.raises(EngineError, match="unfinished run"), open_journal(path, ORIGIN, 8):
+            pass
+
+    run_in_time(refuse)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "n" * 300])
+def test_a_name_that_no_file_can_have_is_told(path, name):
+    with pytest.raises(EngineError, match="index cannot be written"), open_journal(path.with_name(name), ORIGIN, 8):
+        pass
 
 
 def test_a_row_that_the_disk_damaged_is_embedded_again(path):
