@@ -219,3 +219,13 @@ def test_arrays_are_read_only(heatmap):
     with pytest.raises(ValueError, match="read-only"):
         heatmap.values[0, 0] = 1
     assert "grey_u8" not in repr(heatmap)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b", "a\ud800b", "absent/map"])
+def test_a_name_that_nothing_can_be_written_to_is_told_without_it(heatmap, tmp_path, name):
+    for save in (heatmap.save_png, heatmap.save_dicom):
+        for overwrite in (False, True):
+            with pytest.raises(AltaError, match="heat map") as caught:
+                save(tmp_path / f"MUELLER{name}", overwrite=overwrite)
+            assert "MUELLER" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
