@@ -2,12 +2,14 @@
 
 Takes text that `words.py` has brought to one form, gives a view. A description that names two views stands on both
 images of an examination, so it tells nothing about one of them: that has to hold for the second view in a language
-that is not known here, too, and so a part behind "and" that cannot be read silences the part before it.
+that is not known here, too, and so a part behind "and" that cannot be read silences the part before it. So does a
+count of views (`view_count.py`).
 """
 
 import re
 from enum import StrEnum
 
+from .view_count import counts_views
 from .words import CHEST_WORDS, fold, split_words
 
 
@@ -44,9 +46,18 @@ OTHER_WORDS = _words(
 )
 # Beside a frontal view they are a lateral one, so are words that begin like one; alone they may mean a side of the
 # body, or something else.
-SECOND_WORDS = _words("l side sida sidan seite quer oldal bok bocz yan profile prof stranska sivu бок")
-SECOND_STEMS = ("later", "latt", "perfil", "profil", "seit", "dwars", "bocz", "bocn", "zij", "oldal")
-AND = re.compile(r"[/+&]|\b(?:y|e|u|i|et|and|und|og|och|oraz|plus)\b")
+SECOND_WORDS = _words("l p lt ltl side quer yan yandan yanal sana hlið costado lado cote fianco flanc zboku")
+SECOND_STEMS = re.compile(
+    "lat(?!it|ex|en)|perf(?:$|[il])|prof(?:$|[il])|seit(?!z)|dwars|zij|bok(?:$|[iu])|boc(?!k)|sid(?!$|ero)|siv|oldal|"
+    "stran|kulg|sonin|nghieng|бок|боч|биц|бичн|лат|проф|стран|πλαγ|צד|ציד|לטר|جانب"
+)
+# The same for words beside a lateral view.
+FRONT_STEMS = re.compile("front|przed|predo|zado|vorn|anter|poster|edest|etuk|прям|перед|фронт|προσθ|οπισθ")
+# Of these alone a part behind "and" is that of the side at which the other view was taken: "PA and left".
+SIDES = _words("left right lt rt l r li re links rechts gauche droite izquierda derecha izq der esquerda direita")
+LYING = _words("decubito decubitos")  # of an AP view in the languages that say so it is on the back, if no side is said
+ON_SIDE = re.compile("lat|left|right|lt$|rt$|l$|r$|li|re|izq|der|esq|dir|sin|des|dx|sn|gau|dro")
+AND = re.compile(r"[/+&]|\b(?:y|e|u|i|et|and|und|og|och|oraz|plus|ve|ja|и|і|та|και)\b|[和及与與と및]")
 # What a part behind "and" may say without being a view: where, how and with what it was taken.
 NEUTRAL_WORDS = CHEST_WORDS | _words(
     "abdomen abd rib ribs rippen costillas coste clavicle sternum spine heart cor "
@@ -60,20 +71,34 @@ NEUTRAL_WORDS = CHEST_WORDS | _words(
 
 
 def match_view(text: str) -> View:
-    """Tell a view from unified text; "PA and lateral", "PA / profile" and "PA + (no known word)" tell nothing."""
+    """Tell a view from unified text; "PA and lateral", "PA 2 views" and "PA + (no known word)" tell nothing."""
     parts = [split_words(part) for part in AND.split(text)]
     views = {view for part in parts if (view := _match_part(part)) is not None}
+    if counts_views(text):
+        views -= {View.FRONTAL, View.LATERAL}
     return views.pop() if len(views) == 1 else View.UNKNOWN
 
 
 def _match_part(words: list[str]) -> View | None:
     """Tell the view of one part; None if it is about something else than a view."""
     found = set(words)
-    if found & OTHER_WORDS:
-        return View.OTHER
     frontal, lateral = bool(found & FRONTAL_WORDS), bool(found & LATERAL_WORDS)
-    if frontal and (lateral or found & SECOND_WORDS or any(word.startswith(SECOND_STEMS) for word in words)):
+    if found & OTHER_WORDS and not (frontal and _lies_on_back(found)):
+        return View.OTHER
+    if frontal and (lateral or _begins(found - FRONTAL_WORDS, SECOND_STEMS) or found & SECOND_WORDS):
+        return View.UNKNOWN
+    if lateral and _begins(found - LATERAL_WORDS, FRONT_STEMS):
         return View.UNKNOWN
     if frontal or lateral:
         return View.FRONTAL if frontal else View.LATERAL
-    return None if found <= NEUTRAL_WORDS else View.UNKNOWN
+    return None if not found or (found <= NEUTRAL_WORDS and not found <= SIDES) else View.UNKNOWN
+
+
+def _begins(words: set[str], stems: re.Pattern[str]) -> bool:
+    return any(stems.match(word) for word in words)
+
+
+def _lies_on_back(found: set[str]) -> bool:
+    """True if "decubito" or French "decubitus" is all that would make it another view, and no side is named."""
+    lying = LYING | {"decubitus"} if "face" in found else LYING
+    return found & OTHER_WORDS <= lying and not _begins(found, ON_SIDE)

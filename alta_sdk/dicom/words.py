@@ -34,11 +34,14 @@ _GLUED = "|".join(sorted((word for word in CHEST_WORDS if word.isascii() and len
 _TAILS = r"pa|ap|ll|rl|lat|lateral|frontal|v|vw|vws|view|views|xr|xray|port|portable|routine|film"
 # In pieces, and the word that they are. Hyphens, dots and blanks stand between pieces.
 _PIECES = (
-    (r"\b(?:postero|antero|dorso|ventro)[\s.\-]*(?:anteri|posteri|dorsa|ventra)\w*", " frontal "),
+    (r"\b(?:poster(?:o|ior)|anter(?:o|ior)|dorso|ventro)[\s.\-]*(?:anteri|posteri|dorsa|ventra)\w*", " frontal "),
     (r"\b(?:przednio|tylno)[\s.\-]*(?:przedni|tyln)\w*|\b(?:predo|zado)(?:zadni|predni)\w*", " frontal "),
     (r"\b(?:arka|on)[\s.\-]+(?:arka|on)\b|\b(?:voor|achter)[\s.\-]*(?:achter|voor)waarts\w*", " frontal "),
     (r"\blatero[\s.\-]*lateral\w*", " lateral "),
-    (r"\bdecubit(?:us|o|al)[\s.\-]+(?:dorsal\w*|supin\w*|ventral\w*|pron\w*)", " supine "),  # not on the side
+    # Not on the side. "Dorsal decubitus" is: in English a lateral view of somebody who lies on the back.
+    (r"\bdecub(?:it\w*)?[\s.\-]+(?:dors\w*|supin\w*|ventr\w*|pron\w*)", " supine "),
+    (r"\b(?:supin|pron)\w*[\s.\-]+decub\w*", " supine "),
+    (r"\bsid[\s=:]{0,3}\d+", " "),  # the distance from source to image
     (r"\b(?:x|cross|kors)[\s.\-]*(?:table|tisch)\b", " xtable "),
     (r"\bx[\s.\-]*ray", " xray "),
     (r"\bp[\s.\-/]+a\b", " pa "),
@@ -49,9 +52,12 @@ _PIECES = (
     (r"\bw/o?\b", " "),  # with, without
     (r"\bn[./\\]+a\b", " na "),
     # Written without blanks between words.
-    (r"正侧|正側", " frontal lateral "),
+    (r"[両两兩双雙][侧側]|양측", " "),  # both sides of the body
+    (r"[侧側][卧臥]位?|측와위?", " lld "),
+    (r"正(?=[\s・、,，/+&和及与與]*[侧側])|정(?=[\s·・、,/+&]*측)", " frontal "),
     (r"正面|正位|后前位|後前位|前后位|前後位|정면|후전|전후", " frontal "),
-    (r"側面|侧面|侧位|側位|측면", " lateral "),
+    (r"[侧側][面位]?|측면?|横向", " lateral "),
+    (r"(?<=[a-z])(?=[\u3040-\u9fff\uac00-\ud7a3])", " "),
     (r"斜位", " oblique "),
     (r"胸部|胸片|흉부", " chest "),
     (rf"\b(xr|rx|cr|dx)(?=(?:{_GLUED}))", r"\1 "),
