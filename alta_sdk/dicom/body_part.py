@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from .chest_words import names_chest
 from .views import DESCRIPTIONS, items_of
-from .words import CHEST_WORDS, fold, read_text, split_words, words_of
+from .words import fold, read_text, split_words
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,6 +23,12 @@ PLACEHOLDERS = frozenset(
         "sonstiges andere anderes anderer keine sconosciuto altro altra nessuno desconhecido outro outra outros nenhum "
         "onbekend overig overige anders geen okänd annan annat övrigt ukjent ukendt annet andet tuntematon muu "
         "nieznane nieznany inne brak neznámé jiné iné ismeretlen egyéb necunoscut altul bilinmeyen diğer nepoznato "
+        "unkown unknow unknwon uknown unknowned notstated notspecified notapplicable notavailable notdefined notgiven "
+        "notknown notset unspec noinfo nodata noname noninfo nostated angabe angaben sonst nvt especificado "
+        "especificada especificar informado indicado indicada precise specifie specificato definito nie nao ej ikke ei "
+        "nezadano neurceno nespecifikovano určeno okreslono okreslone nieokreslone podano angivet angitt angiven "
+        "tiedossa määritetty belirtilmemiş yok bekend opgegeven ingen intet "
+        "не указано указана неуказано нет 未指定 不詳 不详 未知 未定 指定なし なし 無 无 미상 미지정 기타 없음 "
         "неизвестно другое άγνωστο 其他 不明 その他"
     ).split()
 )
@@ -47,12 +54,12 @@ def refuse_body_part(header: "Dataset") -> str:
         return f"not a chest radiograph: modality is {_printable_code(modality)}; {_WAY_OUT}"
     body_part = read_text(header, "BodyPartExamined").strip()
     if not PLACEHOLDERS.issuperset(split_words(body_part)):
-        if not CHEST_WORDS.intersection(split_words(body_part)):
+        if not names_chest(body_part):
             return f"not a chest radiograph: body part examined is {_printable_code(body_part.upper())}; {_WAY_OUT}"
     elif regions := items_of(header, "AnatomicRegionSequence"):
         if not any(_is_chest(region) for region in regions):
             return f"not a chest radiograph: its anatomic region is coded as another one; {_WAY_OUT}"
-    elif modality in CAPTURES and not any(CHEST_WORDS & words_of(header, key) for key in DESCRIPTIONS):
+    elif modality in CAPTURES and not any(names_chest(read_text(header, key)) for key in DESCRIPTIONS):
         return f"not known to be a chest radiograph: a secondary capture without a body part; {_WAY_OUT}"
     return ""
 
@@ -62,7 +69,7 @@ _WAY_OUT = "pass any_body_part=True (--any-body-part) to score it anyway"
 
 def _is_chest(region: "Dataset") -> bool:
     value = str(region.get("CodeValue") or "").strip().upper()
-    return value in CHEST_CODES or bool(CHEST_WORDS & words_of(region, "CodeMeaning"))
+    return value in CHEST_CODES or names_chest(read_text(region, "CodeMeaning"))
 
 
 def _printable_code(code: str) -> str:

@@ -26,6 +26,7 @@ CHEST_WORDS = frozenset(
         "pulmao pulmoes pulmo pulmones polmone polmoni plaman plamani lunge lungen lunga lungor lungorna lunger longen "
         "brustkorb borstkas bröstkorg brystkasse hrudník pluca plíce pľúca plućа pluća prsni keuhkot keuhkokuva "
         "mellkas göğüs akciğer teletorax teletorace "
+        "chests chst thx thrx thor cxray pcxr telerx pecho petto brust klatka klp rintakehä płuca hrudní bröst bryst "
         "грудь грудной грудная грудная легкие легких огк θώρακας θώρακος θώραξ 胸 胸部 胸片 肺 흉부 가슴"
     ).split()
 )
