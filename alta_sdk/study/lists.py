@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ..dicom.files import StudyFiles, read_files
+from ..dicom.files import MAX_ENTRIES, StudyFiles, read_files
 from ..dicom.folders import FolderWalk
 from ..dicom.study_file import FileReader
 from ..errors import StudyError
@@ -43,7 +43,7 @@ def list_studies(*paths: str | os.PathLike[str]) -> list[StudyEntry]:
     """Return the studies at each path: the path itself, or those of a folder that holds several.
 
     A folder is one study if its DICOM files share one StudyInstanceUID, otherwise it is split.
-    Raises StudyError if the folder cannot be read.
+    Raises StudyError if the folder cannot be read, or if 100,000 files and folders do not tell which it is.
     """
     reader = FileReader(KEPT_BYTES)  # one for all, and so one bound
     return [entry for path in paths for entry in _list_at(Path(path), reader)]
@@ -89,7 +89,7 @@ def _split(folder: Path, reader: FileReader) -> list[StudyEntry]:
 def _is_one_study(folder: Path, reader: FileReader) -> bool:
     """True if DICOM files of one study lie anywhere in the folder, none of another, and no zip beside them."""
     found: set[str] = set()
-    for file in FolderWalk(folder).find_files():
+    for file in FolderWalk(folder, MAX_ENTRIES).find_files():
         look = reader.look(file)
         if look.is_archive:
             return False

@@ -249,8 +249,6 @@ def test_what_is_no_file_is_told_and_never_opened(tmp_path):
     (tmp_path / "a.dcm").write_bytes(save(chest_header(PIXELS)))
     os.mkfifo(tmp_path / "b.dcm")
     (tmp_path / "c.dcm").symlink_to("/dev/zero")
-    (tmp_path / "d").symlink_to("d")
-    (tmp_path / "e").symlink_to("nowhere")
     found = read_files(tmp_path)
     assert len(found.files) == 1 and found.special == 2 and not found.unread
     study = Study.from_dicom(tmp_path)
@@ -258,6 +256,60 @@ def test_what_is_no_file_is_told_and_never_opened(tmp_path):
     for name in ("b.dcm", "c.dcm"):
         with pytest.raises(StudyError, match="a pipe, a socket or a device"):
             read_files(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("nowhere", "a link that leads nowhere"),
+        ("/nowhere/at/all.dcm", "a link that leads nowhere"),
+        ("b.dcm/c.dcm", "a link that leads nowhere"),
+        ("link.dcm", "a link that leads to itself"),
+        ("..", "a link to a folder above it"),
+        ("/", "a link to a folder above it"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "deep/down"])
+def test_a_link_behind_which_a_lateral_may_lie_is_told(target, reason, folder, tmp_path):
+    study = tmp_path / "study"
+    (study / folder).mkdir(parents=True)
+    (study / "a.dcm").write_bytes(save(chest_header(PIXELS)))
+    place = study / folder if not target.startswith("..") else study
+    (place / "link.dcm").symlink_to(target)
+    assert read_files(study).unread == (reason,)
+    with pytest.raises(StudyError, match=rf"1 files or folders: {reason}.*--allow-incomplete") as caught:
+        Study.from_dicom(study)
+    assert str(tmp_path) not in str(caught.value)
+    whole = Study.from_dicom(study, allow_incomplete=True)
+    assert whole.slots == (Slot.FRONTAL,) and whole.read_notes([])
+
+
+def test_what_links_to_folders_lead_to_is_read_once(tmp_path):
+    study, other = tmp_path / "study", tmp_path / "other"
+    (study / "sub").mkdir(parents=True), (other / "deep").mkdir(parents=True)
+    (study / "sub" / "a.dcm").write_bytes(save(chest_header(PIXELS)))
+    lateral = chest_header(PIXELS.T, ViewPosition="LL", SOPInstanceUID="1.2.3.4.5")
+    (other / "deep" / "lateral.dcm").write_bytes(save(lateral))
+    for name, target in (("1", other), ("2", other / "deep"), ("3", "1"), ("4", "."), ("5", "sub"), ("sub/6", "..")):
+        (study / name).symlink_to(target)
+    (other / "back").symlink_to(study)
+    (other / "deep" / "again").symlink_to("..")
+    found = read_files(study)
+    assert len(found.files) == 2 and not found.unread and not found.special
+    assert Study.from_dicom(study).slots == (Slot.FRONTAL, Slot.LATERAL)
+
+
+def test_a_folder_of_links_is_bounded(tmp_path, monkeypatch):
+    (tmp_path / "study").mkdir(), (tmp_path / "many").mkdir()
+    (tmp_path / "study" / "a.dcm").write_bytes(save(chest_header(PIXELS)))
+    for number in range(30):
+        (tmp_path / "many" / f"{number}").mkdir()
+        (tmp_path / "study" / f"{number}").symlink_to(tmp_path / "many" / f"{number}")
+        (tmp_path / "many" / f"{number}" / "next").symlink_to(tmp_path / "many" / f"{(number + 1) % 30}")
+    assert len(read_files(tmp_path / "study").files) == 1
+    monkeypatch.setattr(files, "MAX_ENTRIES", 40)
+    with pytest.raises(StudyError, match="more than 40 files and folders"):
+        read_files(tmp_path / "study")
 
 
 def test_a_file_that_cannot_be_read_is_told_beside_others(tmp_path, monkeypatch):

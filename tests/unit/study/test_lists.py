@@ -4,6 +4,8 @@ import zipfile
 
 import pytest
 
+from alta_sdk import StudyError
+from alta_sdk.study import lists
 from alta_sdk.study.lists import list_studies
 
 
@@ -71,3 +73,25 @@ def test_a_damaged_dicom_file_is_a_study_that_will_say_so(make_dicom, tmp_path):
     make_dicom("many/a.dcm", StudyInstanceUID="1.2.3"), make_dicom("many/b.dcm", StudyInstanceUID="1.2.4")
     (tmp_path / "many" / "c.dcm").write_bytes((tmp_path / "many" / "a.dcm").read_bytes()[:140])
     assert [path.name for path in list_studies(tmp_path / "many")] == ["a.dcm", "b.dcm", "c.dcm"]
+
+
+def test_a_folder_of_more_entries_than_a_study_has_is_told(make_dicom, tmp_path, monkeypatch):
+    monkeypatch.setattr(lists, "MAX_ENTRIES", 20)
+    (tmp_path / "empty").mkdir()
+    for number in range(21):
+        (tmp_path / "empty" / f"{number}").touch()
+    with pytest.raises(StudyError, match="more than 20 files and folders: give the folder of one study"):
+        list_studies(tmp_path / "empty")
+    for number in range(15):  # two studies tell that they are many
+        for name in ("a", "b", "c"):
+            make_dicom(f"many/{number}/{name}.dcm", StudyInstanceUID=f"1.2.{number}")
+    assert len(list_studies(tmp_path / "many")) == 15
+
+
+def test_a_folder_of_links_to_studies_is_a_list_of_them(make_dicom, tmp_path):
+    (tmp_path / "cohort").mkdir()
+    for number in range(3):
+        make_dicom(f"archive/{number}/a.dcm", StudyInstanceUID=f"1.2.{number}")
+        (tmp_path / "cohort" / f"{number}").symlink_to(tmp_path / "archive" / f"{number}")
+    assert [entry[0].name for entry in paths(tmp_path / "cohort")] == ["0", "1", "2"]
+    assert [len(entry.read().files) for entry in list_studies(tmp_path / "cohort")] == [1, 1, 1]
