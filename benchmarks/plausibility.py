@@ -26,12 +26,14 @@ from alta_sdk.files.tables import read_rows
 from alta_sdk.locate.overlay import blend
 from alta_sdk.study.geometry import to_model_pixels
 from alta_sdk.study.plausibility import (
+    BANDS,
     Judgement,
     count_levels,
     judge_picture,
     measure_bands,
     measure_contrast,
     measure_fits,
+    measure_ramp,
     measure_smoothness,
     rank_blocks,
 )
@@ -68,12 +70,13 @@ def count(name: str, pictures: Iterable[Picture]) -> Row:
 
 def measure_extremes(name: str, pictures: Iterable[Picture]) -> Row:
     """Return how near the real radiographs come to each threshold."""
-    rest, contrast, smoothness, margin = [], [], [], []
+    rest, contrast, smoothness, ramp, margin = [], [], [], [], []
     for picture in pictures:
         pixels = to_model_pixels(picture)
-        rest.append(1 - sum(measure_bands(count_levels(picture))))
+        rest.extend(1 - sum(measure_bands(count_levels(picture), width)) for width in BANDS)
         contrast.append(measure_contrast(pixels))
         smoothness.append(measure_smoothness(pixels))
+        ramp.append(measure_ramp(pixels))
         upright, best, _ = measure_fits(pixels)
         margin.append(best - upright)
     return {
@@ -81,6 +84,8 @@ def measure_extremes(name: str, pictures: Iterable[Picture]) -> Row:
         "least outside two levels": round(min(rest), 2),
         "least contrast": min(contrast),
         "least smoothness": round(min(smoothness), 3),
+        "most": round(max(smoothness), 5),
+        "most of a ramp": round(max(ramp), 3),
         "largest margins of another lie": ", ".join(f"{one:.2f}" for one in sorted(margin)[:-7:-1]),
     }
 
@@ -90,10 +95,10 @@ def as_profile(picture: Picture, profile: str) -> Picture:
     return scale_intensity(picture.astype(np.uint16) * 16, is_monochrome1=False, profile=profile)
 
 
-def as_jpeg(picture: Picture) -> Picture:
+def as_jpeg(picture: Picture, quality: int = 80) -> Picture:
     """Return a picture as JPEG gives it back."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file, formats=("JPEG", "PNG")))
 
 
@@ -150,6 +155,9 @@ def list_nonsense(rng: np.random.Generator, real: list[Picture]) -> dict[str, Ca
         "constant": lambda one: np.full(one.shape, grey(), dtype=np.uint8),
         "a rectangle, black on white": lambda one: draw_rectangle(rng, one.shape, 0, 255),
         "the same as JPEG": lambda one: as_jpeg(draw_rectangle(rng, one.shape, 0, 255)),
+        "a faint rectangle, 12 to 31 levels, as JPEG of quality 60": lambda one: as_jpeg(
+            draw_rectangle(rng, one.shape, level := int(rng.integers(0, 200)), level + int(rng.integers(12, 32))), 60
+        ),
         "a coloured rectangle on grey": lambda one: draw_rectangle(rng, one.shape, colour(), [grey()] * 3),
         "blobs of colour": lambda one: make_photograph(rng, one.shape),
         "a radiograph with a heat map on it": lambda one: overlay(rng, one),
@@ -160,6 +168,7 @@ def list_nonsense(rng: np.random.Generator, real: list[Picture]) -> dict[str, Ca
         "16 bits in the wrong byte order": swap_bytes,
         "grey blobs": lambda one: make_smooth(rng, one.shape),
         "a ramp": lambda one: make_gradient(rng, one.shape),
+        "a faint ramp as JPEG": lambda one: as_jpeg((100 + make_gradient(rng, one.shape) // 8).astype(np.uint8)),
         "a radiograph inverted": lambda one: 255 - one,
         "a radiograph upside down": lambda one: one[::-1],
         "a radiograph turned by 180°": lambda one: one[::-1, ::-1],

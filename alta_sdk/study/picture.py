@@ -48,13 +48,14 @@ class Picture:
 def decode_picture(data: bytes) -> Picture:
     """Decode a JPEG or PNG file and turn it as its EXIF orientation says.
 
-    Raises StudyError if it is neither, is not whole, has more than 8 bits a channel, or an orientation that EXIF
-    does not define, or is larger or of more parts than a radiograph.
+    Raises StudyError if it is neither, is not whole, has more than 8 bits a channel, transparent parts, or an
+    orientation that EXIF does not define, or is larger or of more parts than a radiograph.
     """
     check_picture(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _refuse_deep(image)
+            _refuse_transparent(image)
             count = getattr(image, "n_frames", 1)
             pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
             turn = _read_turn(image)
@@ -72,6 +73,15 @@ def _refuse_deep(image: Image.Image) -> None:
     tiles = getattr(image, "tile", None) or []
     if image.mode.startswith(("I", "F")) or any("16" in str(tile[3]) for tile in tiles):
         raise StudyError("image has more than 8 bits a channel: give the DICOM file or an 8-bit image")
+
+
+def _refuse_transparent(image: Image.Image) -> None:
+    """Refuse what a viewer shows otherwise than its grey levels are: pixels that let the ground show through."""
+    if image.has_transparency_data:
+        mode = "LA" if image.mode in ("1", "L", "LA") else "RGBA"  # for a picture of few bits or a palette, too
+        with image.convert(mode) as whole, whole.getchannel("A") as alpha:
+            if alpha.getextrema()[0] != 255:
+                raise StudyError("image has transparent parts: export it without an alpha channel")
 
 
 def _read_turn(image: Image.Image) -> Turn:

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from ..dicom.view_words import View
 
 SAMPLE_PX = 256  # pixels taken of the shorter side, unchanged
-BAND = 5  # grey levels: what JPEG makes of one
-APART = 32  # grey levels between the two values of a two-valued picture
+BANDS = (5, 9)  # grey levels: what JPEG makes of one; two bands lie apart by more than their own width
 ONE_OR_TWO = 0.999  # share of pixels of the two most frequent grey levels
-TWO_VALUED = 0.02  # the second band has more, what lies outside both less; of real radiographs 0.46 and more
+SECOND = 0.02  # of a two-valued picture the second band has more
+OUTSIDE = 0.05  # and what lies outside both has less; of real radiographs 0.41 and more
 CHROMA, FAINT_CHROMA = 72, 24  # difference of a pixel's largest and smallest channel
 COLOURED, TINTED = 0.05, 0.002  # share of pixels of such a difference
 CONTRAST = 16  # grey levels between the 1st and the 99th percentile; of real radiographs 39 and more
-SMOOTHNESS = 0.85  # correlation of neighbouring pixels; of real radiographs 0.95 and more
+SMOOTHNESS = 0.85, 0.9996  # correlation of neighbouring pixels; of real radiographs 0.95 to 0.9992
+RAMP = 0.97  # share of the variance that rises along a line; of real radiographs 0.93 and less
 GRID = 7
 LIES_OTHERWISE = 0.35  # by how much another lie must fit better than the upright one
 UNLIKE = 0.0  # below, the upright one does not fit at all
@@ -57,8 +58,8 @@ def judge_picture(grey_u8: Grey, pixels_u8: Grey, view: View) -> Judgement:
     refusal = find_two_values(sample) or find_colour(sample)
     if refusal:
         return Judgement(refusal, (refusal,))
-    doubts = (find_tint(sample), find_flatness(pixels_u8) or find_noise(pixels_u8) or find_lie(pixels_u8, view))
-    return Judgement(doubts=tuple(doubt for doubt in doubts if doubt))
+    whole = find_flatness(pixels_u8) or find_noise(pixels_u8) or find_ramp(pixels_u8) or find_lie(pixels_u8, view)
+    return Judgement(doubts=tuple(doubt for doubt in (find_tint(sample), whole) if doubt))
 
 
 def find_two_values(sample: Grey) -> str:
@@ -66,8 +67,8 @@ def find_two_values(sample: Grey) -> str:
     shares = count_levels(sample if sample.ndim == 2 else sample.max(axis=2))
     if np.sort(shares)[-2:].sum() >= ONE_OR_TWO:
         return "picture has one or two grey levels"
-    first, second = measure_bands(shares)
-    if second >= TWO_VALUED and first + second >= 1 - TWO_VALUED:
+    bands = [measure_bands(shares, width) for width in BANDS]
+    if any(second >= SECOND and first + second >= 1 - OUTSIDE for first, second in bands):
         return "picture has two grey levels but for a trace"
     return ""
 
@@ -77,11 +78,11 @@ def count_levels(grey_u8: Grey) -> NDArray[np.float64]:
     return np.bincount(grey_u8.ravel(), minlength=256) / grey_u8.size
 
 
-def measure_bands(shares: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the shares of pixels in the fullest band of levels, and in the fullest of those that lie apart from it."""
-    bands = np.convolve(shares, np.ones(BAND), mode="same")
+def measure_bands(shares: NDArray[np.float64], width: int) -> tuple[float, float]:
+    """Return the shares of pixels in the fullest band of so many levels, and in the fullest that lies apart from it."""
+    bands = np.convolve(shares, np.ones(width), mode="same")
     first = int(bands.argmax())
-    apart = np.abs(np.arange(256) - first) >= APART
+    apart = np.abs(np.arange(256) - first) > 2 * width
     return float(bands[first]), float(bands[apart].max())
 
 
@@ -124,8 +125,24 @@ def measure_smoothness(pixels_u8: Grey) -> float:
 
 def find_noise(pixels_u8: Grey) -> str:
     """Tell a picture whose neighbouring pixels have little to do with each other."""
-    is_noise = measure_smoothness(pixels_u8) < SMOOTHNESS
+    is_noise = measure_smoothness(pixels_u8) < SMOOTHNESS[0]
     return "picture looks like noise: check that it is a radiograph" if is_noise else ""
+
+
+def measure_ramp(pixels_u8: Grey) -> float:
+    """Return the share of the variance of square pixels that a plane explains: 1 for a ramp in any direction."""
+    values = pixels_u8 - pixels_u8.mean()
+    places = np.arange(len(values)) - (len(values) - 1) / 2
+    slopes = np.array([(places @ values).sum(), (values @ places).sum()])
+    explained = np.square(slopes).sum() / (np.square(places).sum() * len(values))
+    return float(explained / max(np.square(values).sum(), 1e-6))
+
+
+def find_ramp(pixels_u8: Grey) -> str:
+    """Tell a ramp of grey, or another picture that is smoother than a radiograph."""
+    if measure_ramp(pixels_u8) < RAMP and measure_smoothness(pixels_u8) < SMOOTHNESS[1]:
+        return ""
+    return "picture is a ramp, or smoother than a radiograph: check that it is one"
 
 
 def find_lie(pixels_u8: Grey, view: View) -> str:

@@ -1,6 +1,7 @@
 """JPEG and PNG files: nothing else is opened, nothing is cut to 8 bits, and what lies on its side is turned."""
 
 import ast
+import contextlib
 import io
 import struct
 import sys
@@ -62,8 +63,10 @@ def make_png(depth, colour, samples, **chunks):
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    line = bytes(1) + bytes(range(64)) * (samples * depth // 8)
-    pixels = zlib.compress(line * 64)
+    line = bytearray(1) + bytes(range(64)) * (samples * depth // 8)
+    if colour in (4, 6) and depth == 8:
+        line[samples::samples] = bytes([255]) * 64  # opaque
+    pixels = zlib.compress(bytes(line) * 64)
     head = struct.pack(">IIBBBBB", 64, 64, depth, colour, 0, 0, 0)
     extra = b"".join(chunk(name.encode(), data) for name, data in chunks.items())
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
@@ -152,6 +155,43 @@ def test_pngs_of_fewer_bits_are_read(colour, depth):
     chunks = {"PLTE": bytes(range(192))} if colour == 3 else {}
     data = make_png(depth, colour, 1, **chunks) if depth == 8 else encode(GREY, bits=depth)
     assert decode_picture(data).grey_u8.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_picture_with_transparent_parts_is_refused_and_an_opaque_one_is_read(mode, tmp_path):
+    image = Image.fromarray(GREY).convert(mode)
+    opaque = decode_picture(encode(np.array(image))).grey_u8
+    np.testing.assert_array_equal(opaque if mode == "LA" else opaque[..., 0], GREY)
+    for alpha in (0, 128, 254):
+        for spot in (np.s_[:], np.s_[3, 3], np.s_[-1, -1], np.s_[:10]):
+            cover = np.full_like(GREY, 255)
+            cover[spot] = alpha
+            image.putalpha(Image.fromarray(cover))
+            path = write(tmp_path / "a.png", encode(np.array(image)))
+            for read in (load_study, Study.from_images):
+                with pytest.raises(StudyError, match="transparent parts: export it without an alpha channel"):
+                    read(path, any_picture=True)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_a_colour_or_palette_entry_that_is_transparent_counts_where_it_is_used(mode):
+    image = Image.fromarray(GREY // 4 * 4).convert(mode)
+    used = image.getpixel((5, 5))
+    unused = {"1": None, "L": 3, "P": None, "RGB": (1, 2, 3)}[mode]
+    for transparent in (used, unused):
+        out = io.BytesIO()
+        image.save(out, "PNG", **({} if transparent is None else {"transparency": transparent}))
+        if transparent == used:
+            with pytest.raises(StudyError, match="transparent parts"):
+                decode_picture(out.getvalue())
+        else:
+            assert decode_picture(out.getvalue()).grey_u8.shape[:2] == GREY.shape
+    if mode == "P":
+        for alpha, is_refused in ((255, False), (254, True)):
+            out = io.BytesIO()
+            image.save(out, "PNG", transparency=bytes([alpha]) * 256)
+            with pytest.raises(StudyError, match="transparent") if is_refused else contextlib.nullcontext():
+                decode_picture(out.getvalue())
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

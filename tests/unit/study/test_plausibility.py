@@ -1,5 +1,7 @@
 """Pictures that are no radiographs: what is refused, what is told, and that real radiographs pass."""
 
+import io
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -44,7 +46,22 @@ def draw_heat_map():
     return Heatmap(grey.astype(np.float32) / 255, patches, 0.2, 0.5, (1, 1), grey, {}).overlay()
 
 
+def as_jpeg(picture, quality):
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file, formats=("JPEG",)))
+
+
+def draw_ramp(angle, levels=255):
+    rows, columns = np.indices(SHAPE) / np.reshape(SHAPE, (2, 1, 1))
+    ramp = np.cos(angle) * rows + np.sin(angle) * columns
+    return np.round(levels * (ramp - ramp.min()) / np.ptp(ramp)).astype(np.uint8)
+
+
 REFUSED = {
+    "two near values": lambda: draw_rectangle(60, 40),
+    "two near values as JPEG": lambda: as_jpeg(draw_rectangle(60, 40), 60),
+    "dark on light, near, as JPEG": lambda: as_jpeg(draw_rectangle(150, 180), 60),
     "constant": lambda: np.full(SHAPE, 128, np.uint8),
     "black": lambda: np.zeros((2000, 1500), np.uint8),
     "constant but for a pixel": lambda: with_odd_pixel(np.full(SHAPE, 90, np.uint8)),
@@ -94,6 +111,17 @@ def test_dicom_images_are_judged_in_every_profile(make_dicom, profile):
     ("words", "make"),
     [
         ("nearly constant", lambda one: np.random.default_rng(1).integers(125, 131, SHAPE, dtype=np.uint8)),
+        ("nearly constant", lambda one: as_jpeg(draw_rectangle(60, 52), 60)),
+        *(
+            ("nearly constant", lambda one, levels=levels: np.round(one / 255.0 * levels + 90))
+            for levels in (6, 10, 14)
+        ),
+        *(("a ramp", lambda one, angle=angle: draw_ramp(angle)) for angle in np.arange(16) * np.pi / 8 + 0.1),
+        ("a ramp", lambda one: draw_ramp(np.pi / 4)),
+        ("a ramp", lambda one: 255 - draw_ramp(np.pi / 4)),
+        ("a ramp", lambda one: as_jpeg(draw_ramp(np.pi / 4, 40) + 80, 60)),
+        ("a ramp", lambda one: np.clip(draw_ramp(2.0) + np.random.default_rng(1).normal(0, 3, SHAPE), 0, 255)),
+        ("a ramp", lambda one: np.round(255 * (draw_ramp(np.pi / 4) / 255.0) ** 2.2)),
         ("nearly constant", lambda one: (100 + one // 32).astype(np.uint8)),
         ("noise", lambda one: np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)),
         ("noise", lambda one: np.random.default_rng(1).integers(0, 256, (2300, 2000), dtype=np.uint8)),
@@ -107,7 +135,7 @@ def test_dicom_images_are_judged_in_every_profile(make_dicom, profile):
 )
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_what_a_radiograph_seldom_is_is_told(path, words, make):
-    judged = judge(make(read(path)))
+    judged = judge(make(read(path)).astype(np.uint8))
     assert judged.refusal == "" and len(judged.doubts) == 1
     assert words in judged.doubts[0]
 
@@ -121,6 +149,9 @@ def test_what_a_radiograph_seldom_is_is_told(path, words, make):
         lambda one: (one // 3).astype(np.uint8),
         lambda one: np.round(255 * (one / 255.0) ** 2).astype(np.uint8),
         lambda one: np.dstack([one] * 3),
+        lambda one: np.round(one / 255.0 * 30 + 90).astype(np.uint8),  # a window that is far too wide
+        lambda one: np.where(draw_rectangle(0, 1).astype(bool), 0, np.resize(one, SHAPE)).astype(np.uint8),
+        lambda one: np.asarray(Image.fromarray(one).resize((40, 40)).resize((300, 300), Image.Resampling.BICUBIC)),
     ],
 )
 def test_real_radiographs_pass_mirrored_dark_and_in_grey_rgb(path, change):
