@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..dicom.files import PathLike
 from ..dicom.intensity import AS_STORED
 from ..engine.engine import Engine
@@ -11,6 +13,8 @@ from ..engine.fusion import choose_slots, fuse_slots
 from ..engine.vectors import Vector, require_finite, to_unit_length
 from ..errors import EngineError
 from ..study.study import Study
+
+UNIT_TOLERANCE = 1e-3  # of the length of a vector that is given: it may have been kept in half precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +30,27 @@ class StudyEmbedding:
     engine: str
 
     def similarity(self, other: "StudyEmbedding") -> float:
-        """Return the cosine with another study; raise EngineError if the two spaces differ."""
+        """Return the cosine with another study; raise EngineError if the spaces differ, or for no finite vector."""
         if (self.mode, self.engine) != (other.mode, other.engine):
             raise EngineError("embeddings are of different fusion modes or engines: embed both with one Matcher")
-        return float(self.vector @ other.vector)
+        width = np.size(self.vector)
+        return float(check_vector(self, width) @ check_vector(other, width))
 
 
 OneStudy = Study | StudyEmbedding | PathLike
 ONE_STUDY = (Study, StudyEmbedding, str, os.PathLike)  # for isinstance: what is not a list of studies
+
+
+def check_vector(embedding: StudyEmbedding, width: int) -> Vector:
+    """Return the vector (width,) of an embedding that a caller gives, who may have read it from anywhere.
+
+    Raises EngineError unless it is of that shape, finite and of unit length: what is not gives scores that are none.
+    """
+    vector = embedding.vector
+    is_vector = isinstance(vector, np.ndarray) and vector.dtype.kind == "f" and vector.shape == (width,)
+    if not is_vector or not abs(float(np.linalg.norm(vector.astype(np.float64))) - 1) <= UNIT_TOLERANCE:
+        raise EngineError("embedding is no finite vector of unit length: take one of Matcher.embed")
+    return vector
 
 
 def embed_study(
@@ -43,11 +60,12 @@ def embed_study(
 
     Also returns what the provenance of a result says of the study: slots, intensity profiles and notes of how it was
     read; nothing of an embedding. Raises EngineError for a study that was read with another intensity profile than
-    the engine's, an embedding of another engine or fusion mode, or one whose values are not finite.
+    the engine's, an embedding of another engine or fusion mode, or one that is no finite vector of unit length.
     """
     if isinstance(study, StudyEmbedding):
         if (study.mode, study.engine) != (mode, engine.manifest.sha256):
             raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
+        check_vector(study, engine.manifest.sizes["embedding"])
         return study, {}
     profile = engine.manifest.intensity_profile
     slots = choose_slots(study.slots, mode)

@@ -27,7 +27,7 @@ from ..engine.label_sets import Label
 from ..engine.vectors import Vector, require_finite, to_unit_length
 from ..errors import CalibrationError, EngineError, PromptError
 from ..statistics.auc import compute_auc
-from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding
+from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, check_vector
 from .prompts import make_pair, read_label
 from .scoring import average_prompts
 from .unknown_words import check_labels
@@ -118,7 +118,8 @@ class FewShotClassifier:
         return [self._score(one) for one in self._embed(study)]
 
     def _score(self, embedding: StudyEmbedding) -> float:
-        return float(self.fit.score_vectors(embedding.vector[None])[0])
+        vector = check_vector(embedding, len(self.fit.direction))
+        return float(self.fit.score_vectors(vector[None])[0])
 
 
 def fit_few_shot(

@@ -13,7 +13,7 @@ from ..engine.engine import Engine
 from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
 from ..engine.prompt_words import check_text, list_texts
-from ..engine.vectors import to_unit_length
+from ..engine.vectors import require_finite, to_unit_length
 from ..errors import EngineError, StudyError
 from ..locate.heatmap import Heatmap
 from ..locate.phrase import choose_drawn_slots, locate_phrase
@@ -118,6 +118,7 @@ class Matcher:
         """Return the cosine of a study with each prompt: (n,) float32; raises and logs what `embed_text` does."""
         text = self.embed_text(prompts)
         cosines: NDArray[np.float32] = text @ self._embed_one(study)[0].vector
+        require_finite(cosines, "scores are")
         return cosines
 
     def locate(self, study: OneStudy, phrase: str, *, slot: Slot = Slot.FRONTAL) -> Heatmap:

@@ -18,6 +18,7 @@ import numpy as np
 from ..dicom.files import PathLike
 from ..engine.engine import Engine
 from ..engine.prompt_words import list_texts
+from ..engine.vectors import require_finite
 from ..errors import PromptError
 from ..files.opening import open_file
 from ..files.tables import read_rows
@@ -54,7 +55,8 @@ class Ranking:
 def rank_reports(engine: Engine, embedding: StudyEmbedding, reports: Sequence[str], origin: dict[str, Any]) -> Ranking:
     """Return every report by its cosine with a study; the first of equal ones first.
 
-    Raises PromptError if there is no report, if one is empty or no text, or if the engine knows no word of any.
+    Raises PromptError if there is no report, if one is empty or no text, or if the engine knows no word of any;
+    EngineError if a cosine is not finite.
     """
     texts = list_texts(reports, "reports")
     if not texts:
@@ -63,7 +65,9 @@ def rank_reports(engine: Engine, embedding: StudyEmbedding, reports: Sequence[st
     words, notes = check_reports(engine, read)
     text = engine.project_prompts(read).astype(np.float64)
     # Row by row, not as one product: equal reports then have equal scores, wherever they stand.
-    cosines = (text * embedding.vector).sum(axis=1) / np.linalg.norm(text, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a text of length 0 has no direction: refused below
+        cosines = (text * embedding.vector).sum(axis=1) / np.linalg.norm(text, axis=1)
+    require_finite(cosines, "scores are")
     is_cut = [whole != part for whole, part in zip(texts, read, strict=True)]
     ranked = tuple(
         RankedReport(row, float(cosines[row]), is_cut[row], words[row].words, words[row].unknown)

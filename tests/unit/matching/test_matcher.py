@@ -1,5 +1,7 @@
 """Matching: fusion modes, scores, caches, threads."""
 
+import dataclasses
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -124,3 +126,54 @@ def test_what_does_not_exist_is_refused(bundle, matcher):
         matcher.zero_shot([], ["edema"], temperature=-1.0)
     with pytest.raises(PromptError, match="list of phrases"):
         matcher.embed_text("edema")
+
+
+UNSOUND = {
+    "no number": lambda vector: np.full_like(vector, np.nan),
+    "one that is none": lambda vector: np.where(np.arange(len(vector)) == 3, np.nan, vector).astype(np.float32),
+    "infinite": lambda vector: np.full_like(vector, np.inf),
+    "of no length": lambda vector: np.zeros_like(vector),
+    "too long": lambda vector: vector * np.float32(1e30),
+    "too short": lambda vector: vector[:4],
+    "a table": lambda vector: vector[None],
+    "integers": lambda vector: (vector * 0 + np.eye(len(vector))[0]).astype(np.int64),
+    "a list": lambda vector: vector.tolist(),
+    "nothing": lambda vector: None,
+}
+
+
+@pytest.fixture(scope="module")
+def few_shot(matcher):
+    rng = np.random.default_rng(3)
+    levels = [60, 170] * 4
+    studies = [Study.from_images(rng.normal(n, 20, (240, 240)).clip(0, 255).astype(np.uint8)) for n in levels]
+    return matcher.fit_few_shot("edema", studies[1::2], studies[::2])
+
+
+@pytest.mark.parametrize("form", UNSOUND)
+def test_a_given_embedding_that_is_no_unit_vector_gives_no_number(matcher, study, few_shot, form):
+    whole = matcher.embed(study)
+    bad = dataclasses.replace(whole, vector=UNSOUND[form](whole.vector))
+    for ask in (
+        lambda: matcher.embed(bad),
+        lambda: matcher.embed([whole, bad]),
+        lambda: matcher.score(bad, ["edema"]),
+        lambda: matcher.rank(bad, ["there is edema"]),
+        lambda: matcher.zero_shot(bad, ["edema"]),
+        lambda: matcher.zero_shot([whole, bad], ["edema"]),
+        lambda: matcher.fit_few_shot("edema", [bad] * 4, [whole] * 4),
+        lambda: few_shot.score(bad),
+        lambda: pickle.loads(pickle.dumps(few_shot)).score([whole, bad]),
+        lambda: bad.similarity(whole),
+        lambda: whole.similarity(bad),
+        lambda: bad.similarity(bad),
+    ):
+        with pytest.raises(EngineError, match="no finite vector of unit length"):
+            ask()
+
+
+def test_a_text_of_no_direction_is_an_error_and_no_rank(bundle, study):
+    with Matcher(bundle) as matcher:
+        matcher.engine._texts.run = lambda ids, mask: np.zeros((len(ids), matcher.engine._texts._width), np.float32)
+        with pytest.raises(EngineError, match="scores are not finite"):
+            matcher.rank(study, ["there is edema", "the lungs are clear"])
