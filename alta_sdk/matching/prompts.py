@@ -133,6 +133,8 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
     names = [name.strip() for name in list_texts(labels, "labels")]
     if not names:
         raise PromptError("no labels given: name at least one finding or a label set")
+    if not all(map(_is_seen, names)):
+        raise PromptError("a label is empty or of characters that nobody sees: give each finding its name")
     if isinstance(labels, Mapping):
         resolved = {name: read_label(value) for name, value in labels.items()}
     else:
@@ -157,6 +159,11 @@ def read_label(value: Any) -> Label:
     if not lists[0]:
         raise PromptError("a label needs a list of at least one positive prompt")
     return Label(*lists)
+
+
+def _is_seen(name: str) -> bool:
+    """True if a name shows on a screen: not of blanks, control characters and the like alone."""
+    return any(character.isprintable() and not character.isspace() for character in name)
 
 
 def _check_comparable(labels: LabelSet) -> None:

@@ -1,5 +1,7 @@
 """Prompts of words that the engine does not know: refused where it knows none of them, told where it knows not all.
 
+A prompt without a word that says something ("-", "123", "the", a character that nobody sees) is refused likewise.
+
 Prompts are named by their place, and labels by theirs: no word of them is in a message.
 """
 
@@ -12,20 +14,23 @@ from ..errors import PromptError
 
 SHOWN = 10
 NO_SCORE = "no word that this engine knows: a score of it would say nothing; ask in the words of its training texts"
+NO_WORD = 'no word that says something, only numbers, signs or words such as "the": name a finding'
 NOT_IN = "not in the engine's vocabulary: the score may not say what was asked"
 
 
 def check_labels(engine: Engine, labels: LabelSet) -> list[str]:
     """Return a note for each label with words that the engine does not know, of the prompt that has most of them.
 
-    Raises PromptError for a label with a prompt of which the engine knows no word, and for what cannot be embedded.
+    Raises PromptError for a label with a prompt of which the engine knows no word or that has none that says
+    something, and for what cannot be embedded.
     """
     notes = []
     for number, label in enumerate(labels.values(), start=1):
         counts = engine.count_words((*label.positive, *label.negative))
         name = f"label {number} of {len(labels)}"
-        if any(count.is_unread for count in counts):
-            raise PromptError(f"{name} has {'a prompt with ' if len(counts) > 2 else ''}{NO_SCORE}")
+        says_nothing = next((count for count in counts if _says_nothing(count)), None)
+        if says_nothing:
+            raise PromptError(f"{name} has {'a prompt with ' if len(counts) > 2 else ''}{_say_why(says_nothing)}")
         worst = max(counts, key=lambda count: count.unknown / max(count.words, 1))
         if worst.unknown:
             notes.append(f"{name}: {_say_share(worst)} {NOT_IN}")
@@ -38,9 +43,9 @@ def check_prompts(engine: Engine, prompts: Sequence[str], what: str = "prompt") 
     what: how one of them is called, "phrase".
     """
     counts = engine.count_words(prompts)
-    unread = [number for number, count in enumerate(counts, start=1) if count.is_unread]
-    if unread:
-        raise PromptError(f"{what} {unread[0]} of {len(counts)} has {NO_SCORE}")
+    for number, count in enumerate(counts, start=1):
+        if _says_nothing(count):
+            raise PromptError(f"{what} {number} of {len(counts)} has {_say_why(count)}")
     told = [(number, count) for number, count in enumerate(counts, start=1) if count.unknown]
     if not told:
         return []
@@ -52,13 +57,22 @@ def check_prompts(engine: Engine, prompts: Sequence[str], what: str = "prompt") 
 def check_reports(engine: Engine, reports: Sequence[str]) -> tuple[list[WordCount], list[str]]:
     """Return the words of each report, and a note if the engine does not know all of them.
 
-    Raises PromptError if it knows no word of any report: their order would say nothing.
+    Raises PromptError if it knows no word of any report: their order would say nothing. One report without a word
+    that says something, of several, is ranked with the others: reports are as they are.
     """
     counts = engine.count_words(reports)
-    if all(count.is_unread for count in counts):
+    if all(map(_says_nothing, counts)):
         raise PromptError(f"none of the {len(counts)} reports has a word that this engine knows: it cannot order them")
     return counts, describe_unknown(counts)
 
 
 def _say_share(count: WordCount) -> str:
     return f"{count.unknown} of {count.words} words"
+
+
+def _says_nothing(count: WordCount) -> bool:
+    return count.words == count.unread
+
+
+def _say_why(count: WordCount) -> str:
+    return NO_SCORE if count.words else NO_WORD

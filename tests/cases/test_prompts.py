@@ -35,6 +35,22 @@ def test_labels_of_words_that_the_engine_does_not_know_are_refused(demo_export, 
     assert not any(name in refused.output for name in labels.split(",") if name)
 
 
+@pytest.mark.parametrize(
+    "labels", ["-,", "edema,123", "...,", "the,edema", "no,", "edema,\u200b", "3-4,", "12 %,"], ids=ascii
+)
+def test_labels_that_say_nothing_are_refused(demo_export, radiograph_path, labels):
+    command = ["score", str(radiograph_path), "--engine", str(demo_export / "demo.alta"), "--labels", labels, "--json"]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1 and refused.stdout == ""
+    assert refused.stderr.startswith("PromptError: ") and len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("label", ["T4 vertebra", "5 mm nodule", "No Finding", "COVID-19"])
+def test_digits_and_small_words_beside_a_finding_are_lawful(demo_export, radiograph_path, label):
+    command = ["score", str(radiograph_path), "--engine", str(demo_export / "demo.alta"), "--labels", f"edema,{label}"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+
+
 @pytest.mark.parametrize("label", ["asdfgh", "Lungenentzündung", "pneumonia 肺炎"])
 def test_a_label_with_some_unknown_words_is_scored_and_told(demo_export, radiograph_path, label):
     command = ["score", str(radiograph_path), "--engine", str(demo_export / "demo.alta"), "--labels", f"edema,{label}"]

@@ -52,6 +52,55 @@ def test_words_that_are_all_unread_are_refused(matcher, studies, way):
         assert not any(word in str(refused.value) for word in text.split() if word not in ("is", "of", "3"))
 
 
+NO_WORDS = [
+    "-",
+    "123",
+    "...",
+    "the",
+    "There is no",
+    "no evidence of",
+    "\x00",
+    "\u200b",
+    "\ufeff\u2060",
+    "3-4",
+    "12 %",
+    "½ +",
+]
+
+
+@pytest.mark.parametrize("way", WAYS_IN)
+@pytest.mark.parametrize("text", NO_WORDS, ids=ascii)
+def test_a_prompt_without_a_word_that_says_something_is_refused(matcher, studies, way, text):
+    with pytest.raises(PromptError, match="no word|is empty|has a word that this engine knows") as refused:
+        WAYS_IN[way](matcher, studies, text)
+    assert text in ("-", "...", "the") or text not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["T4 vertebra", "5 mm nodule", "no finding", "normal", "COVID-19", "2.3 cm", "a mass", "edema."],
+)
+def test_digits_signs_and_small_words_beside_a_finding_are_lawful(matcher, studies, text):
+    assert 0 < matcher.zero_shot(studies[0], [text]).scores[text] < 1
+    assert np.isfinite(matcher.score(studies[0], [text])).all()
+
+
+@pytest.mark.parametrize("name", ["", " ", "\x00", "\u200b", "\ufeff", "\u00ad\u2060", "\n"], ids=ascii)
+def test_a_label_whose_name_nobody_sees_is_refused_with_prompts_of_its_own_too(matcher, studies, name):
+    prompts = Label(["there is edema"], ["there is no edema"])
+    for labels in ({name: prompts}, {"edema": prompts, name: prompts}, [name], ["edema", name]):
+        with pytest.raises(PromptError):
+            matcher.zero_shot(studies[0], labels)
+
+
+def test_a_report_without_words_is_ranked_with_others_and_refused_alone(matcher, studies):
+    ranking = matcher.rank(studies[0], ["there is edema", "there is no"])
+    assert {report.row: report.words for report in ranking.reports} == {0: 1, 1: 0}
+    for reports in (["123"], ["-", "the"], ["-", UNREAD]):
+        with pytest.raises(PromptError, match=f"none of the {len(reports)} reports"):
+            matcher.rank(studies[0], reports)
+
+
 @pytest.mark.parametrize("way", WAYS_IN)
 @pytest.mark.parametrize("bad", NOT_TEXT, ids=repr)
 def test_what_is_not_text_is_refused(matcher, studies, way, bad):
