@@ -27,7 +27,7 @@ from .fusion import Head
 from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
 from .patches import PatchGraph
-from .schema import integer, listing, mapping, plain, record, text
+from .schema import integer, listing, mapping, matching, plain, record, text
 from .self_test import run_self_test
 from .signature import TrustedKeys
 from .text_encoder import TextEncoder
@@ -39,7 +39,6 @@ TIMING_CACHE = "timing.cache"
 LOCK = ".build.lock"
 LOCK_TIMEOUT_S = 3600.0  # a build of the published size takes minutes
 MIB = 1 << 20
-ORIGIN = {field.name for field in fields(PlanOrigin)}
 
 
 def _workspace(value: Any, where: str) -> None:
@@ -48,10 +47,17 @@ def _workspace(value: Any, where: str) -> None:
 
 
 SHAPES = mapping(listing(listing(integer(1, 1 << 16), 8, 1), 3, 3), 8)
-SECTION = record(
-    {"profiles": mapping(SHAPES, 8), "workspace_mib": _workspace},
-    {"built": record({}, {"origin": mapping(text(200), 16)}, plain)},
+LAYERS = mapping(integer(0, 1 << 32), 16)
+BUILT = record(
+    {
+        "origin": record(dict.fromkeys((field.name for field in fields(PlanOrigin)), text(200))),
+        "layers": record(dict.fromkeys(GRAPHS, LAYERS)),
+        "deferred_sha256": matching("[0-9a-f]{64}", "a SHA-256"),
+    },
+    {"at": text(100), "by": text(100)},
+    plain,
 )
+SECTION = record({"profiles": record(dict.fromkeys(GRAPHS, SHAPES)), "workspace_mib": _workspace}, {"built": BUILT})
 NOT_BUILT = (
     "this engine has not been built yet: on the GPU that will run it, run alta-export build NAME.alta, or open it "
     "once with allow_build=True"
@@ -82,8 +88,6 @@ def _read_section(manifest: Manifest) -> dict[str, Any]:
         raise IntegrityError(
             f"{MANIFEST_NAME} does not tell how this engine is built ({error}): copy or export it again"
         ) from error
-    if "built" in section and section["built"].get("origin", {}).keys() != ORIGIN:
-        raise IntegrityError(f"{MANIFEST_NAME} does not tell what this engine was built on: build it again")
     return dict(section)
 
 
@@ -123,7 +127,7 @@ def build_bundle(
     try:
         with FileLock(Path(path) / LOCK, timeout=LOCK_TIMEOUT_S):
             bundle = open_bundle(path, trusted=trusted)
-            if is_built(bundle.manifest) and not rebuild:
+            if strip_build(bundle.manifest) != bundle.manifest and not rebuild:
                 return bundle.manifest
             find_builder()  # before anything is changed
             return _build(bundle)
@@ -205,7 +209,7 @@ def strip_build(manifest: Manifest) -> Manifest:
         return manifest
     kept = tuple(file for file in manifest.files if file.name not in (*PLANS.values(), TIMING_CACHE))
     deferred = replace(manifest, engine={**manifest.engine, RUNTIME: section}, files=kept)
-    if deferred.sha256 != built.get("deferred_sha256"):
+    if deferred.sha256 != built["deferred_sha256"]:
         raise IntegrityError(f"{MANIFEST_NAME} was built from another export: copy or export the bundle again")
     return deferred
 

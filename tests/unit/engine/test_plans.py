@@ -1,5 +1,6 @@
 """TensorRT bundles: deferred until a GPU builds them, once, whole, and provably from what was exported."""
 
+import copy
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from alta_sdk.engine.self_test import Drift
 from alta_sdk.files.atomic import new_file
 
 BOTH_WAYS = "not been built yet: .*alta-export build NAME.alta, or open it once with allow_build=True"
+ABSENT = "(absent)"
 GIVEN = {"engine": "trt", "precision": "fp16", "defer_build": True}
 
 
@@ -133,6 +135,62 @@ def test_a_manifest_that_no_build_wrote_is_refused(built, section):
     for call in (Engine.open, build_bundle):
         with pytest.raises(IntegrityError, match="does not tell"):
             call(built)
+
+
+def forge(folder, place, value):
+    """Put a value at a place of what the manifest says of plans, or take it away."""
+    manifest = read_manifest(folder)
+    section = copy.deepcopy(manifest.engine["tensorrt"])
+    *path, last = place
+    inner = section
+    for key in path:
+        inner = inner[key]
+    if value is ABSENT:
+        del inner[last]
+    else:
+        inner[last] = value
+    changed = replace(manifest, engine={**manifest.engine, "tensorrt": section})
+    (folder / "manifest.json").write_bytes(changed.render())
+
+
+BUILT_PLACES = [
+    *[("built", name) for name in ("layers", "deferred_sha256", "origin")],
+    *[("built", "layers", graph) for graph in ("image", "text")],
+    *[("built", "origin", name) for name in ("gpu", "compute_capability", "tensorrt", "cuda")],
+    *[("profiles", graph) for graph in ("image", "text")],
+]
+
+
+@pytest.mark.parametrize("value", [ABSENT, None, 3, "x", [], [1]], ids=repr)
+@pytest.mark.parametrize("place", BUILT_PLACES, ids=".".join)
+def test_what_a_build_wrote_is_whole_or_refused(built, place, value):
+    if place[1] == "origin" and len(place) == 3 and value == "x":
+        value = "x" * 201
+    forge(built, place, value)
+    for call in (Engine.open, build_bundle, lambda path: build_bundle(path, rebuild=True)):
+        with pytest.raises(IntegrityError, match="does not tell"):
+            call(built)
+    result = CliRunner().invoke(export_main, ["build", str(built)])
+    assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("IntegrityError: manifest.json ")
+
+
+def test_a_deferred_bundle_that_claims_a_build_is_refused_by_the_command(gpu, deferred):
+    origin = dict.fromkeys(("gpu", "compute_capability", "tensorrt", "cuda"), "x")
+    for built in (
+        {"origin": origin},
+        {"origin": origin, "layers": {"image": {}, "text": {}}, "deferred_sha256": "0" * 64},
+    ):
+        forge(deferred, ("built",), built)
+        result = CliRunner().invoke(export_main, ["build", str(deferred)])
+        assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("IntegrityError: manifest.json ")
+        assert "KeyError" not in result.output and result.stdout == ""
+
+
+@pytest.mark.parametrize("place", [("profiles", "image"), ("profiles", "text"), ("profiles",), ("workspace_mib",)])
+def test_a_deferred_bundle_without_what_its_build_needs_is_refused(gpu, deferred, place):
+    forge(deferred, place, ABSENT)
+    with pytest.raises(IntegrityError, match="does not tell"):
+        build_bundle(deferred)
 
 
 @pytest.mark.parametrize("name", ["image.plan", "text.plan", "timing.cache"])
