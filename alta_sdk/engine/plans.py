@@ -154,8 +154,10 @@ def _build(bundle: Bundle) -> Manifest:
         _write(bundle, MANIFEST_NAME, deferred.render())
     plans = {}
     for name, graph in graphs.items():
-        check_graph(graph, GRAPHS[name])
-        plans[name] = build_plan(graph, read_profile(deferred, name), read_options(deferred), cache)
+        profile = read_profile(deferred, name)
+        largest = {tensor: shapes[-1] for tensor, shapes in profile.items()}
+        check_graph(graph, GRAPHS[name]).check_shapes(largest)
+        plans[name] = build_plan(graph, profile, read_options(deferred), cache)
         cache = plans[name].timing_cache
         _write(bundle, PLANS[name], plans[name].plan)
     _write(bundle, TIMING_CACHE, cache)

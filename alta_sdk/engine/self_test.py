@@ -107,6 +107,8 @@ def _load(bundle: Bundle, answers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     stored = read_arrays(bundle.read(SELF_TEST), (*INPUTS, *answers), SELF_TEST)
     if not _fit(stored, bundle.manifest.sizes["embedding"]):
         raise IntegrityError(f"{SELF_TEST} holds arrays of another shape: export the bundle again")
+    if stored["input_ids"].shape[1] > bundle.manifest.sizes["max_tokens"]:
+        raise IntegrityError(f"{SELF_TEST} holds longer prompts than the engine reads: export the bundle again")
     return stored
 
 

@@ -7,9 +7,11 @@ from .bundle import HEAD, IMAGE_GRAPH, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER
 from .manifest import Manifest
 from .plans import PLANS, is_for_tensorrt, open_plans
 from .plans import RUNTIME as TENSORRT
+from .text_encoder import TEXT_ROWS
 
 # What opening an engine loads; the others are proven and not kept.
 LOADED = (HEAD, TOKENIZER, PROMPTS, SELF_TEST)
+IMAGE_ROWS = 16  # radiographs in one run; a study has at most four
 PORTABLE = "onnx"  # the runtime of an engine that any back end may run
 
 
@@ -33,9 +35,20 @@ def open_sessions(
     compute = compute_type(bundle.manifest.engine["precision"])
     chosen, reason = _choose(bundle.manifest, runtime, compute, device)
     opened = []
-    for name in (IMAGE_GRAPH, TEXT_GRAPH):
+    largest = {IMAGE_GRAPH: (IMAGE_ROWS, 1), TEXT_GRAPH: (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])}
+    for name, longest in largest.items():
         with bundle.copy(name) as graph:
-            opened.append(load(graph, name=name, device=device, threads=threads, runtime=chosen, compute=compute))
+            opened.append(
+                load(
+                    graph,
+                    name=name,
+                    device=device,
+                    threads=threads,
+                    runtime=chosen,
+                    compute=compute,
+                    longest=longest,
+                )
+            )
     return opened[0], opened[1], reason
 
 

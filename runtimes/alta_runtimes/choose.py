@@ -7,10 +7,11 @@ from typing import Any
 
 from . import onnxruntime_session, openvino_session, tensorrt_session
 from .errors import EngineError, RuntimeUnavailable
-from .graph_check import check_graph
+from .graph_check import Lengths, check_graph
 from .opening import open_file
 from .private_copy import PrivateCopy
 from .session import RuntimeInfo, Session
+from .sized_session import SizedSession
 
 ORDER = (openvino_session, onnxruntime_session, tensorrt_session)  # the fastest on a CPU first; plans have but one
 BACKENDS = {backend.NAME: backend for backend in ORDER}
@@ -58,6 +59,7 @@ def load(
     compute: str = "f32",
     built_on: Mapping[str, str] | None = None,
     name: str | None = None,
+    longest: Lengths | None = None,
 ) -> Session:
     """Load one graph, from its file, which is read once, or from its bytes, or a copy of them; nothing else is read.
 
@@ -65,6 +67,8 @@ def load(
     inside one run; None takes every processor of this process. `runtime`: a back end's name; None takes
     what `choose_runtime` says. `compute`: "f32" or "bf16"; "plan" for a TensorRT plan, which needs
     `built_on`, its origin as the manifest tells it. `name`: of the graph in messages; None takes the file's.
+    `longest`: rows and tokens of the largest inputs that it will get, to refuse it now if those took too much; inputs
+    of any shape are looked at before they run.
     Raises RuntimeUnavailable for a back end or device that does not work here, IntegrityError for a graph that is
     not of the kind that an export writes, EngineError for one that the back end does not accept.
     """
@@ -82,19 +86,20 @@ def load(
     if not _has(info, device):
         raise RuntimeUnavailable(f"runtime {chosen} does not work here{_on(device)}: {_why_not(info, device)}")
     unnamed = PLAN if compute == PLAN else "graph"
+    sizes = None
     if isinstance(graph, PrivateCopy):
         name, source = name or unnamed, graph.source
-        check_graph(graph.view(), name)
+        sizes = check_graph(graph.view(), name, longest)
     else:
         source, name = (graph, name or unnamed) if isinstance(graph, bytes) else _read(Path(graph), name)
         if compute != PLAN:
-            check_graph(source, name)
+            sizes = check_graph(source, name, longest)
     plan: dict[str, Any] = {} if built_on is None else {"built_on": built_on}
     used = info.devices[-1] if device == "auto" else device  # the GPU stands last
     session: Session = backend.open_session(
         source, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan
     )
-    return session
+    return session if sizes is None else SizedSession(session, sizes)
 
 
 def _read(path: Path, name: str | None) -> tuple[bytes, str]:

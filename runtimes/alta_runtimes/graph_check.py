@@ -1,17 +1,20 @@
 """Refuse a graph that is not of the kind that an export writes, before any back end reads it.
 
 The threats: weights in another file, which no hash covers; loops and branches, which never end; shapes that take
-all memory, when a back end folds constants or in the first run. So the operators are those of a list, everything
-is inside the file, and the size of every tensor is worked out.
+all memory, when a back end folds constants, in the first run, or in the first run of a longer prompt. So the
+operators are those of a list, everything is inside the file, and the size of every tensor is worked out: when the
+graph is loaded, and again before inputs of another shape run.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .errors import IntegrityError
-from .graph_shapes import ABSURD, MAX_ELEMENTS, MAX_VALUES, RULES, Tensor, check_sizes
+from .graph_shapes import ABSURD, MAX_ALL_AT_WORK, MAX_ELEMENTS, MAX_VALUES, RULES, Tensor, check_sizes
 from .onnx_wire import OUTSIDE, read_model
 
 MAX_BYTES = 1 << 31  # of an ONNX file: what Protocol Buffers can hold
@@ -22,8 +25,57 @@ INT32, INT64 = 6, 7
 SETTINGS = "ort_config"  # a note that onnxruntime follows, if its environment says so
 
 
-def check_graph(data: bytes | memoryview, name: str) -> None:
-    """Raise IntegrityError unless an ONNX file is a graph of ours: whole, of known operators, of a sane size."""
+AGAIN = "copy or export the bundle again"
+Axes = tuple[int | None, ...]  # the lengths of an input's axes; None where a length is free
+Lengths = tuple[int, int]  # what stands for free lengths: of an input's first axis (rows), and of its others (tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class GraphSizes:
+    """What the size of every tensor of a graph is worked out from, for inputs of any shape; no weight's bytes.
+
+    name: of the graph in messages.
+    """
+
+    name: str
+    nodes: Sequence[dict[str, Any]]
+    weights: Mapping[str, Tensor]
+    inputs: Mapping[str, Axes]
+
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise IntegrityError if a run with inputs of these shapes would take more than any engine needs.
+
+        Inputs that the graph does not have, or of axes that it does not take, are left to the back end to refuse.
+        """
+        if shapes.keys() != self.inputs.keys() or not all(
+            _fit(axes, shapes[name]) for name, axes in self.inputs.items()
+        ):
+            return
+        try:
+            given = {name: Tensor(tuple(map(int, shape))) for name, shape in shapes.items()}
+            check_sizes(self.nodes, {**self.weights, **given}, MAX_ALL_AT_WORK)
+        except IntegrityError as error:
+            raise IntegrityError(f"{self.name} {error}: {AGAIN}") from error
+
+    def check_lengths(self, lengths: Lengths) -> None:
+        """Raise IntegrityError if a run with these lengths in place of the free ones would take so much."""
+        self.check_shapes({name: tuple(_fill(axes, lengths)) for name, axes in self.inputs.items()})
+
+
+def _fit(axes: Axes, shape: tuple[int, ...]) -> bool:
+    return len(axes) == len(shape) and all(axis in (None, length) for axis, length in zip(axes, shape, strict=True))
+
+
+def _fill(axes: Axes, lengths: Lengths) -> list[int]:
+    return [lengths[min(place, 1)] if axis is None else axis for place, axis in enumerate(axes)]
+
+
+def check_graph(data: bytes | memoryview, name: str, longest: Lengths | None = None) -> GraphSizes:
+    """Raise IntegrityError unless an ONNX file is a graph of ours: whole, of known operators, of a sane size.
+
+    longest: the largest lengths that its free axes will have, where they are known. Returns what the sizes of other
+    inputs are worked out from.
+    """
     try:
         if len(data) >= MAX_BYTES:
             raise IntegrityError("is larger than an ONNX file can be")
@@ -37,13 +89,17 @@ def check_graph(data: bytes | memoryview, name: str) -> None:
         tensors = {_named(item): _read_constant(item) for item in graph["initializer"]}
         if len(tensors) != len(graph["initializer"]):
             raise IntegrityError("holds two weights of one name")
-        for value in graph["input"]:
-            tensors.setdefault(_named(value), _read_input(value))
+        inputs = {_named(value): _read_input(value) for value in graph["input"] if _named(value) not in tensors}
         for node in graph["node"]:
             _check_operator(node)
-        check_sizes(graph["node"], tensors)
+        short = {one: Tensor(tuple(_fill(axes, (SYMBOLIC, SYMBOLIC)))) for one, axes in inputs.items()}
+        check_sizes(graph["node"], {**tensors, **short})
     except IntegrityError as error:
-        raise IntegrityError(f"{name} {error}: copy or export the bundle again") from error
+        raise IntegrityError(f"{name} {error}: {AGAIN}") from error
+    sizes = GraphSizes(name, graph["node"], tensors, inputs)
+    if longest is not None:
+        sizes.check_lengths(longest)
+    return sizes
 
 
 def _check_opsets(opsets: list[dict[str, Any]]) -> None:
@@ -92,11 +148,12 @@ def _count_typed(item: dict[str, Any]) -> int:
     return ends + len(item.get("float_data", b"")) // 4 + len(item.get("double_data", b"")) // 8
 
 
-def _read_input(value: dict[str, Any]) -> Tensor:
+def _read_input(value: dict[str, Any]) -> Axes:
     shape = value.get("type", {}).get("tensor_type", {}).get("shape")
     if shape is None:
         raise IntegrityError("has an input of no shape")
-    lengths = tuple(dim.get("value", SYMBOLIC) for dim in shape["dim"])
+    axes = tuple(dim.get("value") for dim in shape["dim"])
+    lengths = _fill(axes, (SYMBOLIC, SYMBOLIC))
     if any(length < 1 for length in lengths) or math.prod(lengths) > MAX_ELEMENTS:
         raise IntegrityError(ABSURD)
-    return Tensor(lengths)
+    return axes

@@ -17,6 +17,8 @@ from .errors import IntegrityError
 
 MAX_ELEMENTS = 1 << 28  # of one tensor: 1 GiB in FP32
 MAX_ALL_ELEMENTS = 1 << 31  # of every tensor of a graph together; the published size has 1 << 27
+MAX_ALL_AT_WORK = 1 << 33  # the same of a run as large as any; BERT's base with 8 prompts of 512 tokens has 1 << 31
+MAX_LIVE_ELEMENTS = 1 << 30  # of the weights and of the tensors that some operator still needs, at any moment
 MAX_PRODUCTS = 1 << 42  # multiply-adds of one run; the published size has 1 << 36 for two radiographs
 MAX_RANK = 8
 MAX_VALUES = 64  # of a tensor whose values are followed: shapes are shorter
@@ -42,14 +44,18 @@ Inputs = Sequence[Tensor | None]  # None where an optional one is left out
 Rule = Callable[[Attributes, Inputs], list[Tensor]]
 
 
-def check_sizes(nodes: Sequence[dict[str, Any]], tensors: dict[str, Tensor]) -> None:
+def check_sizes(
+    nodes: Sequence[dict[str, Any]], tensors: dict[str, Tensor], max_elements: int = MAX_ALL_ELEMENTS
+) -> None:
     """Raise IntegrityError if shapes do not fit, cannot be told, or are absurd.
 
     nodes: in the order in which they run. tensors: the weights and inputs by name; the others are added.
+    max_elements: of all tensors together.
     """
-    elements = sum(tensor.elements for tensor in tensors.values())
-    products = 0
-    for node in nodes:
+    elements = live = sum(tensor.elements for tensor in tensors.values())
+    given, products = frozenset(tensors), 0
+    last_use = {name: place for place, node in enumerate(nodes) for name in node["input"]}
+    for place, node in enumerate(nodes):
         attributes = {item.get("name", ""): _read_attribute(item) for item in node["attribute"]}
         try:
             inputs = [tensors[name] if name else None for name in node["input"]]
@@ -65,10 +71,13 @@ def check_sizes(nodes: Sequence[dict[str, Any]], tensors: dict[str, Tensor]) -> 
             if name:
                 tensors[name] = tensor if tensor.elements <= MAX_VALUES else Tensor(tensor.shape)
             elements += tensor.elements
+            live += tensor.elements
             if tensor.elements > MAX_ELEMENTS or len(tensor.shape) > MAX_RANK:
                 raise IntegrityError(ABSURD)
-        if elements > MAX_ALL_ELEMENTS or products > MAX_PRODUCTS:
+        if elements > max_elements or live > MAX_LIVE_ELEMENTS or products > MAX_PRODUCTS:
             raise IntegrityError(ABSURD)
+        done = {name for name in node["input"] if name and last_use[name] == place} - given
+        live -= sum(tensors[name].elements for name in done)
 
 
 def count_products(kind: str, inputs: Inputs, outputs: Sequence[Tensor]) -> int:

@@ -49,7 +49,7 @@ def test_closing_lets_go_of_the_graphs(bundle):
     import weakref
 
     engine = Engine.open(bundle)
-    graphs = [weakref.ref(session._session) for session in engine._sessions]
+    graphs = [weakref.ref(session._session._session) for session in engine._sessions]
     engine.close()
     gc.collect()
     assert [graph() for graph in graphs] == [None, None]

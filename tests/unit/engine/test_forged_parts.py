@@ -246,6 +246,50 @@ def test_a_graph_of_other_names_is_an_error_of_ours(copy, name, spoil):
         open_forged(forge(copy))
 
 
+def grow_with_tokens(graph, times, output):
+    """Add to an output nothing, made of a tensor whose size is the number of tokens to a power."""
+    inner = graph.graph
+    constants = {
+        "g_one": np.ones(1, np.float32),
+        "g_zero": np.zeros(1, np.float32),
+        "g_start": np.zeros(times, np.int64),
+        "g_end": np.ones(times, np.int64),
+        "g_flat": np.array([1]),
+    }
+    inner.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    for one in inner.node:
+        one.output[:] = ["g_old" if name == output else name for name in one.output]
+    inner.node.extend(
+        [
+            onnx.helper.make_node("Shape", [inner.input[0].name], ["g_t"], start=1, end=2),
+            onnx.helper.make_node("Concat", ["g_t"] * times, ["g_s"], axis=0),
+            onnx.helper.make_node("Expand", ["g_one", "g_s"], ["g_big"]),
+            onnx.helper.make_node("Slice", ["g_big", "g_start", "g_end"], ["g_cut"]),
+            onnx.helper.make_node("Reshape", ["g_cut", "g_flat"], ["g_number"]),
+            onnx.helper.make_node("Mul", ["g_number", "g_zero"], ["g_nothing"]),
+            onnx.helper.make_node("Add", ["g_old", "g_nothing"], [output]),
+        ]
+    )
+
+
+@pytest.mark.parametrize("times", [5, 6, 8])
+def test_a_text_graph_that_takes_gigabytes_for_a_longer_prompt_does_not_open(copy, times):
+    graph = onnx.load(copy / "text.onnx")
+    grow_with_tokens(graph, times, "projection")
+    (copy / "text.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(IntegrityError, match="text.onnx would take more memory or time"):
+        open_forged(forge(copy))
+
+
+def test_a_self_test_of_longer_prompts_than_the_engine_reads_is_refused(copy):
+    stored = dict(np.load(copy / "selftest.npz"))
+    longer = np.ones((len(stored["input_ids"]), 4096), np.int64)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{**stored, "input_ids": longer, "attention_mask": longer})
+    with pytest.raises(IntegrityError, match=r"selftest\.npz holds longer prompts"):
+        open_forged(forge(copy, selftest_npz=buffer.getvalue()))
+
+
 @pytest.mark.parametrize(("one", "other"), [("image.onnx", "text.onnx"), ("image.onnx", "patches.onnx")])
 def test_graphs_that_change_places_are_an_error_of_ours(copy, one, other):
     a, b = (copy / one).read_bytes(), (copy / other).read_bytes()

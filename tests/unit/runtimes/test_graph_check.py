@@ -1,5 +1,7 @@
 """Graphs that no export writes are refused before a back end reads them: loops, other operators, absurd shapes."""
 
+import types
+
 import numpy as np
 import onnx
 import pytest
@@ -129,6 +131,102 @@ FORGED = {
 def test_forged_graphs_are_refused_before_a_back_end_reads_them(form, runtime):
     with pytest.raises(IntegrityError, match="forged.onnx "):
         load(FORGED[form]().SerializeToString(), runtime=runtime, name="forged.onnx")
+
+
+ONES = {"one": np.ones(1, np.float32)}
+
+
+def grow(*shape_nodes, constants=()):
+    """Return a graph that stretches one number to the shape "s", which it makes of the length "t" of its input."""
+    return make(
+        [
+            node("Shape", "x", output="t", start=1, end=2),
+            *shape_nodes,
+            node("Expand", "one", "s", output="big"),
+            node("Shape", "big", output="k"),
+            node("Cast", "k", output="f", to=TensorProto.FLOAT),
+            node("Slice", "f", "i0", "i1", output="l"),
+            node("Mul", "l", "zero", output="z"),
+            node("Add", "x", "z"),
+        ],
+        {
+            **ONES,
+            "zero": np.zeros(1, np.float32),
+            "i0": np.array([0]),
+            "i1": np.array([1]),
+            **dict(constants),
+        },
+        shape=("n", "t"),
+    )
+
+
+def hump(times):
+    """A shape that is small for the shortest and the longest prompts, and large between."""
+    return grow(
+        node("Sub", "top", "t", output="rest"),
+        node("Mul", "t", "rest", output="h"),
+        node("Concat", *["h"] * times, output="s", axis=0),
+        constants={"top": np.array([64])},
+    )
+
+
+def look_up():
+    table = np.ones(33, np.int64)
+    table[16] = 1 << 29
+    return grow(node("Gather", "table", "t", output="s"), constants={"table": table})
+
+
+# By form: a graph, a length that runs, and one that would take gigabytes.
+GROWING = {
+    "six times the length": (lambda: grow(node("Concat", *["t"] * 6, output="s", axis=0)), 4, 64),
+    "eight times the length": (lambda: grow(node("Concat", *["t"] * 8, output="s", axis=0)), 2, 16),
+    "rows and length": (
+        lambda: grow(node("Shape", "x", output="n"), node("Concat", *["n"] * 4, output="s", axis=0)), 2, 64),
+    "large between": (lambda: hump(3), 2, 32),
+    "by a table": (look_up, 2, 16),
+    "a product of lengths": (
+        lambda: grow(node("Mul", "t", "t", output="u"), node("Concat", *["u"] * 3, output="s", axis=0)), 2, 64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", GROWING)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_graph_that_grows_with_its_inputs_never_runs_large(form, runtime):
+    forge, short, long = GROWING[form]
+    session = load(forge().SerializeToString(), runtime=runtime, name="forged.onnx")
+    runs, inner = [], session._session
+    session._session = types.SimpleNamespace(run=lambda inputs: runs.append(inputs) or inner.run(inputs))
+    x = np.ones((8, short), np.float32)
+    if form != "rows and length":
+        np.testing.assert_array_equal(session.run({"x": x})["y"], x)
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="forged.onnx would take more memory or time"):
+            session.run({"x": np.ones((8, long), np.float32)})
+    assert len(runs) == (form != "rows and length")
+
+
+@pytest.mark.parametrize("form", [form for form in GROWING if form not in ("large between", "by a table")])
+def test_a_graph_that_grows_is_refused_at_the_longest_lengths_when_it_is_loaded(form):
+    data, long = GROWING[form][0]().SerializeToString(), GROWING[form][2]
+    check_graph(data, "graph", (1, 2))
+    with pytest.raises(IntegrityError, match="would take more"):
+        check_graph(data, "graph", (8, long))
+
+
+def test_tensors_that_nothing_needs_any_more_are_not_counted_as_memory():
+    wide = np.ones((1, 1 << 20), np.float32)
+    chain = [node("Add", f"s{i}", "a", output=f"s{i + 1}") for i in range(12)]
+    column = node("MatMul", "x", "w", output="c")
+    first = node("Add", "c", "a", output="s0")
+
+    def build(*last):
+        return make([column, first, *chain, *last], {"w": np.ones((4, 1), np.float32), "a": wide}).SerializeToString()
+
+    sizes = check_graph(build(node("Identity", "s12")), "graph")
+    sizes.check_lengths((128, 1))  # 13 tensors of 2^27 elements, of which two are alive at once
+    kept = [node("Add", f"s{i}", f"u{i - 1}" if i else "s12", output=f"u{i}") for i in range(12)]
+    with pytest.raises(IntegrityError, match="would take more"):
+        check_graph(build(*kept, node("Identity", "u11")), "graph").check_lengths((128, 1))
 
 
 @pytest.mark.parametrize(

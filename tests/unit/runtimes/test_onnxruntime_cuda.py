@@ -81,7 +81,7 @@ def test_the_gpu_is_taken_where_it_works_and_the_cpu_on_demand(machine):
 def test_bound_runs_give_what_plain_runs_give(stand_in):
     session = load(make_small_graph(), device="cuda", runtime="onnxruntime")
     plain = load(make_small_graph(), device="cpu", runtime="onnxruntime")
-    assert isinstance(session, onnxruntime_cuda.CudaSession)
+    assert isinstance(session._session, onnxruntime_cuda.CudaSession)
     for rows in (1, 5):
         inputs = {
             "x": np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32),
