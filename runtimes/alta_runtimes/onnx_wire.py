@@ -146,11 +146,11 @@ class _Reader:
             if kind == "skip":
                 continue
             if many:
-                found[name] += self._convert_many(kind, wire, value)
+                found[name] += self._convert_many(kind, wire, value, message.name)
             elif name in found:
                 raise IntegrityError(f"says {name} of a {message.name} twice")
             else:
-                found[name] = self._convert(kind, wire, value)
+                found[name] = self._convert(kind, wire, value, message.name)
         return found
 
     def _split(self, data: memoryview) -> Iterator[tuple[int, int, Any]]:
@@ -175,7 +175,7 @@ class _Reader:
             yield tag >> 3, wire, data[place : place + size]
             place += size
 
-    def _convert(self, kind: Any, wire: int, value: Any) -> Any:
+    def _convert(self, kind: Any, wire: int, value: Any, where: str) -> Any:
         expected = {"int": VARINT, "float": FIXED32}.get(kind, LENGTH) if isinstance(kind, str) else LENGTH
         if wire != expected:
             raise IntegrityError("is not an ONNX file")
@@ -188,23 +188,26 @@ class _Reader:
         if kind == "bytes":
             return value
         try:
-            return bytes(value).decode("utf-8")
+            text = bytes(value).decode("utf-8")
         except UnicodeDecodeError as error:
             raise IntegrityError("is not an ONNX file: a name is not UTF-8") from error
+        if not text.isprintable():  # back ends quote names in what they print and raise
+            raise IntegrityError(f"holds control characters in a name of a {where}, which no export of alta-sdk writes")
+        return text
 
-    def _convert_many(self, kind: Any, wire: int, value: Any) -> list[Any]:
+    def _convert_many(self, kind: Any, wire: int, value: Any, where: str) -> list[Any]:
         if kind == "int" and wire == LENGTH:  # packed: one after the other, without tags
             numbers, place = [], 0
             while place < len(value):
                 self._count += 1
                 number, place = _read_varint(value, place)
-                numbers.append(self._convert(kind, VARINT, number))
+                numbers.append(self._convert(kind, VARINT, number, where))
             return numbers
         if kind == "float" and wire == LENGTH:
             if len(value) % 4:
                 raise IntegrityError("is not an ONNX file")
             return [one for (one,) in struct.iter_unpack("<f", value)]
-        return [self._convert(kind, wire, value)]
+        return [self._convert(kind, wire, value, where)]
 
 
 def _read_varint(data: memoryview, place: int) -> tuple[int, int]:

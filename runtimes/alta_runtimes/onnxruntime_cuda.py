@@ -66,7 +66,7 @@ class CudaSession:
             ort.preload_dlls()  # CUDA's, where pip has put them
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors only: warnings print graph internals to stderr
+        options.log_severity_level = 4  # fatal ones only: the others print what a graph holds to stderr
         try:
             self._session: Any = ort.InferenceSession(
                 graph,

@@ -1,5 +1,6 @@
 """Graphs that no export writes are refused before a back end reads them: loops, other operators, absurd shapes."""
 
+import contextlib
 import types
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from alta_runtimes import AltaError, IntegrityError, load, private_copy
+from alta_runtimes import AltaError, EngineError, IntegrityError, load, private_copy
 from alta_runtimes.graph_check import check_graph
 from alta_runtimes.private_copy import PrivateCopy
 
@@ -131,6 +132,68 @@ FORGED = {
 def test_forged_graphs_are_refused_before_a_back_end_reads_them(form, runtime):
     with pytest.raises(IntegrityError, match="forged.onnx "):
         load(FORGED[form]().SerializeToString(), runtime=runtime, name="forged.onnx")
+
+
+CLEARING = "\x1b[2Jcleared for clinical use\x07"
+ODD = [CLEARING, "a\nb", "a\x00", "a\x7f", "a\x9b2J", "a\u202eb", "a\u2028b", "a\u200b"]
+
+
+def spoil_names(text):
+    """Yield a graph for each text field of an ONNX file that this reader takes, with a text in it."""
+    plain = make([node("LayerNormalization", "x", "w", axis=-1)], {"w": np.ones(4, np.float32)})
+    places = {
+        "name of a node": lambda m: m.graph.node[0],
+        "name of an attribute": lambda m: m.graph.node[0].attribute[0],
+        "name of a weight": lambda m: m.graph.initializer[0],
+        "name of a graph": lambda m: m.graph,
+        "name of an input": lambda m: m.graph.input[0],
+        "name of an output": lambda m: m.graph.output[0],
+    }
+    for place, find in places.items():
+        model = onnx.ModelProto.FromString(plain.SerializeToString())
+        find(model).name = text
+        yield place, model
+    for place, field in {"input of a node": "input", "output of a node": "output"}.items():
+        model = onnx.ModelProto.FromString(plain.SerializeToString())
+        getattr(model.graph.node[0], field)[0] = text
+        yield place, model
+    model = onnx.ModelProto.FromString(plain.SerializeToString())
+    model.graph.node[0].op_type = text
+    yield "kind of a node", model
+    model = onnx.ModelProto.FromString(plain.SerializeToString())
+    model.graph.node[0].domain = text
+    yield "domain of a node", model
+    model = onnx.ModelProto.FromString(plain.SerializeToString())
+    model.graph.node[0].attribute.append(helper.make_attribute("s", text))
+    yield "text of an attribute", model
+    model = onnx.ModelProto.FromString(plain.SerializeToString())
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = text
+    yield "name of an axis", model
+    model = onnx.ModelProto.FromString(plain.SerializeToString())
+    model.metadata_props.add(key=text, value="x")
+    yield "key of a note", model
+
+
+@pytest.mark.parametrize("text", ODD, ids=ascii)
+def test_control_characters_in_any_name_of_a_graph_are_refused(text):
+    for place, model in spoil_names(text):
+        with pytest.raises(IntegrityError, match="forged.onnx holds control characters in a name of a") as refused:
+            check_graph(model.SerializeToString(), "forged.onnx")
+        assert str(refused.value).isprintable(), place
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_run_that_fails_prints_nothing_of_the_graph(runtime, capfd):
+    broken = make(
+        [node("Cast", "x", output="i", to=TensorProto.INT64), node("Gather", "w", "i", name="cleared_for_use")],
+        {"w": np.ones((3, 4), np.float32)},
+    )
+    session = load(broken.SerializeToString(), runtime=runtime)
+    with contextlib.suppress(EngineError):  # openvino gives zeros
+        session.run({"x": np.full((2, 4), 77, np.float32)})
+    with pytest.raises(EngineError):
+        session.run({"x": np.ones((2, 3), np.float32)})
+    assert capfd.readouterr() == ("", "")
 
 
 ONES = {"one": np.ones(1, np.float32)}
