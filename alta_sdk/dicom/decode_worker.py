@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 MIB = 1 << 20
 WITHOUT_SIZE = ("1.2.840.10008.1.2.5",)  # RLE states none
 _read_size = runpy.run_path(str(Path(__file__).with_name("codestream.py")))["read_size"]
+_limit_memory = runpy.run_path(str(Path(__file__).parents[1] / "files" / "limits.py"))["limit_memory"]
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
 
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    limit_memory(setup["memory_mib"] * MIB)
+    _limit_memory(setup["memory_mib"] * MIB)
     _answer(answers, {"ready": True})
     while line := requests.readline():
         request = json.loads(line)
@@ -88,63 +89,6 @@ def limit_time(seconds: float) -> None:
     """
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends a process, in the middle of a decoder, too
-
-
-def limit_memory(limit: int) -> None:
-    """Let this process allocate no more than `limit` bytes beyond what it has now."""
-    if sys.platform == "win32":
-        _limit_memory_by_job(limit)
-        return
-    import resource
-
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            used = int(file.read().split()[0]) * resource.getpagesize()
-    except OSError:  # no /proc: macOS, which holds the limit loosely
-        used = 512 * MIB
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would be a copy of patient data
-    except (OSError, ValueError):  # a lower limit is set from outside: that one holds
-        pass
-
-
-def _limit_memory_by_job(limit: int) -> None:
-    """Put this process into a Windows job object that limits its committed memory."""
-    import ctypes
-
-    class Basic(ctypes.Structure):
-        _fields_ = [
-            ("PerProcessUserTimeLimit", ctypes.c_int64),
-            ("PerJobUserTimeLimit", ctypes.c_int64),
-            ("LimitFlags", ctypes.c_uint32),
-            ("MinimumWorkingSetSize", ctypes.c_size_t),
-            ("MaximumWorkingSetSize", ctypes.c_size_t),
-            ("ActiveProcessLimit", ctypes.c_uint32),
-            ("Affinity", ctypes.c_size_t),
-            ("PriorityClass", ctypes.c_uint32),
-            ("SchedulingClass", ctypes.c_uint32),
-        ]
-
-    class Extended(ctypes.Structure):
-        _fields_ = [
-            ("Basic", Basic),
-            ("IoInfo", ctypes.c_uint64 * 6),
-            ("ProcessMemoryLimit", ctypes.c_size_t),
-            ("JobMemoryLimit", ctypes.c_size_t),
-            ("PeakProcessMemoryUsed", ctypes.c_size_t),
-            ("PeakJobMemoryUsed", ctypes.c_size_t),
-        ]
-
-    process_memory, extended_limits = 0x100, 9
-    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
-    kernel.CreateJobObjectW.restype = kernel.GetCurrentProcess.restype = ctypes.c_void_p
-    job = ctypes.c_void_p(kernel.CreateJobObjectW(None, None))
-    limits = Extended()
-    limits.Basic.LimitFlags = process_memory
-    limits.ProcessMemoryLimit = 256 * MIB + limit  # what the interpreter and numpy have committed by now
-    kernel.SetInformationJobObject(job, extended_limits, ctypes.byref(limits), ctypes.sizeof(limits))
-    kernel.AssignProcessToJobObject(job, ctypes.c_void_p(kernel.GetCurrentProcess()))
 
 
 def _answer(answers: BinaryIO, head: dict[str, Any], body: Any = b"") -> None:

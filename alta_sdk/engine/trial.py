@@ -14,9 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from alta_runtimes.choose import default_threads
+
 from .. import errors
-from ..dicom.decode_worker import limit_memory
 from ..errors import AltaError, EngineError
+from ..files.limits import limit_memory
 from .bundle import read_manifest
 from .self_test import Drift
 from .signature import TRUST_VARIABLE
@@ -26,6 +28,10 @@ LIMITS = "ALTA_TRIAL_LIMITS"  # bytes of memory and seconds of processor time, f
 GIB = 1 << 30
 MEMORY_BYTES, MEMORY_PER_BYTE = 4 * GIB, 8  # of the process, and for each byte of the bundle
 CPU_S, CPU_S_PER_GIB = 120, 240
+# The limit is of address space, of which each thread of a back end, of BLAS and of the allocator reserves its own: on
+# a machine of many processors more than the whole limit, though none of it is used.
+THREADS = 4
+FEW = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WALL_TIMES = 4  # as many times the processor time on the clock, for machines that others use, too
 
 
@@ -38,7 +44,10 @@ def try_engine(path: PathLike, trust: PathLike | None = None, *, is_own: bool = 
     memory, cpu_s = choose_limits(path)
     command = [sys.executable, "-m", __name__, os.fspath(path), *([os.fspath(trust)] if trust is not None else [])]
     environment = {name: value for name, value in os.environ.items() if not (is_own and name == TRUST_VARIABLE)}
-    environment |= {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry), LIMITS: f"{memory} {cpu_s}"}
+    environment |= FEW | {
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        LIMITS: f"{memory} {cpu_s}",
+    }
     try:
         done = subprocess.run(
             command,
@@ -74,9 +83,8 @@ def main(path: str, trust: str | None = None) -> None:
     limit_memory(memory)
     limit_time(cpu_s)
     try:
-        answer: dict[str, Any] = {
-            "drifts": [asdict(drift) for drift in Engine.open(Path(path), trust=trust).run_self_test()]
-        }
+        engine = Engine.open(Path(path), trust=trust, threads=min(THREADS, default_threads()))
+        answer: dict[str, Any] = {"drifts": [asdict(drift) for drift in engine.run_self_test()]}
     except AltaError as error:
         kind = next(name for kind in type(error).__mro__ if (name := kind.__name__) in errors.__all__)
         answer = {"error": kind, "message": str(error)}

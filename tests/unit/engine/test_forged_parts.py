@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -311,6 +313,40 @@ def test_a_first_run_beyond_its_limits_is_stopped_and_told(copy, limits, monkeyp
     monkeypatch.setattr(trial, "WALL_TIMES", 1000 if limits[1] else 1)
     with pytest.raises(EngineError, match="was stopped in its first run|could not|cannot"):
         trial.try_engine(copy)
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (3, 3), (64, 4), (512, 4)])
+def test_a_first_run_takes_few_threads_however_many_processors_there_are(
+    copy, monkeypatch, capsys, processors, threads
+):
+    """Each thread reserves address space, which is what is limited: many would take all of it and use none."""
+    opened, limited = [], []
+    monkeypatch.setattr(trial, "default_threads", lambda: processors)
+    monkeypatch.setattr(trial, "limit_memory", limited.append)
+    monkeypatch.setattr(trial, "limit_time", limited.append)
+    monkeypatch.setenv(trial.LIMITS, "5 6")
+    original = Engine.open
+    monkeypatch.setattr(
+        Engine, "open", lambda path, **given: opened.append(given) or original(path, **{**given, "threads": 1})
+    )
+    trial.main(str(copy))
+    assert len(json.loads(capsys.readouterr().out)["drifts"]) == 3
+    assert opened == [{"trust": None, "threads": threads}] and limited == [5, 6]
+
+
+def test_a_first_run_is_told_to_reserve_little(copy, monkeypatch):
+    given, run = [], trial.subprocess.run
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    monkeypatch.setattr(trial.subprocess, "run", lambda *a, **named: given.append(named["env"]) or run(*a, **named))
+    trial.try_engine(copy)
+    (environment,) = given
+    assert {name: environment[name] for name in trial.FEW} == trial.FEW
+    assert trial.FEW["MALLOC_ARENA_MAX"] == "2" and trial.FEW["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_first_run_does_not_start_as_the_program_that_decodes_pixels():
+    code = "import sys, alta_sdk.engine.trial; print('alta_sdk.dicom.decode_worker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
 def test_a_first_run_tells_the_error_of_the_engine(copy):
