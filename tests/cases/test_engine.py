@@ -61,8 +61,11 @@ def test_a_file_that_changes_right_after_its_proof_is_not_used(copy, name, monke
 
 
 def test_each_file_is_read_once_while_an_engine_opens(bundle, monkeypatch):
-    opened, original = [], bundles.open_file
-    monkeypatch.setattr(bundles, "open_file", lambda path, **how: opened.append(path.name) or original(path, **how))
+    opened = []
+    for name in ("open_file", "read_bytes"):
+        own = getattr(bundles, name)
+        note = lambda path, *given, own=own, **how: opened.append(path.name) or own(path, *given, **how)  # noqa: E731
+        monkeypatch.setattr(bundles, name, note)
     Engine.open(bundle, runtime="onnxruntime", threads=1)
     listed = {file.name for file in open_bundle(bundle).manifest.files}
     first = opened[: len(listed) + 1]
