@@ -13,12 +13,14 @@ import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DicomError
 from .bounded_file import BoundedFile, ReadBudget
 from .elements import item_tags, later_tags, read_tags
 from .pixel_element import PIXEL_TAGS, read_pixel_element
+from .repeated import TagNotes, refuse_repeated
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -33,7 +35,6 @@ TABLE_BYTES_PER_READ = 256
 LUT_DATA = 0x00283006
 TABLE_VR = frozenset({"US", "SS", "OW", "OB", "UN", None})
 META_TAGS = frozenset({0x00020002, 0x00020010})  # MediaStorageSOPClassUID, TransferSyntaxUID
-TWICE = "DICOM file holds an element twice: it is damaged, or two files in one"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_VR = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
 
@@ -66,7 +67,6 @@ def parse_dicom(source: bytes | BinaryIO, budget: ReadBudget | None = None) -> "
         raise DicomError("not a DICOM file: the DICM mark is missing; give a DICOM, JPEG or PNG radiograph")
     try:
         header, file = _parse(opened, start, budget or ReadBudget())
-        _refuse_replaced(header)
         read_pixel_element(file, header)
         _Parser(file).parse(header)
         kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
@@ -82,21 +82,22 @@ def parse_dicom(source: bytes | BinaryIO, budget: ReadBudget | None = None) -> "
 
 def _parse(opened: BinaryIO, start: bytes, budget: ReadBudget) -> tuple["Dataset", BoundedFile]:
     """Return the elements that are read, up to the pixels, and the file that stands there."""
-    import pydicom
     from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_partial
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     if DEFLATED.encode() in start:
         return _parse_deflated(opened, budget)
     if not has_preamble(start) and start[:4] == b"DICM":
         opened = io.BytesIO(bytes(128) + _read_at_most(opened, 0))
-    opened.seek(0)
     file = BoundedFile(opened, budget)
-    header: Dataset = pydicom.dcmread(
-        file,
+    _read_meta(file)
+    file.seek(0)
+    header: Dataset = read_partial(
+        file,  # type: ignore[arg-type]  # it wants read, seek and tell
+        _stop_at_pixels(file),
         force=True,
         specific_tags=list(read_tags()),
-        stop_before_pixels=True,
     )
     if getattr(header, "file_meta", None) is None:
         header.file_meta = FileMetaDataset()
@@ -107,6 +108,37 @@ def _parse(opened: BinaryIO, start: bytes, budget: ReadBudget) -> tuple["Dataset
         else:
             header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     return header, file
+
+
+def _read_meta(file: BoundedFile) -> "Dataset":
+    """Return the file meta information, before which a preamble may stand."""
+    from pydicom.filereader import read_dataset
+
+    file.seek(0)
+    file.seek(132 if has_preamble(file.read(132)) else 0)
+    notes = TagNotes(file, META_TAGS)
+
+    def is_behind(tag: int, vr: str | None, length: int) -> bool:
+        notes.note(tag)
+        return tag >> 16 != 2
+
+    return read_dataset(
+        file,  # type: ignore[arg-type]  # it wants read, seek and tell
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=is_behind,
+    )
+
+
+def _stop_at_pixels(file: BoundedFile) -> Callable[[int, str | None, int], bool]:
+    """Return what ends the reading of a data set before its pixels, and refuses an element that comes twice."""
+    notes = TagNotes(file, read_tags())
+
+    def is_pixels(tag: int, vr: str | None, length: int) -> bool:
+        notes.note(tag)
+        return tag in PIXEL_TAGS
+
+    return is_pixels
 
 
 def _read_at_most(opened: BinaryIO, start: int) -> bytes:
@@ -123,14 +155,7 @@ def _parse_deflated(opened: BinaryIO, budget: ReadBudget) -> tuple["Dataset", Bo
     from pydicom.dataset import FileMetaDataset
     from pydicom.filereader import read_dataset
 
-    opened.seek(0)
-    opened.seek(132 if has_preamble(opened.read(132)) else 0)
-    meta = read_dataset(
-        BoundedFile(opened, budget),  # type: ignore[arg-type]  # it wants read, seek and tell
-        is_implicit_VR=False,
-        is_little_endian=True,
-        stop_when=lambda tag, vr, length: tag >> 16 != 2,
-    )
+    meta = _read_meta(BoundedFile(opened, budget))
     if str(meta.get("TransferSyntaxUID") or "") != DEFLATED:
         raise DicomError("DICOM file is damaged: its transfer syntax is not where it should be")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -144,7 +169,7 @@ def _parse_deflated(opened: BinaryIO, budget: ReadBudget) -> tuple["Dataset", Bo
         file,  # type: ignore[arg-type]
         is_implicit_VR=False,
         is_little_endian=True,
-        stop_when=lambda tag, vr, length: tag >= 0x7FE00008,
+        stop_when=_stop_at_pixels(file),
         specific_tags=list(read_tags()),
     )
     header.file_meta = FileMetaDataset(meta)
@@ -167,6 +192,8 @@ class _Parser:
             dataset, depth, wanted = pending.pop()
             if depth > MAX_DEPTH:
                 raise DicomError(f"DICOM file has sequences more than {MAX_DEPTH} levels deep: refused")
+            if depth:
+                refuse_repeated(dataset)
             for tag in sorted(wanted & dataset.keys()):
                 parse = self._parse_later if tag in later_tags() else self._parse_element
                 pending += [(item, depth + 1, item_tags()) for item in parse(dataset, tag)]
@@ -223,24 +250,8 @@ class _Parser:
             raw.is_little_endian,
             len(raw.value),
             encoding,
-            raw.value_tell,
-        )
+        )  # places of its items count from the value's start, as those of their elements do
         dataset[raw.tag] = DataElement(raw.tag, "SQ", items, raw.value_tell)
-
-
-def _refuse_replaced(header: "Dataset") -> None:
-    """Refuse a file in which an element that is read came twice, as in two files in one: pydicom keeps the last.
-
-    A repeated element keeps its place in the order of the data set, and has the offset of the later one.
-    """
-    last = -1
-    for tag in reversed(list(header.keys())):
-        element: Any = header.get_item(tag)
-        offset = getattr(element, "value_tell", None) or getattr(element, "file_tell", None)
-        if tag in read_tags() and offset is not None:
-            if last >= 0 and offset > last:
-                raise DicomError(TWICE)
-            last = offset
 
 
 def _is_image_class(uid: str) -> bool:
