@@ -10,6 +10,7 @@ import os
 import runpy
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,17 +49,22 @@ def main() -> None:
 
 
 def serve(answers: BinaryIO, request: dict[str, Any], source: bytes) -> None:
-    """Decode the first frame and answer with dtype and shape, or with the kind of failure."""
+    """Decode the first frame and answer with dtype and shape, or with the kind of failure, and what it took."""
+    began = time.process_time()
+
+    def answer(head: dict[str, Any], body: Any = b"") -> None:
+        _answer(answers, {**head, "seconds": time.process_time() - began}, body)
+
     try:
         pixels = decode(source, **request)
     except MemoryError:
-        _answer(answers, {"failure": "memory"})
+        answer({"failure": "memory"})
     except _OtherSize:
-        _answer(answers, {"failure": "size"})
+        answer({"failure": "size"})
     except BaseException:  # each plug-in raises its own kinds (Rust ones no Exception), and no text may leave
-        _answer(answers, {"failure": "damaged"})
+        answer({"failure": "damaged"})
     else:
-        _answer(answers, {"dtype": pixels.dtype.str, "shape": pixels.shape, "size": pixels.nbytes}, pixels.data)
+        answer({"dtype": pixels.dtype.str, "shape": pixels.shape, "size": pixels.nbytes}, pixels.data)
 
 
 class _OtherSize(Exception):

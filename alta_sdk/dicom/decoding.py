@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from multiprocessing import spawn
 from pathlib import Path
@@ -23,11 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError, RuntimeUnavailable
+from .decode_time import BASE_S, S_PER_MIB, SPENT, DecodeTime
 
 MEMORY_MIB = 640  # beyond the idle worker: the largest frame in JPEG 2000 takes under 400
 START_TIMEOUT_S = 60.0
-BASE_TIMEOUT_S = 4.0
-TIMEOUT_S_PER_MIB = 1.0  # of compressed data: JPEG 2000, the slowest, takes about half of it
 STOPPED_BY_TIME = -signal.SIGPROF if hasattr(signal, "SIGPROF") else None  # the exit code; see decode_worker.py
 WAITING = 1.0 if STOPPED_BY_TIME is None else 4.0  # how much longer it may take where the processor is shared
 MAX_WORKERS = 8
@@ -83,18 +83,32 @@ def find_plugin(syntax: str, bits_stored: int = 8) -> str:
     raise DicomError(f"no decoder is installed for {UID(syntax).name}: {install}")
 
 
-def decode_compressed(source: bytes, syntax: str, options: dict[str, Any]) -> NDArray[np.generic]:
+def decode_compressed(
+    source: bytes, syntax: str, options: dict[str, Any], shared: DecodeTime | None = None
+) -> NDArray[np.generic]:
     """Decode the first frame of encapsulated pixel data.
 
     source: the value of PixelData. options: pydicom's decoding options, which describe the pixels.
+    shared: the processor time that other images share.
     Returns (rows, columns) or (rows, columns, 3), colour as RGB.
     Raises DicomError if there is no decoder, or it fails, or is stopped by its time or memory limit;
     RuntimeUnavailable if no worker process can be started.
     """
-    timeout_s = BASE_TIMEOUT_S + TIMEOUT_S_PER_MIB * len(source) / (1 << 20)
     plugin = find_plugin(syntax, options["bits_stored"])
+    shared, explained_s = shared or DecodeTime(), S_PER_MIB * len(source) / (1 << 20)
+    timeout_s = shared.grant(explained_s)
     request = {"syntax": syntax, "plugin": plugin, "options": options, "seconds": timeout_s}
-    return _pool.decode(request, source, timeout_s)
+    began = time.monotonic()
+    try:
+        answer, content = _pool.decode(request, source, timeout_s)
+    except DicomError as error:
+        shared.charge(min(timeout_s, time.monotonic() - began))
+        is_late_by_others = shared.is_spent and timeout_s < BASE_S + explained_s
+        raise DicomError(SPENT if is_late_by_others else str(error)) from None
+    shared.charge(answer["seconds"], 0 if "failure" in answer else explained_s)
+    if "failure" in answer:
+        raise DicomError(FAILURES[answer["failure"]])
+    return np.frombuffer(content, np.dtype(answer["dtype"])).reshape(answer["shape"])
 
 
 class _Stopped(Exception):
@@ -187,7 +201,7 @@ class _Pool:
         default_factory=lambda: threading.BoundedSemaphore(min(MAX_WORKERS, os.cpu_count() or 1))
     )
 
-    def decode(self, request: dict[str, Any], source: bytes, timeout_s: float) -> NDArray[np.generic]:
+    def decode(self, request: dict[str, Any], source: bytes, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
         with self.places:
             worker = self._take()
             try:
@@ -199,9 +213,7 @@ class _Pool:
                 worker.stop()
                 raise
             self._give_back(worker, is_spent=answer.get("failure") == "memory")
-        if "failure" in answer:
-            raise DicomError(FAILURES[answer["failure"]])
-        return np.frombuffer(content, np.dtype(answer["dtype"])).reshape(answer["shape"])
+        return answer, content
 
     def _take(self) -> _Worker:
         with self.lock:

@@ -21,7 +21,7 @@ from .archives import MAX_ARCHIVE_BYTES, list_members
 from .dicomdir import is_dicomdir, list_images
 from .folders import FolderWalk
 from .held import Held, is_held, read_held
-from .places import FilePlace
+from .places import FilePlace, HeldPlace, Place
 from .study_file import HEAD_BYTES, FileReader, StudyFile
 
 PathLike = str | os.PathLike[str]
@@ -155,12 +155,14 @@ class _Collection:
         file = StudyFile(data)
         if file.is_archive:
             self.is_of_files = False
-            yield from self._read_archive(io.BytesIO(data), None)
+            yield from self._read_archive(io.BytesIO(data), HeldPlace(data))
         elif is_dicomdir(data):
             raise StudyError("DICOMDIR lists files that lie beside it: give its path")
         else:
             self._reader.budget.add_file()
-            yield file.slim(self._reader.budget)
+            slim = file.slim(self._reader.budget)
+            is_small = len(data) < slim.count_held_bytes()  # deflated
+            yield replace(slim, place=HeldPlace(data)) if is_small else slim
 
     def _read_file(self, path: Path) -> Iterator[StudyFile]:
         kept = self._reader.take_kept(path)
@@ -184,7 +186,7 @@ class _Collection:
         with open_file(path) as opened:
             return self._reader.read(opened, path, opened.read(HEAD_BYTES))
 
-    def _read_archive(self, opened: BinaryIO, place: FilePlace | None) -> Iterator[StudyFile]:
+    def _read_archive(self, opened: BinaryIO, place: Place | None) -> Iterator[StudyFile]:
         """Read the members of a zip; of those that are not DICOM only the first bytes."""
         inflated = 0
         for member in list_members(opened):
@@ -196,7 +198,7 @@ class _Collection:
             if inflated > MAX_ARCHIVE_BYTES:
                 raise StudyError(f"zip archive holds more than {MAX_ARCHIVE_BYTES >> 30} GiB of images: refused")
             self._reader.budget.add_file()
-            member_place = None if place is None else replace(place, member=member.place)
+            member_place = None if place is None else place.at(member.place)
             yield StudyFile(member.read(), place=member_place).slim(self._reader.budget)
 
 

@@ -6,7 +6,7 @@ pixels with what describes them. Behind this room nobody sees a data set.
 """
 
 from collections.abc import MutableSequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DicomError
 from .body_part import RADIOGRAPHY, refuse_body_part
 from .bounded_file import ReadBudget
+from .decode_time import DecodeTime
 from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
 from .luts import Display, read_display
@@ -86,6 +87,10 @@ class DicomImage:
     display: Stated[Display]
     notices: tuple[str, ...]
     identifiers: Stated[dict[str, str]] = field(repr=False)
+
+    def share_time(self, time: DecodeTime) -> "DicomImage":
+        """Return it as one of a study, whose images share what decoding them may take."""
+        return replace(self, stored=replace(self.stored, time=time))
 
 
 @dataclass(frozen=True)
@@ -159,27 +164,6 @@ def decode_grey(image: DicomImage, options: GreyOptions) -> NDArray[np.uint8]:
     display = image.display.get().choose(options.window) if is_shown else None
     stored = decode_first_frame(image.stored)
     return scale_intensity(stored, is_monochrome1=layout.is_monochrome1, profile=profile, display=display)
-
-
-def is_copy(one: DicomImage, other: DicomImage) -> bool:
-    """True if two files hold one image: what is read of their headers is the same, and so is every stored value.
-
-    A copy may be coded in another way; what cannot be decoded is a copy only if it is the same bytes.
-    Raises StudyError if pixels were left in a file that cannot be read again.
-    """
-    if _compare_headers(one) != _compare_headers(other):
-        return False
-    mine, theirs = one.stored.load(), other.stored.load()
-    if (mine.syntax, mine.data) == (theirs.syntax, theirs.data):
-        return True
-    try:
-        return np.array_equal(decode_first_frame(mine), decode_first_frame(theirs))
-    except DicomError:
-        return False
-
-
-def _compare_headers(image: DicomImage) -> tuple[Any, ...]:
-    return image.keys, image.finding, image.lie, image.has_pixels, image.body_part_refusal
 
 
 def _read_display(header: "Dataset", stored: StoredPixels) -> Display:

@@ -3,6 +3,7 @@
 Everything that decides how much memory decoding takes is bounded before a decoder sees a byte.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
+from .decode_time import DecodeTime
 from .decoding import decode_compressed
 from .pixel_element import MAX_PIXEL_BYTES, is_first_frame_alone
 from .stated import Stated
@@ -55,8 +57,8 @@ class StoredPixels:
     """The pixel data of one image as its file holds it.
 
     syntax: the transfer syntax UID. data: of PixelData, empty if there is none. read_again: gives it, where it was left
-    in the file. is_there: false if no element holds
-    pixels, of whatever kind. layout: what describes it, with the standard's defaults. native: what the decoder of
+    in the file, and digest its SHA-256. time: what decoding it may take with others. is_there: false if no element
+    holds pixels, of whatever kind. layout: what describes it, with the standard's defaults. native: what the decoder of
     pixels that are not compressed is told: the elements as they are stated, none of them mended.
     """
 
@@ -66,6 +68,8 @@ class StoredPixels:
     layout: Stated[PixelLayout]
     native: Stated[dict[str, Any]]
     read_again: Callable[[], "StoredPixels"] | None = field(default=None, repr=False)
+    digest: bytes = field(default=b"", repr=False)
+    time: DecodeTime | None = field(default=None, repr=False)
 
     def load(self) -> "StoredPixels":
         """Return it with its data. Raises StudyError if they were left in a file that cannot be read again."""
@@ -73,7 +77,11 @@ class StoredPixels:
 
     def leave(self, read_again: Callable[[], "StoredPixels"]) -> "StoredPixels":
         """Return it without its data, which are read again when they are decoded."""
-        return replace(self, data=b"", read_again=read_again)
+        return replace(self, data=b"", read_again=read_again, digest=self.read_digest())
+
+    def read_digest(self) -> bytes:
+        """Return the SHA-256 of its data."""
+        return self.digest or hashlib.sha256(self.data).digest()
 
 
 def read_pixels(header: "Dataset") -> StoredPixels:
@@ -122,16 +130,16 @@ def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
     """Decode the stored values of the first frame; bits that are not stored ones are masked.
 
     Returns (rows, columns) or (rows, columns, 3), of an 8- or 16-bit integer type, colour as RGB.
-    Raises DicomError if they cannot be decoded, or their layout is not a radiograph's.
+    Raises DicomError if they cannot be decoded, their layout is not a radiograph's, or the study's time is spent.
     """
     from pydicom.uid import UID
 
-    layout, syntax, stored = stored.layout.get(), UID(stored.syntax), stored.load()
+    layout, syntax, time, stored = stored.layout.get(), UID(stored.syntax), stored.time, stored.load()
     if syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated:
         pixels = _decode_native(stored)
     elif stored.data:
         _check_compressed(stored.data, layout)
-        pixels = decode_compressed(stored.data, stored.syntax, _decoding_options(layout))
+        pixels = decode_compressed(stored.data, stored.syntax, _decoding_options(layout), time)
     else:
         raise DicomError(
             f"pixel data is empty, or longer than {MAX_PIXEL_BYTES >> 20} MiB: the file is damaged or truncated"

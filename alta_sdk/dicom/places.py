@@ -7,7 +7,7 @@ was read: a file that was replaced or written to in between is refused.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +29,10 @@ class FilePlace:
         """Remember an open file."""
         return cls(path, stamp_of(opened))
 
+    def at(self, member: int) -> "FilePlace":
+        """Return the place of a member of that archive."""
+        return replace(self, member=member)
+
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Open it again. Raises StudyError if it is gone, or is not what it was."""
@@ -39,3 +43,24 @@ class FilePlace:
                 yield opened if self.member is None else io.BytesIO(read_member(opened, self.member))
         except OSError as error:
             raise StudyError(f"study cannot be read: {error.strerror or 'read error'}; check the path") from error
+
+
+@dataclass(frozen=True)
+class HeldPlace:
+    """A deflated file whose bytes are in memory, or a member of that archive by its place in it."""
+
+    data: bytes = field(repr=False)
+    member: int | None = None
+
+    def at(self, member: int) -> "HeldPlace":
+        """Return the place of a member of that archive."""
+        return replace(self, member=member)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open it again."""
+        opened = io.BytesIO(self.data)  # which shares the bytes until it is written to
+        yield opened if self.member is None else io.BytesIO(read_member(opened, self.member))
+
+
+Place = FilePlace | HeldPlace

@@ -18,7 +18,7 @@ from .dicomdir import is_dicomdir
 from .image import DicomImage, read_image
 from .parsing import is_dicom
 from .pixels import StoredPixels
-from .places import FilePlace
+from .places import FilePlace, Place
 from .stated import Stated
 
 MAX_FILE_BYTES = 1 << 30
@@ -45,7 +45,7 @@ class StudyFile:
     parsed: Stated[DicomImage] | None = field(default=None, repr=False)
     dropped: int = 0
     digest: bytes = field(default=b"", repr=False)
-    place: FilePlace | None = field(default=None, repr=False)
+    place: Place | None = field(default=None, repr=False)
 
     @property
     def size(self) -> int:

@@ -5,12 +5,14 @@ What is set aside is told in counts, codes and words of our own, never in a head
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
+from ..dicom.copies import CopySearch
+from ..dicom.decode_time import COPIES_S, DecodeTime
 from ..dicom.files import Source, StudyFiles, read_files
-from ..dicom.image import DicomImage, ImageKeys, is_copy
+from ..dicom.image import DicomImage, ImageKeys
 from ..dicom.intensity import GreyOptions
 from ..dicom.moments import Moment, make_moment
 from ..dicom.study_file import StudyFile
@@ -19,18 +21,24 @@ from ..errors import DicomError, StudyError, ViewError
 T = TypeVar("T")
 SAME_UID = "another, different image here has the same SOPInstanceUID: one of the two is not what it says"
 UNREAD = "cannot be read"
-MAX_COMPARED = 16  # pairs of images that turned out different, which may take seconds each: more are not compared
+NOT_COMPARED = "others here have the same SOPInstanceUID, and comparing them takes too long: it may not be what it says"
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How DICOM studies are read; `Study.from_dicom` explains each."""
+    """How DICOM studies are read; `Study.from_dicom` explains each.
+
+    decode_time: what decoding may take, shared by all that is read with these options; copies_time: beside that,
+    comparing images under one SOPInstanceUID.
+    """
 
     grey: GreyOptions
     any_body_part: bool = False
     any_view: bool = False
     any_picture: bool = False
     allow_incomplete: bool = False
+    decode_time: DecodeTime = field(default_factory=DecodeTime, compare=False)
+    copies_time: DecodeTime = field(default_factory=lambda: DecodeTime(COPIES_S, goes_by_size=False), compare=False)
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examin
     """
     files = read_files(source)
     aside = _set_unread_aside(files, options)
-    images, others = _read_images(files)
+    images, others = _read_images(files, options)
     aside += others
     grouped: dict[str, list[DicomImage]] = defaultdict(list)
     refusal = ""
@@ -130,7 +138,7 @@ def _set_unread_aside(files: StudyFiles, options: ReadOptions) -> list[SetAside]
     return aside + [SetAside("folder", "file", f"{UNREAD}: {reason}") for reason in files.unread]
 
 
-def _read_images(study: StudyFiles) -> tuple[list[DicomImage], list[SetAside]]:
+def _read_images(study: StudyFiles, options: ReadOptions) -> tuple[list[DicomImage], list[SetAside]]:
     """Return all images; a single file must be one, beside others lie notes and reports."""
     files = study.files
     images: list[DicomImage] = []
@@ -143,24 +151,26 @@ def _read_images(study: StudyFiles) -> tuple[list[DicomImage], list[SetAside]]:
         if len(files) > 1 and not image.has_pixels:  # reports and presentation states
             aside.append(SetAside("folder", "file", "DICOM without an image"))
         else:
-            images.append(image)
-    return _join_copies(images, aside), aside
+            images.append(image.share_time(options.decode_time))
+    return _join_copies(images, aside, CopySearch(options.copies_time)), aside
 
 
-def _join_copies(images: Sequence[DicomImage], aside: list[SetAside]) -> list[DicomImage]:
+def _join_copies(images: Sequence[DicomImage], aside: list[SetAside], search: CopySearch) -> list[DicomImage]:
     """Keep one of the copies of an image; of different ones under one SOPInstanceUID keep each, and tell it."""
     kept: dict[str, list[DicomImage]] = defaultdict(list)
-    compared = 0
+    told: dict[str, str] = {}
     for number, image in enumerate(images):
-        twins = kept[image.keys.instance_uid or f"/{number}"]  # no UID has a slash
-        if any(is_copy(twin, image) for twin in twins[: max(0, MAX_COMPARED - compared)]):
+        uid = image.keys.instance_uid or f"/{number}"  # no UID has a slash
+        answers = [search.is_copy(twin, image) for twin in kept[uid]]
+        if any(answers):
             aside.append(SetAside("folder", "file", "a copy of an image that is here already"))
-        else:
-            compared += len(twins)
-            twins.append(image)
+            continue
+        kept[uid].append(image)
+        if answers:
+            told[uid] = NOT_COMPARED if None in answers and told.get(uid) != SAME_UID else SAME_UID
     return [
-        image if len(twins) == 1 else replace(image, notices=(*image.notices, SAME_UID))
-        for twins in kept.values()
+        replace(image, notices=(*image.notices, told[uid])) if uid in told else image
+        for uid, twins in kept.items()
         for image in twins
     ]
 

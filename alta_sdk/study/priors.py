@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
 
+from ..dicom.decode_time import DecodeTime
 from ..dicom.moments import NO_DAY, Moment, are_in_utc
 from ..errors import DicomError, StudyError
 from .examination import Examination, SetAside, check_one_patient
@@ -16,6 +17,7 @@ from .examination import Examination, SetAside, check_one_patient
 Read = TypeVar("Read")
 NEVER = Moment(NO_DAY, is_day=True)  # keeps the place of one that states no day
 MAX_DAMAGED = 4  # priors whose pixels cannot be decoded, which may take seconds each: more are not tried
+NOT_TRIED = "earlier, but not decoded: others before it are damaged, or take too long"
 
 
 def check_patients(examinations: Sequence[Examination], message: str) -> None:
@@ -64,11 +66,12 @@ def list_priors(current: Examination, given: Sequence[Examination]) -> tuple[lis
 
 
 def pick_prior(
-    earlier: Sequence[Examination], read: Callable[[Examination], Read], *, is_required: bool
+    earlier: Sequence[Examination], read: Callable[[Examination], Read], time: DecodeTime, *, is_required: bool
 ) -> tuple[Read | None, list[SetAside]]:
     """Return what `read` makes of the first of the earlier examinations, the latest first, that it can read.
 
-    read: raises StudyError for one without a usable frontal. Returns None if there is none, and what was passed over.
+    read: raises StudyError for one without a usable frontal. time: of decoding, which damaged ones may spend.
+    Returns None if there is none, and what was passed over.
     Raises the first one's error if a prior is required and none is usable.
     """
     passed: list[SetAside] = []
@@ -81,7 +84,8 @@ def pick_prior(
             refusal = refusal or error
             passed.append(SetAside("folder", "study", "earlier, but it has no usable frontal radiograph"))
             damaged += isinstance(error, DicomError)
-            if damaged == MAX_DAMAGED:
+            if damaged == MAX_DAMAGED or time.is_spent:
+                passed += [SetAside("folder", "study", NOT_TRIED)] * (len(earlier) - len(passed))
                 break
         else:
             unused = len(earlier) - len(passed) - 1

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from hashlib import sha256
 from typing import Any
 
+from ..dicom.copies import hash_coded, hash_said
 from ..dicom.image import DicomImage
 from ..dicom.moments import are_in_utc
 from ..dicom.view_words import View
@@ -135,7 +135,7 @@ def _choose(candidates: Sequence[DicomImage]) -> tuple[DicomImage, str]:
     decided = next((name for name, key in rules if key(best) != key(second)), "")
     if not decided:  # different images under one SOPInstanceUID: not the order of the files
         equal = [one for one in candidates if all(key(one) == key(best) for _, key in rules)]
-        best = max(equal, key=lambda image: sha256(image.stored.load().data).digest())
+        best = max(equal, key=lambda image: (image.stored.read_digest(), hash_said(image), hash_coded(image)))
         decided = "the same in every respect"
     return best, f"{decided} (of {len(candidates)})"
 

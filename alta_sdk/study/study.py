@@ -163,7 +163,10 @@ class Study:
             earlier, later = list_priors(current, given)
             aside += given_aside + [SetAside("folder", "study", "not earlier than the current one")] * later
         picked, passed_over = pick_prior(
-            earlier, lambda one: _read_selection(one, PRIOR_SLOTS, options), is_required=prior is not None
+            earlier,
+            lambda one: _read_selection(one, PRIOR_SLOTS, options),
+            options.decode_time,
+            is_required=prior is not None,
         )
         prior_radiographs, prior_aside = picked or ({}, ())
         return cls(radiographs | prior_radiographs, (*current_aside, *prior_aside, *passed_over, *aside))

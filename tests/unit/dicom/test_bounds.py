@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz.seeds import chest_header, save
+from fuzz.seeds import chest_header, deflate, save
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import JPEG2000Lossless
 
@@ -165,6 +165,25 @@ def test_pixels_beyond_what_is_held_stay_in_their_files(is_packed, tmp_path, mon
     changed.write_bytes(changed.read_bytes() + b"\0")
     with pytest.raises(StudyError, match="changed while it was read"):
         decode_grey(images[0].images[1], GreyOptions())
+
+
+@pytest.mark.parametrize("form", ["archive", "deflated"])
+def test_pixels_beyond_the_bound_are_left_in_bytes_that_take_less(form, tmp_path, monkeypatch):
+    views, study = ("PA", "LL", "AP"), []
+    for number, view in enumerate(views):
+        header = chest_header(PIXELS * 0 + number + 1, ViewPosition=view, SOPInstanceUID=f"1.2.{number}")
+        header.PixelData = header.PixelData[:-4] + b"\0\1\0\2"
+        study.append(save(header) if form == "archive" else deflate(header))
+    source = study
+    if form == "archive":
+        with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, data in enumerate(study):
+                archive.writestr(f"{number}.dcm", data)
+        source = (tmp_path / "study.zip").read_bytes()
+    expected = Study.from_dicom(source, any_picture=True)
+    monkeypatch.setattr(files, "MAX_HELD_BYTES", PIXELS.nbytes)
+    assert [file.count_held_bytes() > 0 for file in read_files(source).files] == [True, False, False]
+    assert Study.from_dicom(source, any_picture=True) == expected
 
 
 def test_a_large_file_is_read_in_place(tmp_path, monkeypatch):

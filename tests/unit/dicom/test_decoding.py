@@ -11,7 +11,7 @@ from fuzz.seeds import chest_header, save
 from pydicom import uid
 
 from alta_sdk import DicomError
-from alta_sdk.dicom import decoding
+from alta_sdk.dicom import decode_time, decoding
 from alta_sdk.dicom.image import read_image
 from alta_sdk.dicom.pixels import decode_first_frame
 
@@ -43,8 +43,8 @@ def test_workers_are_reused_and_shared_between_threads(jls, grey12):
 def test_a_worker_that_takes_too_long_is_replaced(jls, grey12, monkeypatch):
     decode_first_frame(jls)  # a worker is there
     before = decoding._pool.idle[-1].process
-    monkeypatch.setattr(decoding, "BASE_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(decoding, "TIMEOUT_S_PER_MIB", 0.0)
+    monkeypatch.setattr(decode_time, "BASE_S", 0.0)
+    monkeypatch.setattr(decoding, "S_PER_MIB", 0.0)
     with pytest.raises(DicomError, match="took longer than"):
         decode_first_frame(jls)
     assert before.returncode is not None

@@ -1,9 +1,14 @@
 """Priors: the latest earlier study of the same patient with a usable frontal, and nothing else."""
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom import uid
+from pydicom.encaps import encapsulate
 
 from alta_sdk import Slot, Study, StudyError, ViewError
+from alta_sdk.dicom.decode_time import DecodeTime
+from alta_sdk.study.priors import MAX_DAMAGED, NOT_TRIED
 
 
 @pytest.fixture
@@ -168,3 +173,26 @@ def test_a_birth_date_that_is_none_is_not_another_patients(archive, make_dicom):
     assert (
         Slot.PRIOR_FRONTAL in Study.from_dicom(make_dicom("now.dcm", PatientBirthDate="19500101"), prior=folder).slots
     )
+
+
+def write_damaged_priors(archive, count):
+    """Write a study and earlier ones whose compressed pixels nothing decodes."""
+    folder = archive(a=("20240101", {}), **{f"b{number}": (f"2023{number + 1:02}01", {}) for number in range(count)})
+    for path in folder.glob("b*/image.dcm"):
+        header = pydicom.dcmread(path)
+        header.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+        header.PixelData = encapsulate([b"\xff\xd8\xff" + bytes(100)])
+        header.save_as(path)
+    return folder
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(0.0, MAX_DAMAGED), (1.0, 4), (2.0, 2), (9.0, 1)])
+def test_damaged_priors_share_what_decoding_may_take(archive, monkeypatch, seconds, tried):
+    folder = write_damaged_priors(archive, 6)
+    charge = DecodeTime.charge
+    monkeypatch.setattr(DecodeTime, "charge", lambda self, used_s, explained_s=0.0: charge(self, seconds, explained_s))
+    study = Study.from_dicom(folder, find_prior=True)
+    assert study.slots == (Slot.FRONTAL,)
+    counts = {item["why"]: item["count"] for item in study.explain()["set_aside"]}
+    unusable = "earlier, but it has no usable frontal radiograph"
+    assert counts == {unusable: tried, NOT_TRIED: 6 - tried}
