@@ -5,7 +5,7 @@ reads bounds its time, a bound on their bytes its memory, whatever the file hold
 """
 
 import io
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import DicomError
 
@@ -56,7 +56,7 @@ class BoundedFile:
             if size > MAX_CHARACTER_SET_BYTES:
                 raise DicomError("DICOM file names more character sets than there are: refused")
         if not 0 <= size <= self._value_bytes:
-            raise DicomError(f"DICOM file has an element longer than {self._value_bytes >> 20} MiB: refused")
+            raise refuse_value(self._value_bytes)
         data = self._opened.read(size)
         self._bytes -= len(data)
         if self._bytes < 0:
@@ -65,6 +65,11 @@ class BoundedFile:
         if size == 8 and data.startswith(ITEM_TAGS):
             self._budget.take(READS_OF_ITEM)
         return data
+
+    @property
+    def longest_value(self) -> int:
+        """The bytes of the longest value that may be read."""
+        return self._value_bytes
 
     def open_value(self, value: bytes) -> "BoundedFile":
         """Return a value as a file of its own that is charged to the same budget."""
@@ -77,3 +82,13 @@ class BoundedFile:
     def allow_value(self, count: int) -> None:
         """Let one value of so many bytes be read from here on: the pixels."""
         self._value_bytes, self._bytes = count, 2 * count  # it is looked for its end, then read
+
+
+def refuse_value(longest: int = MAX_VALUE_BYTES) -> DicomError:
+    """Return what is raised for a value longer than so many bytes."""
+    return DicomError(f"DICOM file has an element longer than {longest >> 20} MiB: refused")
+
+
+def is_left_out(element: Any) -> bool:
+    """True if a raw element's value was too long to be read."""
+    return element.value is None and getattr(element, "length", 0) > 0

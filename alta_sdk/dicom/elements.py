@@ -48,6 +48,14 @@ NEEDED_LATER = """
     PatientName PatientSex StudyID AccessionNumber ReferringPhysicianName
 """.split()
 
+# What only orders images or describes them: a malformed one, or one that is too long, is taken as not stated.
+NOT_DECIDING = """
+    ImageType StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime StudyTime SeriesTime AcquisitionTime
+    ContentTime TimezoneOffsetFromUTC StudyDescription SeriesDescription ProtocolName
+    AcquisitionDeviceProcessingDescription RequestedProcedureDescription PerformedProcedureStepDescription
+    PatientOrientation BurnedInAnnotation LossyImageCompression
+""".split()
+
 
 @cache
 def read_tags() -> frozenset[int]:
@@ -65,6 +73,12 @@ def item_tags() -> frozenset[int]:
 def later_tags() -> frozenset[int]:
     """Return the tags of the elements whose refusal waits until one of them is needed."""
     return _tags_of(NEEDED_LATER)
+
+
+@cache
+def optional_tags() -> frozenset[int]:
+    """Return the tags of the elements that are passed over where they are malformed."""
+    return _tags_of(NOT_DECIDING)
 
 
 def _tags_of(keywords: list[str]) -> frozenset[int]:

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DicomError
-from .bounded_file import BoundedFile, ReadBudget
-from .elements import item_tags, later_tags, read_tags
+from .bounded_file import BoundedFile, ReadBudget, is_left_out, refuse_value
+from .elements import item_tags, later_tags, optional_tags, read_tags
 from .pixel_element import PIXEL_TAGS, read_pixel_element
 from .repeated import TagNotes, refuse_repeated
 
@@ -96,6 +96,7 @@ def _parse(opened: BinaryIO, start: bytes, budget: ReadBudget) -> tuple["Dataset
     header: Dataset = read_partial(
         file,  # type: ignore[arg-type]  # it wants read, seek and tell
         _stop_at_pixels(file),
+        defer_size=file.longest_value,
         force=True,
         specific_tags=list(read_tags()),
     )
@@ -170,6 +171,7 @@ def _parse_deflated(opened: BinaryIO, budget: ReadBudget) -> tuple["Dataset", Bo
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=_stop_at_pixels(file),
+        defer_size=file.longest_value,
         specific_tags=list(read_tags()),
     )
     header.file_meta = FileMetaDataset(meta)
@@ -195,8 +197,28 @@ class _Parser:
             if depth:
                 refuse_repeated(dataset)
             for tag in sorted(wanted & dataset.keys()):
-                parse = self._parse_later if tag in later_tags() else self._parse_element
-                pending += [(item, depth + 1, item_tags()) for item in parse(dataset, tag)]
+                pending += [(item, depth + 1, item_tags()) for item in self._parse_any(dataset, tag)]
+
+    def _parse_any(self, dataset: "Dataset", tag: int) -> list["Dataset"]:
+        """Parse one element as strictly as it matters and return the items of a sequence."""
+        if tag in optional_tags():
+            if not self._parse_optional(dataset, tag):
+                del dataset[tag]
+            return []
+        return self._parse_later(dataset, tag) if tag in later_tags() else self._parse_element(dataset, tag)
+
+    def _parse_optional(self, dataset: "Dataset", tag: int) -> bool:
+        """Parse an element that may be malformed; return whether it is text of a length that is read."""
+        raw: Any = dataset.get_item(tag, keep_deferred=True)
+        if raw.VR == "SQ" or is_left_out(raw) or len(raw.value or b"") > MAX_VALUE_BYTES:
+            return False
+        try:
+            self._parse_element(dataset, tag)
+        except DicomError:  # beyond the bounds of the file
+            raise
+        except Exception:  # pydicom raises more kinds than it documents
+            return False
+        return not isinstance(dataset[tag].value, bytes)
 
     def _parse_later(self, dataset: "Dataset", tag: Any) -> list["Dataset"]:
         """Parse an element that may be malformed as long as nobody needs it; raise DicomError beyond the bounds."""
@@ -216,7 +238,9 @@ class _Parser:
         """Parse one element and return the items of a sequence."""
         from pydicom.datadict import dictionary_VR
 
-        raw, defined = dataset.get_item(tag), dictionary_VR(tag)
+        raw, defined = dataset.get_item(tag, keep_deferred=True), dictionary_VR(tag)
+        if is_left_out(raw):
+            raise refuse_value()
         vr, value = getattr(raw, "VR", None), getattr(raw, "value", None)
         if isinstance(value, bytes) and (defined if vr in (None, "UN") else vr) == "SQ":
             self._read_items(dataset, raw)

@@ -47,7 +47,7 @@ def refuse_repeated(item: "Dataset") -> None:
     end: int | None = getattr(item, "seq_item_tell", None)
     end, last = None if end is None else end + SHORT_HEAD, 0
     for tag in item.keys():
-        element: Any = item.get_item(tag)
+        element: Any = item.get_item(tag, keep_deferred=True)
         place = getattr(element, "value_tell", None) or getattr(element, "file_tell", None) or 0
         start = place - (LONG_HEAD if not is_implicit and element.VR in LONG_VR else SHORT_HEAD)
         if start < last or end is not None and start > end:

@@ -79,8 +79,9 @@ def test_what_nobody_reads_costs_no_reads_and_cannot_be_malformed(extra):
 @pytest.mark.parametrize(
     "extra",
     [
-        element(0x00081030, b"UC", b"ab\\" * 1_000_000),
-        element(0x00081030, b"LO", b"a\\" * 20_000),
+        element(0x00080068, b"UC", b"ab\\" * 1_000_000),
+        element(0x00080068, b"UC", b"ab\\" * 6_000_000),
+        element(0x00080068, b"LO", b"a\\" * 20_000),
         endless(0x00091010, item(b"") * 200_000),
         endless(0x00082218, item(b"") * 200_000),
         element(0x00082218, b"SQ", item(element(0x00080100, b"SH", b"ab")) * 60_000),

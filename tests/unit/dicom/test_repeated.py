@@ -112,6 +112,8 @@ def sequence(tag, elements, *, is_implicit, has_length):
         [*CODE, (0x00080104, b"LO", b"lateral ")],
         [CODE[0], *CODE],
         [*CODE, *CODE],
+        [CODE[0], (0x00080102, b"SH", b""), *CODE[1:]],
+        [CODE[0], CODE[1], (0x00080102, b"SH", b""), CODE[2]],
         [CODE[2], CODE[2]],
     ],
 )

@@ -92,6 +92,46 @@ def test_what_nothing_here_asks_for_may_be_malformed(tag, vr, value):
     )
 
 
+@pytest.mark.parametrize("keyword", elements.NOT_DECIDING)
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [
+        (b"US", b"123"),
+        (b"DS", b"x1"),
+        (b"IS", b"1e99"),
+        (b"SQ", b"no items"),
+        (b"SQ", b""),
+        (b"FD", b"0.264 "),
+        (b"AT", b"12345"),
+        (b"OB", b"PA"),
+        (b"ZZ", b"no such VR"),
+        (b"UT", b"PA " * 10_000),
+        (b"UT", b"PA " * 3_000_000),
+        (b"LO", b"\\" * 20_000),
+        (b"UN", b"\xff\xfe\xfd"),
+    ],
+)
+def test_what_only_orders_or_describes_is_not_stated_where_it_is_malformed(keyword, vr, value):
+    header = chest_header(PIXELS)
+    if keyword in header:
+        del header[keyword]
+    stated = read_image(save(header))
+    image = read_image(insert(save(header), tag_for_keyword(keyword), vr, value))
+    np.testing.assert_array_equal(decode_grey(image, GreyOptions()), EXPECTED)
+    for name in ("keys", "finding", "lie", "traits", "body_part_refusal"):
+        assert getattr(image, name) == getattr(stated, name)
+
+
+def test_what_only_orders_or_describes_is_read_where_it_is_not_malformed():
+    header = chest_header(PIXELS, ImageType=["DERIVED", "PRIMARY"], StudyTime="0800", PatientOrientation=["R", "F"])
+    header.SeriesDescription, header.LossyImageCompression, header.TimezoneOffsetFromUTC = "lat", "01", "+0100"
+    del header.ViewPosition
+    image = read_image(save(header))
+    assert image.traits.is_derived and image.traits.is_compressed_with_loss and image.lie.directions == ("R", "F")
+    assert str(image.finding.view) == "lateral" and image.keys.utc_offset.seconds == 3600
+    assert image.keys.study_time.seconds == 8 * 3600
+
+
 def test_what_one_profile_uses_refuses_that_profile_alone():
     image = read_image(insert(save(chest_header(PIXELS, WindowWidth=100)), 0x00281050, b"DS", b"middle"))
     np.testing.assert_array_equal(decode_grey(image, GreyOptions()), EXPECTED)
