@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, Union
 
 from ..errors import DicomError, StudyError
 from .elements import item_tags, read_tags
+from .pixel_element import PIXEL_DATA, PIXEL_TAGS
 from .study_file import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 PIECE_BYTES = 1 << 24
-PIXEL_DATA = 0x7FE00010
-PIXEL_TAGS = frozenset({0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, PIXEL_DATA})
+OFFSET_TABLES = frozenset({0x7FE00001, 0x7FE00002})  # of pixel data: where its frames are
 ITEM_MARK = b"\xfe\xff\x00\xe0"  # compressed pixels begin with it
 
 
@@ -63,7 +63,7 @@ def encode_dataset(dataset: "Dataset") -> bytes:
 
     file = io.BytesIO()
     try:
-        kept = _keep(dataset, read_tags() | PIXEL_TAGS)
+        kept = _keep(dataset, read_tags() | PIXEL_TAGS | OFFSET_TABLES)
         meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
         kept.file_meta = FileMetaDataset()
         for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID"):

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 MAX_PIXEL_BYTES = 1 << 27  # twice the largest frame
 PIXEL_DATA = 0x7FE00010
-FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
-PIXEL_TAGS = frozenset({*FLOAT_PIXELS, PIXEL_DATA})
+PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})  # FloatPixelData and DoubleFloatPixelData, too
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
@@ -36,7 +35,7 @@ def read_pixel_element(file: BoundedFile, header: "Dataset") -> None:
     with contextlib.suppress(EOFError):  # without its end it is not there
         element: Any
         for element in elements:
-            if element.tag not in (*FLOAT_PIXELS, PIXEL_DATA):
+            if element.tag not in PIXEL_TAGS:
                 return
             convert_raw_data_element(element)  # of a kind that pydicom does not know, it raises here
             header[element.tag] = element
@@ -70,7 +69,7 @@ def _keep_first_frame(file: BoundedFile, header: "Dataset", element: Any) -> Any
 def _find_encoding(header: "Dataset") -> tuple[bool, bool]:
     """Tell how the elements were read: (without VR, in little endian); the transfer syntax may say otherwise."""
     for tag in header.keys():
-        raw: Any = header.get_item(tag)
+        raw: Any = header.get_item(tag, keep_deferred=True)
         if hasattr(raw, "is_implicit_VR"):
             return raw.is_implicit_VR, raw.is_little_endian
     is_implicit, is_little_endian = header.original_encoding

@@ -6,6 +6,7 @@ both formats may have millions of tiny parts, each parsed on its own. Pillow bou
 
 import struct
 
+from ..dicom.codestream import FRAME_MARKERS, JPEG_START, WITHOUT_LENGTH
 from ..errors import StudyError
 
 MAX_PIXELS = 1 << 25  # 32 Mi: twice the largest detectors in use
@@ -14,17 +15,14 @@ MAX_PARTS = 1000  # JPEG segments, and PNG chunks beside those of the pixels
 MAX_PIXEL_CHUNKS = 1 << 16
 MAX_HEAD_BYTES = 1 << 22  # of a JPEG, before its first scan: Pillow joins segments of one kind piece by piece
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
-JPEG_MARK = b"\xff\xd8"
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers that state the size
-WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
-SCAN = 0xDA
+END, SCAN = 0xD9, 0xDA
 
 
 def check_picture(data: bytes) -> None:
     """Raise StudyError for a JPEG or PNG that is larger, or of more parts, than a radiograph; others pass."""
     if data.startswith(PNG_MARK):
         _check_png(data)
-    elif data.startswith(JPEG_MARK):
+    elif data.startswith(JPEG_START):
         _check_jpeg(data)
 
 
@@ -43,7 +41,7 @@ def _check_png(data: bytes) -> None:
 
 def _check_jpeg(data: bytes) -> None:
     """Go through the segments up to the first scan, as Pillow does, one byte of junk being a part."""
-    place, parts, pixels = len(JPEG_MARK), 0, 0
+    place, parts, pixels = len(JPEG_START), 0, 0
     while place + 4 <= len(data):
         parts += 1
         if parts > MAX_PARTS or place > MAX_HEAD_BYTES:
@@ -51,12 +49,12 @@ def _check_jpeg(data: bytes) -> None:
         marker = data[place + 1]
         if data[place] != 0xFF or marker in (0x00, 0xFF):
             place += 1
-        elif marker in WITHOUT_LENGTH:
+        elif marker in WITHOUT_LENGTH or marker == END:
             place += 2
         elif marker == SCAN:
             break
         else:
-            if marker in FRAMES and place + 9 <= len(data):
+            if marker in FRAME_MARKERS and place + 9 <= len(data):
                 height, width = struct.unpack_from(">HH", data, place + 5)
                 pixels = max(pixels, _check_size(width, height))
             place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
