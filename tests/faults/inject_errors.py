@@ -1,6 +1,6 @@
 """Let each call of each command that reaches for a file or for memory fail: one line, no path, exit code 1.
 
-python tests/faults/inject_errors.py --times 2000
+python tests/faults/inject_errors.py --engine NAME.alta --times 2000
 
 A library that is preloaded (fail_calls.c, so a C compiler is needed; Linux) makes the n-th call of the C library fail,
 once or from then on: with EACCES, ENOSPC, EIO, EMFILE or ENAMETOOLONG, or, of large allocations, with ENOMEM; or it

@@ -3,12 +3,13 @@
 import pytest
 import torch
 from conftest import make_sizes
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from alta_sdk.errors import CheckpointError
 from alta_training.data.synthetic import make_random_model, write_text_model
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
-from alta_training.families.storage import pack, round_products, round_to_int8, unpack
+from alta_training.families.storage import pack, render_safetensors, round_products, round_to_int8, unpack
 
 
 def draw(*shape, seed=0, spread=1.0):
@@ -101,3 +102,13 @@ def test_a_copy_of_such_a_file_in_float32_means_the_same():
     copied = {name: tensor.float() for name, tensor in pack(weights).items()}
     assert unpack(copied).keys() == weights.keys()
     assert all(torch.equal(unpack(copied)[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path):
+    """Safetensors keeps its metadata in a map, whose order is another one each time."""
+    metadata = {f"statement {number}": "x" for number in range(20)}
+    files = {render_safetensors({"b": torch.ones(3), "a": torch.zeros(2, 2)}, metadata) for _ in range(8)}
+    assert len(files) == 1
+    (tmp_path / "one.safetensors").write_bytes(files.pop())
+    with safe_open(tmp_path / "one.safetensors", framework="pt") as file:
+        assert file.metadata() == metadata and torch.equal(file.get_tensor("b"), torch.ones(3))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from transformers import BertConfig
 
@@ -29,7 +28,7 @@ from ..model.names import published_name
 from .inferred_sizes import infer_sizes
 from .pickles import read_pickle
 from .prefixes import strip_prefix
-from .storage import SCALE, pack, unpack
+from .storage import SCALE, pack, render_safetensors, unpack
 
 SHOWN_NAMES = 8
 # A tied tensor may be stored under either name.
@@ -190,6 +189,7 @@ def save_checkpoint(
 ) -> None:
     """Write a model as safetensors, atomically, with the heads, the adapters' kind and the given statements.
 
+    The same content gives the same bytes.
     storage: the number format of the file; float16 halves it, with products that 8 bits hold exactly in those, and
     reading gives float32 again.
     objective_weights: what training objectives learned for themselves, by names with OBJECTIVE_PREFIX.
@@ -213,7 +213,7 @@ def save_checkpoint(
         "adapter": model.sizes.image.adapter,
     }
     with new_file(path) as temporary:
-        temporary.write_bytes(save(weights, metadata={**metadata, **own}))  # save_file's are private to the user
+        temporary.write_bytes(render_safetensors(weights, {**metadata, **own}))
 
 
 def _narrow(name: str, tensor: Tensor, storage: torch.dtype) -> Tensor:

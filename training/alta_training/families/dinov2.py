@@ -5,14 +5,12 @@ source's input statistics into the patch embedding, the position grid into one o
 float64 algebra, rounded once.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import BertConfig
@@ -30,7 +28,7 @@ from .checkpoint import Checkpoint
 from .dinov2_names import TowerSizes
 from .dinov2_sources import InputStatistics
 from .inferred_sizes import count_layers
-from .storage import pack
+from .storage import pack, render_safetensors
 
 # The text tower that a whole model needs; nothing of it is used or written.
 SMALL_TEXT = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
@@ -181,11 +179,5 @@ def write_backbone(
     What was rounded to 8 bits is stored in them.
     Raises AltaError if a file is there, or with overwrite one that is no backbone, or the disk refuses it.
     """
-    content = save(pack(weights), metadata=dict(metadata))
-    length = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:length])
-    header["__metadata__"] = dict(sorted(metadata.items()))  # safetensors writes it in an order of chance
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    data = len(text).to_bytes(8, "little") + text + content[length:]
+    data = render_safetensors(pack(weights), metadata)
     write_target(path, data, "backbone", overwrite=overwrite, is_ours=is_backbone)

@@ -4,9 +4,11 @@ Symmetric, one scale an output channel: weight = whole number × scale. A frozen
 backbone is made, and all that is trained on it knows it so; a file that holds such weights loses nothing.
 """
 
+import json
 from collections.abc import Mapping
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from alta_sdk.errors import CheckpointError
@@ -74,3 +76,14 @@ def _quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def _is_product(name: str, weight: Tensor) -> bool:
     return name.endswith(WEIGHT) and weight.ndim == 2
+
+
+def render_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file: the same bytes for the same content, where the library's order is one of chance."""
+    content = save(dict(weights), metadata=dict(metadata))
+    length = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:length])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[length:]
