@@ -58,7 +58,7 @@ def judge_picture(grey_u8: Grey, pixels_u8: Grey, view: View) -> Judgement:
     refusal = find_two_values(sample) or find_colour(sample)
     if refusal:
         return Judgement(refusal, (refusal,))
-    whole = find_flatness(pixels_u8) or find_noise(pixels_u8) or find_ramp(pixels_u8) or find_lie(pixels_u8, view)
+    whole = find_flatness(pixels_u8) or find_roughness(pixels_u8) or find_lie(pixels_u8, view)
     return Judgement(doubts=tuple(doubt for doubt in (find_tint(sample), whole) if doubt))
 
 
@@ -123,26 +123,25 @@ def measure_smoothness(pixels_u8: Grey) -> float:
     return float(1 - steps / (2 * max(values.var(), np.float32(1e-6))))
 
 
-def find_noise(pixels_u8: Grey) -> str:
-    """Tell a picture whose neighbouring pixels have little to do with each other."""
-    is_noise = measure_smoothness(pixels_u8) < SMOOTHNESS[0]
-    return "picture looks like noise: check that it is a radiograph" if is_noise else ""
-
-
 def measure_ramp(pixels_u8: Grey) -> float:
     """Return the share of the variance of square pixels that a plane explains: 1 for a ramp in any direction."""
-    values = pixels_u8 - pixels_u8.mean()
-    places = np.arange(len(values)) - (len(values) - 1) / 2
-    slopes = np.array([(places @ values).sum(), (values @ places).sum()])
-    explained = np.square(slopes).sum() / (np.square(places).sum() * len(values))
-    return float(explained / max(np.square(values).sum(), 1e-6))
+    places = np.arange(len(pixels_u8)) - (len(pixels_u8) - 1) / 2
+    slopes = [float(pixels_u8.mean(axis=axis) @ places) for axis in (0, 1)]
+    explained = np.square(slopes).sum() / (np.square(places).sum() * len(places))
+    return float(explained / max(pixels_u8.var(dtype=np.float32), np.float32(1e-6)))
 
 
-def find_ramp(pixels_u8: Grey) -> str:
-    """Tell a ramp of grey, or another picture that is smoother than a radiograph."""
-    if measure_ramp(pixels_u8) < RAMP and measure_smoothness(pixels_u8) < SMOOTHNESS[1]:
-        return ""
-    return "picture is a ramp, or smoother than a radiograph: check that it is one"
+def find_roughness(pixels_u8: Grey) -> str:
+    """Tell noise, whose neighbouring pixels have little to do with each other, and what is smoother than radiographs.
+
+    A faint ramp is rough by its few grey levels: it is told by the plane that it lies on.
+    """
+    smoothness = measure_smoothness(pixels_u8)
+    if smoothness < SMOOTHNESS[0]:
+        return "picture looks like noise: check that it is a radiograph"
+    if smoothness >= SMOOTHNESS[1] or measure_ramp(pixels_u8) >= RAMP:
+        return "picture is a ramp, or smoother than a radiograph: check that it is one"
+    return ""
 
 
 def find_lie(pixels_u8: Grey, view: View) -> str:
