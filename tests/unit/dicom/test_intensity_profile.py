@@ -50,7 +50,10 @@ def test_the_manifest_records_the_profile_and_another_one_is_refused(voi_bundle,
     assert matcher.engine.manifest.preprocessing["intensity_profile"] == VOI
     result = matcher.zero_shot(study_path, ["pneumonia", "edema"])
     assert result.provenance["intensity_profile"] == [VOI]
-    assert result.provenance["reading"] == ["frontal: image has 2 frames: the first was read"]
+    assert result.provenance["reading"] == [
+        "frontal: image has 2 frames: the first was read",
+        "frontal: picture is a ramp, or smoother than a radiograph: check that it is one",
+    ]
     for profile in (PUBLISHED, MIMIC_JPG):
         with pytest.raises(EngineError, match="another intensity profile"):
             matcher.embed(Study.from_dicom(study_path, intensity_profile=profile))
