@@ -24,6 +24,10 @@ class DecodeTime:
         self._left = seconds
         self._goes_by_size = goes_by_size
 
+    def __repr__(self) -> str:
+        """Say what is left, so that options that hold it are shown by what they are."""
+        return f"<DecodeTime, {self._left:.3f} s left>"
+
     @property
     def is_spent(self) -> bool:
         """True if nothing is left."""
