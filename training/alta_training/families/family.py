@@ -1,0 +1,89 @@
+"""What every family of published checkpoints tells and gives: the one interface between reading and exporting.
+
+A family is a kind of published checkpoint: it knows its tensor names, its arithmetic, its preprocessing, and how it
+reads a prior. Nobody types it; `registry.recognise` tells it by the names of tensors. Its towers compute what was
+published, in plain torch, so that training, evaluation and the export's verification compare with the same thing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .checkpoint import Checkpoint
+
+SHORTER_SIDE, PAD_SQUARE = "shorter-side", "pad-square"
+AS_IS, STRIP_FINAL_PUNCTUATION = "as-is", "strip-final-punctuation"
+BEFORE_NORMALISATION, AFTER_NORMALISATION = "before-normalisation", "after-normalisation"
+WORDS, PHRASE, NO_MATCH = "words", "phrase", "none"
+
+
+@dataclass(frozen=True)
+class GeometryFacts:
+    """How a radiograph becomes the image tower's grey pixels.
+
+    rule: "shorter-side", then the centre is cropped, or "pad-square", the longer side with a black border.
+    resize_px: the side that is resized; crop_px: what the tower reads. filter: Pillow's, by name.
+    grey_first: colour is turned grey before the resize, not after the crop.
+    """
+
+    rule: str
+    resize_px: int
+    crop_px: int
+    filter: str
+    grey_first: bool
+
+
+@dataclass(frozen=True)
+class Towers:
+    """A checkpoint as it was published: modules in float32 and evaluation mode, and what goes with them.
+
+    image: `forward(grey_u8)`, (n, 1, px, px) uint8 to the projections (n, embedding) of current frontals alone, not
+    of unit length; a family whose trunk and projector are apart gives `static` and `project`, too.
+    text: `forward(input_ids, attention_mask)`, (n, length) int64 both, to the projections (n, embedding).
+    sizes: what a reader of a manifest may want, by name; "embedding" and "max_tokens" are always there.
+    logit_scale: what cosines are multiplied with before a softmax; 1.0 where none is stored.
+    patch_match: how a phrase is found in the patches: "words", "phrase" or "none".
+    provenance: of which files this was read, their SHA-256 by name.
+    """
+
+    family: str
+    image: nn.Module
+    text: nn.Module
+    sizes: dict[str, int]
+    geometry: GeometryFacts
+    intensity_profile: str
+    tokenizer_json: str
+    prompt_rule: str = AS_IS
+    prompt_average: str = BEFORE_NORMALISATION
+    logit_scale: float = 1.0
+    fusion_modes: tuple[str, ...] = ("frontal",)
+    default_fusion_mode: str = "frontal"
+    patch_match: str = NO_MATCH
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of published checkpoint.
+
+    title: as people call it. licence: of the published weights. intended_use: its model card's, word for word.
+    method: how a manifest names it, with the paper. source_line: whose code computes what the towers compute.
+    looks_for: names of tensors, or beginnings that end in "*", by which it is recognised; shown to people.
+    recognises: whether a checkpoint with these names is of this family; one tensor more or less must not decide it,
+    so that `read` can tell which.
+    read: checkpoint, text-model folder, tokenizer file and image heads (None where not given) to the towers; raises
+    CheckpointError that names every missing, unexpected or misshapen tensor.
+    """
+
+    name: str
+    title: str
+    licence: str
+    intended_use: str
+    method: str
+    source_line: str
+    looks_for: tuple[str, ...]
+    recognises: Callable[[frozenset[str]], bool]
+    read: Callable[[Checkpoint, Path | None, Path | None, int | None], Towers]

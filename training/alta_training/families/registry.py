@@ -1,0 +1,25 @@
+"""The families that are known, and which of them a checkpoint is of: told by its tensors' names alone."""
+
+from collections.abc import Iterable
+
+from alta_sdk.errors import CheckpointError
+
+from .family import Family
+
+FAMILIES: tuple[Family, ...] = ()
+
+
+def recognise(weights: Iterable[str], families: tuple[Family, ...] = FAMILIES) -> Family:
+    """Return the family of a checkpoint.
+
+    weights: its tensors' published names, or tensors by such names.
+    Raises CheckpointError that lists what was looked for unless exactly one family knows them.
+    """
+    names = frozenset(weights)
+    found = [family for family in families if family.recognises(names)]
+    if len(found) == 1:
+        return found[0]
+    known = "; ".join(f"{family.name} ({', '.join(family.looks_for)})" for family in found or families)
+    if found:
+        raise CheckpointError(f"checkpoint is of several families at once: {known}; give a file with one model")
+    raise CheckpointError(f"checkpoint is of no family that is known; looked for: {known}")
