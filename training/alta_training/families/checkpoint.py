@@ -29,8 +29,8 @@ from .inferred_sizes import infer_sizes
 from .pickles import read_pickle
 from .prefixes import strip_prefix
 from .storage import SCALE, pack, render_safetensors, unpack
+from .strict import describe_misfits
 
-SHOWN_NAMES = 8
 # A tied tensor may be stored under either name.
 TIED = {
     "bert_encoder.cls.predictions.decoder.weight": "bert_encoder.bert.embeddings.word_embeddings.weight",
@@ -165,18 +165,12 @@ def load_weights(model: AltaModel, weights: Mapping[str, Tensor]) -> None:
     for tied, source in TIED.items():
         if tied not in given and source in given:
             given[tied] = given[source]
-    missing = sorted(set(by_published) - set(given))
-    unexpected = sorted(set(given) - set(by_published))
-    misshapen = sorted(
-        name for name, own in by_published.items() if name in given and given[name].shape != state[own].shape
+    misfits = describe_misfits(
+        {name: state[own].shape for name, own in by_published.items()},
+        {name: tensor.shape for name, tensor in given.items()},
     )
-    problems = [
-        f"{kind} {_shown(names)}"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
-        if names
-    ]
-    if problems:
-        raise CheckpointError(f"checkpoint does not fit the ALTA model: {'; '.join(problems)}")
+    if misfits:
+        raise CheckpointError(f"checkpoint does not fit the ALTA model: {misfits}")
     model.load_state_dict({own: given[name].to(state[own].dtype) for name, own in by_published.items()})
 
 
@@ -227,8 +221,3 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path.name} cannot be read: it is damaged or not safetensors") from error
-
-
-def _shown(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return f"{len(names)} ({', '.join(names[:SHOWN_NAMES])}{more})"

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 from alta_sdk.errors import CheckpointError
 
+from .alta import ALTA
+from .biovil import BIOVIL, BIOVIL_T
 from .family import Family
 
-FAMILIES: tuple[Family, ...] = ()
+FAMILIES: tuple[Family, ...] = (ALTA, BIOVIL_T, BIOVIL)
 
 
 def recognise(weights: Iterable[str], families: tuple[Family, ...] = FAMILIES) -> Family:

@@ -59,10 +59,7 @@ class TextTower(nn.Module):
         hidden: Tensor = self.bert.embeddings(input_ids)  # (n, length, width)
         if image_feature is not None:
             hidden = hidden + image_feature[:, None]
-        unseen = torch.finfo(hidden.dtype).min * (attention_mask == 0).to(hidden.dtype)
-        for layer in self.bert.encoder.layer:
-            hidden = layer(hidden, unseen[:, None, None])  # the same for every head and query
-        return hidden
+        return run_layers(self.bert.encoder.layer, hidden, attention_mask)
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Return the global projection (n, embedding) of CLS and the local ones (n, length - 1, embedding).
@@ -79,3 +76,11 @@ class TextTower(nn.Module):
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Embed prompts: (n, embedding) of unit length."""
         return F.normalize(self.project(self(input_ids, attention_mask))[0], dim=-1)
+
+
+def run_layers(layers: nn.ModuleList, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Run BERT's layers on embedded tokens (n, length, width); nobody looks at those where the mask is 0."""
+    unseen = torch.finfo(hidden.dtype).min * (attention_mask == 0).to(hidden.dtype)
+    for layer in layers:
+        hidden = layer(hidden, unseen[:, None, None])  # the same for every head and query
+    return hidden
