@@ -11,3 +11,7 @@ EMBEDDING = {"rtol": 0.0, "atol": 1e-5}
 MIN_COSINE = 0.99999
 # Losses of a short run over tokens that are kept in float16, whose numbers have 11 bits (5e-4), against float32.
 HALF_TOKENS = {"rtol": 1e-3, "atol": 0.0}
+# Other families' towers against the published code, both in float32 (../shared/seeds/families.md): vectors of unit
+# length, and projections by their largest value where that is above 1; features and patches by their largest value.
+FAMILY_VECTORS = 1e-5
+FAMILY_PATCHES = 1e-4

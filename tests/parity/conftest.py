@@ -1,4 +1,4 @@
-"""The published code's outputs: read from ALTA_PARITY_DIR and ALTA_DATA_DIR, nothing about them known here."""
+"""The published code's outputs: read from ALTA_PARITY_DIR, ALTA_DATA_DIR and ALTA_SEEDS_DIR, unknown here."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from alta_training.families.checkpoint import load_model, read_checkpoint, read_
 from alta_training.model.alta import to_model_input
 
 PARITY_DIR = Path(os.environ.get("ALTA_PARITY_DIR", SHARED / "parity"))
+SEEDS_DIR = Path(os.environ.get("ALTA_SEEDS_DIR", SHARED / "seeds"))
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,13 @@ def parity_dir():
     if not PARITY_DIR.is_dir():
         pytest.skip("shared data absent: ALTA_PARITY_DIR")
     return PARITY_DIR
+
+
+@pytest.fixture(scope="session")
+def seeds_dir():
+    if not SEEDS_DIR.is_dir():
+        pytest.skip("shared data absent: ALTA_SEEDS_DIR")
+    return SEEDS_DIR
 
 
 @pytest.fixture(scope="session")

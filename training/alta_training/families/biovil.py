@@ -4,8 +4,7 @@ The image file is a plain pickled state_dict; the text model is a folder of its 
 tensors; the numbers of layers and heads, and the positions, are the published ones.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -14,14 +13,13 @@ from alta_sdk.errors import CheckpointError
 
 from .bert_tower import describe_bert
 from .biovil_cards import BIOVIL_T_USE, BIOVIL_USE, LICENCE
-from .biovil_image import BiovilImage, BiovilTImage, make_projector, published_name
+from .biovil_image import BiovilImage, BiovilTImage, Projector, published_name
 from .biovil_temporal import DEPTH, HEADS, TemporalBlock
 from .checkpoint import PROFILE, Checkpoint
 from .cxr_bert import read_cxr_bert
 from .family import PHRASE, SHORTER_SIDE, STRIP_FINAL_PUNCTUATION, Family, GeometryFacts, Towers
-from .inferred_sizes import shape_of
 from .resnet import DEPTHS, REDUCTION_PX, ResNet50
-from .strict import load_strictly
+from .strict import load_strictly, tell_size
 
 TRUNK, TEMPORAL = "encoder.encoder.", "encoder.vit_pooler."
 OF_TEMPORAL = (TEMPORAL, "encoder.backbone_to_vit.", "encoder.missing_previous_emb")
@@ -31,47 +29,52 @@ RESIZE_PX, BIOVIL_T_PX, BIOVIL_PX = 512, 448, 480
 SOURCE = "computes what hi-ml-multimodal of microsoft/hi-ml (MIT) computes"
 
 Weights = Mapping[str, Tensor]
-Shape = Callable[[str, int], int]
 
 
 def read_biovil_t_image(weights: Weights) -> BiovilTImage:
     """Build BioViL-T's image tower of its tensors by published name; raises CheckpointError."""
-    shape = partial(shape_of, weights, of="a BioViL-T")
-    width, mlp_width = shape(f"{TEMPORAL}type_embed", 2), shape(f"{TEMPORAL}blocks.0.mlp.fc1.weight", 0)
+    width = tell_size(
+        weights, (f"{TEMPORAL}type_embed", 2), (f"{TEMPORAL}norm_post.weight", 0), ("encoder.backbone_to_vit.weight", 0)
+    )
+    mlp = f"{TEMPORAL}blocks.0.mlp"
+    mlp_width = tell_size(weights, (f"{mlp}.fc1.weight", 0), (f"{mlp}.fc1.bias", 0), (f"{mlp}.fc2.weight", 1))
     if width % HEADS:
         raise CheckpointError(f"checkpoint's temporal block has width {width}, which {HEADS} heads do not divide")
-    trunk_sizes, projector_sizes = _trunk_sizes(shape), _projector_sizes(shape)
+    trunk_sizes, projector_sizes = _trunk_sizes(weights), _projector_sizes(weights)
 
     def make() -> BiovilTImage:
         trunk = ResNet50(*trunk_sizes)
         to_static = nn.Conv2d(trunk.channels, width, 1, bias=False)
         temporal = TemporalBlock(width, mlp_width, BIOVIL_T_PX // REDUCTION_PX)
-        return BiovilTImage(trunk, to_static, temporal, make_projector(2 * width, *projector_sizes))
+        return BiovilTImage(trunk, to_static, temporal, Projector(2 * width, *projector_sizes))
 
     return load_strictly(make, weights, published_name, _misfit("BioViL-T"))
 
 
 def read_biovil_image(weights: Weights) -> BiovilImage:
     """Build BioViL's image tower of its tensors by published name; raises CheckpointError."""
-    shape = partial(shape_of, weights, of="a BioViL")
-    trunk_sizes, projector_sizes = _trunk_sizes(shape), _projector_sizes(shape)
+    trunk_sizes, projector_sizes = _trunk_sizes(weights), _projector_sizes(weights)
 
     def make() -> BiovilImage:
         trunk = ResNet50(*trunk_sizes)
-        return BiovilImage(trunk, make_projector(trunk.channels, *projector_sizes))
+        return BiovilImage(trunk, Projector(trunk.channels, *projector_sizes))
 
     return load_strictly(make, weights, published_name, _misfit("BioViL"))
 
 
-def _trunk_sizes(shape: Shape) -> tuple[int, tuple[int, ...]]:
+def _trunk_sizes(weights: Weights) -> tuple[int, tuple[int, ...]]:
     """Return the channels of the stem, and the inner ones of the four stages."""
-    stages = range(1, len(DEPTHS) + 1)
-    return shape(f"{TRUNK}conv1.weight", 0), tuple(shape(f"{TRUNK}layer{n}.0.conv1.weight", 0) for n in stages)
+    first = [TRUNK, *(f"{TRUNK}layer{number}.0." for number in range(1, len(DEPTHS) + 1))]
+    parts = ("conv1.weight", "bn1.weight", "bn1.bias")
+    stem, *widths = (tell_size(weights, *((f"{prefix}{part}", 0) for part in parts)) for prefix in first)
+    return stem, tuple(widths)
 
 
-def _projector_sizes(shape: Shape) -> tuple[int, int]:
-    """Return the projector's hidden channels, and those of the shared space."""
-    return shape("projector.model.0.weight", 0), shape("projector.model.3.weight", 0)
+def _projector_sizes(weights: Weights) -> tuple[int, int]:
+    """Return the projector's hidden channels, and those of the shared space, which are as many as published."""
+    first, norm, last = (f"projector.model.{number}" for number in (0, 1, 3))
+    hidden = tell_size(weights, (f"{first}.weight", 0), (f"{norm}.weight", 0), (f"{norm}.bias", 0))
+    return hidden, tell_size(weights, (f"{last}.weight", 0), (f"{last}.bias", 0), (f"{norm}.weight", 0))
 
 
 def _misfit(title: str) -> str:
@@ -120,7 +123,7 @@ def _put_together(
     folder: Path,
 ) -> Towers:
     """Read the text model that goes with an image tower; the first of the fusion modes is the default."""
-    embedding = checkpoint.weights["projector.model.3.weight"].shape[0]
+    embedding = image.projector.embedding
     text = read_cxr_bert(folder, embedding)
     return Towers(
         family=name,

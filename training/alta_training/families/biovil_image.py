@@ -25,10 +25,20 @@ def published_name(name: str) -> str:
     return f"{PUBLISHED[part]}{dot}{rest}"
 
 
+class Projector(nn.Sequential):
+    """Two 1 × 1 convolutions with a norm between, numbered as published: features to patches, place by place."""
+
+    def __init__(self, channels: int, hidden: int, embedding: int) -> None:
+        """Make it with fresh weights."""
+        first, last = nn.Conv2d(channels, hidden, 1, bias=False), nn.Conv2d(hidden, embedding, 1)
+        super().__init__(first, nn.BatchNorm2d(hidden), nn.ReLU(), last)
+        self.embedding = embedding
+
+
 class BiovilImage(nn.Module):
     """BioViL's image tower: one radiograph."""
 
-    def __init__(self, trunk: ResNet50, projector: nn.Sequential) -> None:
+    def __init__(self, trunk: ResNet50, projector: Projector) -> None:
         """Put the parts together."""
         super().__init__()
         self.trunk, self.projector = trunk, projector
@@ -52,9 +62,7 @@ class BiovilImage(nn.Module):
 class BiovilTImage(nn.Module):
     """BioViL-T's image tower: a radiograph, and what it is beside its prior."""
 
-    def __init__(
-        self, trunk: ResNet50, to_static: nn.Conv2d, temporal: TemporalBlock, projector: nn.Sequential
-    ) -> None:
+    def __init__(self, trunk: ResNet50, to_static: nn.Conv2d, temporal: TemporalBlock, projector: Projector) -> None:
         """Put the parts together."""
         super().__init__()
         self.trunk, self.to_static, self.temporal, self.projector = trunk, to_static, temporal, projector
@@ -92,10 +100,3 @@ class BiovilTImage(nn.Module):
         """Return the projections (n, embedding) of radiographs (n, 1, px, px) uint8: each with a prior, or none."""
         prior = None if prior_grey_u8 is None else self.static(prior_grey_u8)
         return self.project(self.static(grey_u8), prior)[0]
-
-
-def make_projector(channels: int, hidden: int, embedding: int) -> nn.Sequential:
-    """Return the projector with fresh weights: 1 × 1 convolutions, numbered as published."""
-    return nn.Sequential(
-        nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(), nn.Conv2d(hidden, embedding, 1)
-    )

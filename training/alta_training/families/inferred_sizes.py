@@ -21,7 +21,6 @@ from ..model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes
 PUBLISHED_DECODER_HEADS = {768: 6}
 MAX_HEADS = 1024
 MAX_LAYERS = 1000
-ALTA = "an ALTA"
 
 Weights = Mapping[str, Tensor]  # by published name
 Stated = Mapping[str, str]  # a file's metadata
@@ -128,7 +127,20 @@ def read_adapter_kind(stated: Stated) -> str:
 def _text_sizes(weights: Weights, config: BertConfig, kind: str) -> TextSizes:
     prefix = "bert_encoder.bert"
     shape = partial(shape_of, weights)
-    check_bert_config(weights, config, prefix)
+    told = {
+        "vocab_size": shape(f"{prefix}.embeddings.word_embeddings.weight", 0),
+        "hidden_size": shape(f"{prefix}.embeddings.word_embeddings.weight", 1),
+        "max_position_embeddings": shape(f"{prefix}.embeddings.position_embeddings.weight", 0),
+        "type_vocab_size": shape(f"{prefix}.embeddings.token_type_embeddings.weight", 0),
+        "num_hidden_layers": count_layers(weights, f"{prefix}.encoder.layer"),
+        "intermediate_size": shape(f"{prefix}.encoder.layer.0.intermediate.dense.weight", 0),
+    }
+    different = [name for name, value in told.items() if getattr(config, name, None) != value]
+    if different:
+        raise CheckpointError(
+            f"text model's config.json contradicts the checkpoint in {', '.join(different)}: "
+            "give the text-model folder that the checkpoint was trained with"
+        )
     layer = f"{prefix}.encoder.layer.0"
     return TextSizes(
         config=config,
@@ -139,39 +151,20 @@ def _text_sizes(weights: Weights, config: BertConfig, kind: str) -> TextSizes:
     )
 
 
-def check_bert_config(weights: Weights, config: BertConfig, prefix: str, of: str = ALTA) -> None:
-    """Raise CheckpointError if a config.json contradicts the tensors of the BERT that stands under a prefix."""
-    shape = partial(shape_of, weights, of=of)
-    told = {
-        "vocab_size": shape(f"{prefix}.embeddings.word_embeddings.weight", 0),
-        "hidden_size": shape(f"{prefix}.embeddings.word_embeddings.weight", 1),
-        "max_position_embeddings": shape(f"{prefix}.embeddings.position_embeddings.weight", 0),
-        "type_vocab_size": shape(f"{prefix}.embeddings.token_type_embeddings.weight", 0),
-        "num_hidden_layers": count_layers(weights, f"{prefix}.encoder.layer", of),
-        "intermediate_size": shape(f"{prefix}.encoder.layer.0.intermediate.dense.weight", 0),
-    }
-    different = [name for name, value in told.items() if getattr(config, name, None) != value]
-    if different:
-        raise CheckpointError(
-            f"text model's config.json contradicts the checkpoint in {', '.join(different)}: "
-            "give the text-model folder that the checkpoint was trained with"
-        )
-
-
-def shape_of(weights: Weights, name: str, axis: int, of: str = ALTA) -> int:
-    """Return one side of a tensor; raise CheckpointError if it is not there or empty. of: what it is part of."""
+def shape_of(weights: Weights, name: str, axis: int) -> int:
+    """Return one side of a tensor; raise CheckpointError if it is not there or empty."""
     tensor = weights.get(name)
     if tensor is None or tensor.ndim <= axis or not tensor.numel():
-        raise CheckpointError(f"checkpoint is not {of} checkpoint, or not a whole one: missing {name}")
+        raise CheckpointError(f"checkpoint is not an ALTA checkpoint, or not a whole one: missing {name}")
     return int(tensor.shape[axis])
 
 
-def count_layers(weights: Weights, prefix: str, of: str = ALTA) -> int:
+def count_layers(weights: Weights, prefix: str) -> int:
     """Count the numbered parts under a prefix; raise CheckpointError if there is none, or one of an absurd number."""
     pattern = re.compile(rf"{re.escape(prefix)}\.([0-9]+)\.")
     numbers = {match[1] for name in weights if (match := pattern.match(name))}
     if not numbers:
-        raise CheckpointError(f"checkpoint is not {of} checkpoint, or not a whole one: missing {prefix}.0")
+        raise CheckpointError(f"checkpoint is not an ALTA checkpoint, or not a whole one: missing {prefix}.0")
     if max(map(len, numbers)) > len(str(MAX_LAYERS)) or max(map(int, numbers)) >= MAX_LAYERS:
         raise CheckpointError(f"checkpoint has a part of {prefix} numbered {MAX_LAYERS} or more: it is damaged")
     return max(map(int, numbers)) + 1

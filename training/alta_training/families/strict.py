@@ -1,5 +1,6 @@
 """Strict loading: a file holds exactly the tensors that its family's tower has, or every misfit is told by name."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -21,6 +22,23 @@ def describe_misfits(expected: Shapes, given: Shapes) -> str:
         ("of another shape", sorted(n for n in expected.keys() & given.keys() if expected[n] != given[n])),
     )
     return "; ".join(f"{kind} {_shown(names)}" for kind, names in kinds if names)
+
+
+def tell_size(weights: Mapping[str, Tensor], *told_by: tuple[str, int]) -> int:
+    """Return a size that several tensors tell: what most of them say, or the first of these.
+
+    told_by: names, and the axis of each. One tensor that is missing or misshapen is then told by name, and not those
+    that fit badly to what it says.
+    Raises CheckpointError if none of them is there.
+    """
+    shapes = [(weights[name].shape, axis) for name, axis in told_by if name in weights]
+    sizes = [shape[axis] for shape, axis in shapes if axis < len(shape)]
+    if not sizes:
+        raise CheckpointError(f"checkpoint is not a whole one: missing {', '.join(name for name, _ in told_by)}")
+    size = Counter(sizes).most_common(1)[0][0]
+    if size < 1:
+        raise CheckpointError(f"checkpoint is not a whole one: {told_by[0][0]} is empty")
+    return size
 
 
 def load_strictly(
