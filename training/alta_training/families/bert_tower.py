@@ -1,17 +1,20 @@
 """A text tower as most families have it: BERT, and a head on [CLS] that leads into the shared space."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 from transformers import BertConfig
-from transformers.models.bert.modeling_bert import BertModel
 
 from alta_sdk.engine.tokenizer import build_wordpiece
 from alta_sdk.errors import CheckpointError, PromptError
 
+from ..model import torchvision_ops  # noqa: F401  transformers imports torchvision
 from ..model.text import run_layers
 from .checkpoint import Checkpoint, TextModel, read_checkpoint
+
+from transformers.models.bert.modeling_bert import BertModel  # isort: skip
 
 # The first that is there is read: both hold the same weights, and safetensors hold nothing else.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -43,7 +46,7 @@ def read_text_weights(folder: Path) -> tuple[str, Checkpoint]:
 
     Raises CheckpointError if there are none, or they cannot be read.
     """
-    found = next((name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    found = next((name for name in WEIGHT_FILES if os.path.isfile(folder / name)), None)
     if found is None:
         raise CheckpointError(f"text model {folder.name}: no weights in it; looked for {' and '.join(WEIGHT_FILES)}")
     return found, read_checkpoint(folder / found)

@@ -10,15 +10,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from transformers import BertConfig
-from transformers.models.bert.modeling_bert import BertOnlyMLMHead
 
 from alta_sdk.errors import CheckpointError
 
+from ..model import torchvision_ops  # noqa: F401  transformers imports torchvision
 from ..model.heads import ProjectionHead
 from .bert_tower import BertTower, fill_in_tied, make_tokenizer, read_text_weights
 from .checkpoint import CONFIG_SIZES, Checkpoint, read_text_model
 from .inferred_sizes import MAX_LAYERS
 from .strict import load_strictly, tell_size
+
+from transformers.models.bert.modeling_bert import BertOnlyMLMHead  # isort: skip
 
 HEAD = "cls_projection_head"
 # Stored once in safetensors, twice in the pickle.
