@@ -47,8 +47,9 @@ def main(engine: Path, table: Path, findings: tuple[str, ...], draws: int, resam
     print(f"{'finding':14}{'test':>10}{'n':>4}" + "".join(f"{w:>8}" for w in WEIGHTS) + "  left out   gain at 0.5")
     for finding in findings:
         taught, tested = (embed_split(matcher, table, split, finding) for split in ("val", "test"))
-        pair = make_pair(finding.lower())
-        text = [average_prompts(matcher.engine.project_prompts(p)) for p in (pair.positive, pair.negative)]
+        pair = make_pair(finding.lower(), matcher.engine.manifest.prompt_pair)
+        average = matcher.engine.manifest.prompt_average
+        text = [average_prompts(matcher.engine.project_prompts(p), average) for p in (pair.positive, pair.negative)]
         for shots in (4, 8, 16, 32):
             if min(taught.truth.sum(), (~taught.truth).sum()) >= shots:
                 print(f"{finding:14}{measure(shots, text, taught, tested, draws, resamples)}", flush=True)

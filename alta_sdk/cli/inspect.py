@@ -6,6 +6,7 @@ import click
 
 from ..engine.bundle import Bundle, open_bundle, read_signature
 from ..engine.manifest import Manifest
+from ..engine.manifest_content import ALTA
 from ..engine.signature import choose_trust, read_signer
 from ..engine.trial import try_engine
 from .doctor import fail_unless_passed, show_drifts
@@ -76,6 +77,8 @@ def show_manifest(manifest: Manifest, signed: str) -> None:
             ("schema", manifest.schema_version),
             ("fusion mode", manifest.fusion_mode),
             ("logit scale", f"{manifest.logit_scale:.4f}"),
+            *((("logit scale is", manifest.logit_scale_note),) if manifest.logit_scale_note else ()),
+            *(describe_family(manifest) if manifest.family != ALTA else ()),
             *((name.replace("_", " "), value) for name, value in manifest.source.items()),
         ],
     )
@@ -88,6 +91,18 @@ def show_manifest(manifest: Manifest, signed: str) -> None:
     }
     for title, section in sections.items():
         print_facts(title, [pair for name, value in section.items() for pair in _lines(name.replace("_", " "), value)])
+
+
+def describe_family(manifest: Manifest) -> list[tuple[str, str]]:
+    """Say in what an engine differs from those of the family alta."""
+    return [
+        ("family", manifest.family),
+        ("fusion modes", ", ".join(manifest.fusion_modes)),
+        ("radiographs read", ", ".join(manifest.slots).replace("_", " ")),
+        ("prompts", f"{manifest.prompt_rule}, averaged {manifest.prompt_average}"),
+        ("a label asks", " / ".join(manifest.prompt_pair)),
+        ("heat maps", manifest.patch_match),
+    ]
 
 
 def _lines(name: str, value: object) -> list[tuple[str, str]]:

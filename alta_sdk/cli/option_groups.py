@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..engine.manifest import FUSION_MODES
+from ..engine.manifest_content import KNOWN_MODES
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
@@ -34,7 +34,7 @@ trust_option = click.option(
 def fusion_mode_option(help: str, default: str | None = None) -> Decorator:
     """Return --fusion-mode, with or without a default that the help shows."""
     return click.option(
-        "--fusion-mode", type=click.Choice(FUSION_MODES), default=default, show_default=default is not None, help=help
+        "--fusion-mode", type=click.Choice(KNOWN_MODES), default=default, show_default=default is not None, help=help
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..engine.manifest_content import FRONTAL, PRESENT
 from ..errors import PromptError, StudyError
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
@@ -133,9 +134,22 @@ def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) 
     unused = sum(len(one.slots) > len(one.result.provenance["slots"]) for one in scored)
     if unused:
         say(
-            f'fusion mode "{matcher.fusion_mode}" looks at the current frontal radiograph alone: further radiographs '
-            f"of {unused} of {len(scored)} studies are not used (--fusion-mode present)"
+            f'fusion mode "{matcher.fusion_mode}" looks at {say_read_slots(matcher)}: further radiographs '
+            f"of {unused} of {len(scored)} studies are not used{say_other_mode(matcher)}"
         )
+
+
+def say_read_slots(matcher: Matcher) -> str:
+    """Name the radiographs that a Matcher's mode reads."""
+    if matcher.fusion_mode == FRONTAL:
+        return "the current frontal radiograph alone"
+    return f"{', '.join(matcher.engine.manifest.slots).replace('_', ' ')} radiographs alone"
+
+
+def say_other_mode(matcher: Matcher) -> str:
+    """Name the mode that reads more, where the engine has it."""
+    reads_more = matcher.fusion_mode == FRONTAL and PRESENT in matcher.engine.manifest.fusion_modes
+    return f" (--fusion-mode {PRESENT})" if reads_more else ""
 
 
 def tell_phrases(provenance: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from ..study.slots import Slot
 from . import bundle as files
 from .bundle import Bundle, open_bundle
 from .closing import ClosableSession
-from .fusion import Head
+from .heads import read_head
 from .image_encoder import ImageEncoder
 from .label_sets import LabelSet, parse_label_sets
 from .manifest import Manifest
+from .manifest_content import IMAGE
 from .patches import PatchGraph
 from .plans import build_bundle, is_ready
 from .prompt_words import WordCount
@@ -42,10 +43,10 @@ class Engine:
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
         self.bundle = bundle
-        self.head = Head.read(bundle.read(files.HEAD), files.HEAD, bundle.manifest.sizes["embedding"])
+        self.head = read_head(bundle)
         self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read(files.PROMPTS))
         self._sessions = ClosableSession(image), ClosableSession(text)
-        self._images = ImageEncoder(self._sessions[0])
+        self._images = ImageEncoder(self._sessions[0], graph=bundle.manifest.graphs[IMAGE])
         self._texts = TextEncoder(bundle, self._sessions[1])
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])

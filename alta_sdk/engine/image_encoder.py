@@ -18,8 +18,11 @@ from alta_runtimes import Session
 
 from ..errors import EngineError
 from ..study.slots import Slot
+from .manifest import BundleGraph
+from .manifest_content import IMAGE, describe_alta_graphs
 from .vectors import Vector, take_output
 
+ALTA_IMAGE = BundleGraph.read(describe_alta_graphs()[IMAGE])
 MAX_CACHED_CLS = 4096  # 12 MiB at width 768
 Key = tuple[bytes, int]
 Pixels = NDArray[np.uint8]
@@ -63,23 +66,32 @@ class ClsCache:
 class ImageEncoder:
     """Encodes radiographs with one loaded image graph; safe to share between threads."""
 
-    def __init__(self, session: Session, cache: ClsCache | None = None) -> None:
-        """Encode with `session`, remembering in `cache` (by default one of its own)."""
+    def __init__(self, session: Session, cache: ClsCache | None = None, graph: BundleGraph = ALTA_IMAGE) -> None:
+        """Encode with `session`, remembering in `cache` (by default one of its own); graph: what it reads and gives."""
         self._session = session
+        self._graph = graph
+        self._output = "cls" if "cls" in graph.outputs else "projection"
+        self._reads_slot = "slot" in graph.inputs
         self.cache = ClsCache() if cache is None else cache
         self._keeps_rows: dict[int, bool] = {}  # by batch size: are its rows those of single runs?
 
     def run(self, pixels: Pixels, slot: NDArray[np.int64]) -> Vector:
-        """Run the graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32."""
-        return take_output(self._session.run({"pixels": pixels, "slot": slot}), "cls", len(pixels), 2)
+        """Run the graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32.
+
+        Of a family without a head the vectors are projections; a family whose vectors know no slot reads none.
+        """
+        given = self._graph.select_inputs({"pixels": pixels, "slot": slot})
+        return take_output(self._session.run(given), self._output, len(pixels), 2)
 
     def encode(self, radiographs: Sequence[tuple[Pixels, Slot]]) -> list[Vector]:
         """Return the CLS vector (width,) float32, read-only, of each radiograph: pixels (224, 224) uint8 and slot.
 
-        One radiograph as current and as prior frontal has two vectors: the model adds the slot's own
-        embedding to its input.
+        One radiograph as current and as prior frontal has two vectors where the model adds the slot's own
+        embedding to its input, as ALTA does; else one.
         """
-        keys = [(hashlib.sha256(pixels.tobytes()).digest(), int(slot)) for pixels, slot in radiographs]
+        keys = [
+            (hashlib.sha256(pixels.tobytes()).digest(), int(slot) * self._reads_slot) for pixels, slot in radiographs
+        ]
         known = {key: vector for key in keys if (vector := self.cache.get(key)) is not None}
         new = {key: one for key, one in zip(keys, radiographs, strict=True) if key not in known}
         for key, vector in zip(new, self._encode_new(list(new.values())), strict=True):

@@ -8,73 +8,22 @@ that it was not damaged; who wrote it, only a signature proves (`signature.py`).
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import EngineError, IntegrityError
-from .schema import choice, integer, listing, mapping, matching, number, parse_json, plain, record, text
+from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+from ..errors import EngineError, IntegrityError
+from ..study.slots import Slot
+from .manifest_content import ADDED, check_content, lift_content
+from .manifest_content import FUSION_MODES as FUSION_MODES
+from .manifest_content import LOCAL_HEADS as LOCAL_HEADS
+from .manifest_content import SCHEMA_VERSION as SCHEMA_VERSION
+from .schema import parse_json
+
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
-LOCAL_HEADS = "local_heads"  # key of `engine`: what heat maps need; engines of version 0.1 have none
-FUSION_MODES = ("frontal", "present", "published")
-MAX_FILES = 64
-MAX_FILE_BYTES = 1 << 40
-
-# Not ours, no device of Windows, and the same name on every system.
-FILE_NAME = matching(
-    r"(?!(manifest|con|prn|aux|nul|com\d|lpt\d)([.]|$))[a-z0-9]([a-z0-9_.-]{0,62}[a-z0-9_-])?",
-    "the plain name of a file",
-)
-SHA256 = matching("[0-9a-f]{64}", "a SHA-256")
-LIMITS = record({"min_cosine": number(-4, 1), "max_abs": number(0, 8)}, other=number(-1e6, 1e6))
-# Sections hold more than programs read, and other versions of the SDK wrote more or less of it: that is plain JSON.
-CONTENT = record(
-    {
-        "schema_version": integer(SCHEMA_VERSION, SCHEMA_VERSION),
-        "sha256": SHA256,
-        "name": text(200),
-        "created": text(100),
-        "sdk_version": text(100),
-        "source": mapping(plain),
-        "method": text(1000),
-        "sizes": record(
-            {"embedding": integer(1, 1 << 16), "max_tokens": integer(3, 1 << 16)}, other=integer(0, 1 << 32)
-        ),
-        "preprocessing": record({"intensity_profile": text(100)}, other=plain),
-        "fusion_mode": choice(*FUSION_MODES),
-        "logit_scale": number(1e-6, 1e6),
-        "engine": record(
-            {
-                "runtime": choice("onnx", "openvino", "tensorrt"),
-                "precision": choice("fp32", "fp16", "bf16", "int8"),
-            },
-            {
-                LOCAL_HEADS: record(
-                    {"limits": LIMITS, "patch_scale": number(1e-6, 1e6), "precision": text(20)}, other=plain
-                )
-            },
-            plain,
-        ),
-        "merging": mapping(plain),
-        "verification": record({"limits": LIMITS}, other=plain),
-        "intended_use": text(lines=True),
-        "licence": text(lines=True),
-        "training_data": text(lines=True),
-        "notices": listing(text(), 100),
-        "files": listing(
-            record(
-                {
-                    "name": FILE_NAME,
-                    "size": integer(0, MAX_FILE_BYTES),
-                    "sha256": SHA256,
-                }
-            ),
-            MAX_FILES,
-        ),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -92,18 +41,49 @@ class BundleFile:
 
 
 @dataclass(frozen=True)
+class BundleGraph:
+    """One graph of the bundle: its file, and the names of what goes in and comes out."""
+
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> "BundleGraph":
+        """Take it from a manifest's content."""
+        return cls(content["file"], tuple(content["inputs"]), tuple(content["outputs"]))
+
+    def select_inputs(self, given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return those of the arrays that this graph reads."""
+        return {name: given[name] for name in self.inputs}
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """Everything a reader or a program must know of an engine; `docs/bundle.md` explains each field."""
+    """Everything a reader or a program must know of an engine; `docs/bundle.md` explains each field.
+
+    One that was read from a version 1 file holds what version 2 says besides, and renders as it was written.
+    """
 
     name: str
     created: str
     sdk_version: str
     source: dict[str, Any]
     method: str
+    family: str
     sizes: dict[str, int]
     preprocessing: dict[str, Any]
+    graphs: dict[str, BundleGraph]
+    head: str
     fusion_mode: str
+    fusion_modes: tuple[str, ...]
+    slots: tuple[str, ...]
+    prompt_rule: str
+    prompt_average: str
+    prompt_pair: tuple[str, str]
+    patch_match: str
     logit_scale: float
+    logit_scale_note: str
     engine: dict[str, Any]
     merging: dict[str, Any]
     verification: dict[str, Any]
@@ -116,11 +96,11 @@ class Manifest:
 
     def render(self) -> bytes:
         """Return the one canonical text of this manifest, with its own hash in it."""
-        return _render(asdict(self))
+        return _render(self._written)
 
     def check(self) -> None:
         """Raise ValueError, with the place, if it could not be read again: before it is written."""
-        check_content({**asdict(self), "sha256": self.sha256})
+        check_content({**self._written, "sha256": self.sha256})
 
     @property
     def intensity_profile(self) -> str:
@@ -129,9 +109,21 @@ class Manifest:
         return profile
 
     @property
+    def readable_slots(self) -> tuple[Slot, ...]:
+        """The slots of a study that this engine's family reads."""
+        return tuple(Slot[name.upper()] for name in self.slots)
+
+    @property
     def sha256(self) -> str:
         """The hash that names this engine: of everything in the manifest, and so of every file."""
-        return _seal(asdict(self))
+        return _seal(self._written)
+
+    @property
+    def _written(self) -> dict[str, Any]:
+        """What is in the file, of the version that it is of."""
+        content = asdict(self)
+        added = ADDED if content["schema_version"] == 1 else ()
+        return {name: value for name, value in content.items() if name not in added}
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -159,16 +151,11 @@ def parse_manifest(data: bytes) -> Manifest:
     if _render({key: value for key, value in content.items() if key != "sha256"}) != data:
         raise IntegrityError(f"{MANIFEST_NAME} was changed after the export: copy or export the bundle again")
     del content["sha256"]
-    files = tuple(BundleFile(**file) for file in content["files"])
-    return Manifest(**{**content, "notices": tuple(content["notices"]), "files": files})
-
-
-def check_content(content: Any) -> None:
-    """Raise ValueError, with the place, unless the content of a manifest keeps the schema."""
-    CONTENT(content, "")
-    names = [file["name"] for file in content["files"]]
-    if len(set(names)) != len(names):
-        raise ValueError("files lists one name twice")
+    read: dict[str, Any] = lift_content(content) if content["schema_version"] == 1 else content
+    listed = {name: tuple(value) for name, value in read.items() if isinstance(value, list | tuple)}
+    files = tuple(BundleFile(**file) for file in read["files"])
+    graphs = {name: BundleGraph.read(graph) for name, graph in read["graphs"].items()}
+    return Manifest(**{**read, **listed, "graphs": graphs, "files": files})
 
 
 def _seal(content: dict[str, Any]) -> str:

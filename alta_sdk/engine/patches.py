@@ -15,7 +15,7 @@ from alta_runtimes import Session, load
 from ..errors import EngineError
 from .bundle import PATCH_GRAPH, Bundle
 from .closing import ClosableSession
-from .manifest import LOCAL_HEADS
+from .manifest_content import LOCAL_HEADS, PATCHES
 from .self_test import Drift, require, run_patch_test
 from .vectors import Vector, take_output
 
@@ -65,7 +65,8 @@ class PatchGraph:
         with self._lock:
             if self._session is None:
                 manifest = self._bundle.manifest
-                if LOCAL_HEADS not in manifest.engine or all(file.name != PATCH_GRAPH for file in manifest.files):
+                is_listed = PATCHES in manifest.graphs and any(file.name == PATCH_GRAPH for file in manifest.files)
+                if LOCAL_HEADS not in manifest.engine or not is_listed:
                     raise EngineError("engine has no patch graph, which heat maps need: export it again")
                 info = self._image.info
                 runtime = info.runtime if info.runtime in ONNX_RUNTIMES else ONNX_RUNTIMES[0]

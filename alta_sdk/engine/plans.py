@@ -23,9 +23,10 @@ from ..errors import EngineError, IntegrityError, RuntimeUnavailable
 from ..files.atomic import new_file
 from . import bundle as files
 from .bundle import Bundle, open_bundle
-from .fusion import Head
+from .heads import read_head
 from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
+from .manifest_content import IMAGE
 from .patches import PatchGraph
 from .schema import integer, listing, mapping, matching, plain, record, text
 from .self_test import run_self_test
@@ -219,8 +220,8 @@ def strip_build(manifest: Manifest) -> Manifest:
 def prove(bundle: Bundle) -> None:
     """Run the whole self-test of a built engine before it is called built; raise EngineError if it fails."""
     image, text = open_plans(bundle, device="auto", runtime=None)
-    head = Head.read(bundle.read(files.HEAD), files.HEAD, bundle.manifest.sizes["embedding"])
-    drifts = run_self_test(bundle, ImageEncoder(image), TextEncoder(bundle, text), head)
+    images = ImageEncoder(image, graph=bundle.manifest.graphs[IMAGE])
+    drifts = run_self_test(bundle, images, TextEncoder(bundle, text), read_head(bundle))
     for drift in (*drifts, *PatchGraph(bundle, image).run_self_test()):
         if not drift.is_within_limits:
             raise EngineError(

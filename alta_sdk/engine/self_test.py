@@ -16,7 +16,7 @@ from ..errors import EngineError, IntegrityError
 from ..study.geometry import CROP_PX
 from .arrays import read_arrays
 from .bundle import SELF_TEST, Bundle
-from .fusion import Head
+from .heads import Head
 from .image_encoder import ImageEncoder
 from .manifest import LOCAL_HEADS
 from .text_encoder import TextEncoder

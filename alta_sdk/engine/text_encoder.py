@@ -6,6 +6,7 @@ A prompt's vector does not depend on the prompts beside it: they run eight at on
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from alta_runtimes import Session
 
 from .bundle import TOKENIZER, Bundle
+from .manifest_content import TEXT
 from .prompt_words import WordCount, check_text
-from .tokenizer import EncodedPrompt, PromptTokenizer, pad_tokens, padded_length
+from .tokenizer import EncodedPrompt, PromptTokenizer
 from .vectors import Vector, require_finite, take_output
 
 TEXT_ROWS = 8
@@ -27,16 +29,17 @@ class TextEncoder:
     def __init__(self, bundle: Bundle, session: Session) -> None:
         """Encode with a bundle's tokenizer and its text graph, loaded; raises EngineError for a damaged tokenizer."""
         self.max_tokens = bundle.manifest.sizes["max_tokens"]
-        self.tokenizer = PromptTokenizer(bundle.read_text(TOKENIZER), self.max_tokens)
+        rule = bundle.manifest.prompt_rule
+        self.tokenizer = PromptTokenizer(bundle.read_text(TOKENIZER), self.max_tokens, rule)
         self._session = session
+        self._graph = bundle.manifest.graphs[TEXT]
         self._width = bundle.manifest.sizes["embedding"]
         self._known: dict[str, tuple[Vector, WordCount]] = {}
         self._lock = threading.Lock()
 
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Vector:
         """Run the graph: tokens (n, length) to global projections (n, embedding), not normalised."""
-        outputs = self._session.run({"input_ids": input_ids, "attention_mask": attention_mask})
-        return take_output(outputs, "projection", len(input_ids), 2)
+        return take_output(self._run(input_ids, attention_mask), "projection", len(input_ids), 2)
 
     def project_words(self, phrase: str) -> Vector:
         """Return the local projections of a phrase's tokens, [SEP] included: (words, embedding), not normalised.
@@ -44,9 +47,8 @@ class TextEncoder:
         Raises PromptError for an empty phrase or one that is too long, EngineError for values that are not finite.
         """
         ids = self.tokenizer.encode([phrase])[0]
-        input_ids, mask = pad_tokens([ids], TEXT_ROWS, self.max_tokens)
-        outputs = self._session.run({"input_ids": input_ids, "attention_mask": mask})
-        words = take_output(outputs, "words", len(input_ids), 3)
+        input_ids, mask = self.tokenizer.pad([ids], TEXT_ROWS)
+        words = take_output(self._run(input_ids, mask), "words", len(input_ids), 3)
         own = words[0, : len(ids) - 1]  # the graph has dropped [CLS]
         require_finite(own, "values of the words of the phrase are")
         return own
@@ -87,18 +89,22 @@ class TextEncoder:
             self._known.update((prompt, known[prompt]) for prompt in new)
         return known
 
+    def _run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        given = self._graph.select_inputs({"input_ids": input_ids, "attention_mask": attention_mask})
+        return self._session.run(given)
+
     def _project_new(self, encoded: list[EncodedPrompt]) -> list[Vector]:
         projected: dict[int, Vector] = {}
-        for chunk in _chunks_of_one_length(encoded):
-            vectors = self.run(*pad_tokens([encoded[i].ids for i in chunk], TEXT_ROWS, self.max_tokens))
+        for chunk in _chunks_of_one_length([self.tokenizer.padded_length(one.ids) for one in encoded]):
+            vectors = self.run(*self.tokenizer.pad([encoded[i].ids for i in chunk], TEXT_ROWS))
             require_finite(vectors[: len(chunk)], "values of a prompt are")
             projected.update((i, vectors[row].copy()) for row, i in enumerate(chunk))
         return [projected[i] for i in range(len(encoded))]
 
 
-def _chunks_of_one_length(encoded: list[EncodedPrompt]) -> Iterator[tuple[int, ...]]:
+def _chunks_of_one_length(lengths: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Yield indices in chunks of at most 8 whose padded lengths are equal."""
-    order = sorted(range(len(encoded)), key=lambda i: padded_length(encoded[i].ids))
-    for _, group in groupby(order, key=lambda i: padded_length(encoded[i].ids)):
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for _, group in groupby(order, key=lengths.__getitem__):
         same = tuple(group)
         yield from (same[start : start + TEXT_ROWS] for start in range(0, len(same), TEXT_ROWS))

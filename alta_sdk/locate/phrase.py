@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..engine.engine import Engine
 from ..engine.fusion import choose_slots
-from ..engine.manifest import LOCAL_HEADS
+from ..engine.manifest import Manifest
+from ..engine.manifest_content import LOCAL_HEADS, NO_MATCH, WORDS
 from ..engine.vectors import require_finite, softmax, to_unit_length
-from ..errors import ViewError
+from ..errors import EngineError, ViewError
 from ..study.geometry import locate_patch, map_to_radiograph
 from ..study.slots import Slot
 from ..study.study import Study
@@ -58,9 +59,19 @@ def match_words(patches: Local, words: Local, patch_scale: float) -> WordMatch:
     return WordMatch(similarity, (directions * to_unit_length(collected)).sum(axis=1))
 
 
-def choose_drawn_slots(study: Study, slot: Slot, mode: str) -> Sequence[Slot]:
-    """Return the slots that a fusion mode looks at; raise ViewError if the one to draw on is not among them."""
-    looked_at = choose_slots(study.slots, mode)
+def choose_drawn_slots(manifest: Manifest, study: Study, slot: Slot, mode: str) -> Sequence[Slot]:
+    """Return the slots that a fusion mode looks at; raise ViewError if the one to draw on is not among them.
+
+    Raises EngineError for an engine whose patches no phrase is matched with.
+    """
+    if manifest.patch_match == NO_MATCH:
+        raise EngineError(
+            f"engine has no heat maps: the family {manifest.family} matches whole radiographs with text, and not their "
+            "patches; use an engine of another family"
+        )
+    if manifest.patch_match != WORDS:
+        raise EngineError("heat maps of whole phrases are not drawn by this version of alta-sdk: upgrade alta-sdk")
+    looked_at = choose_slots(study.slots, mode, manifest.readable_slots)
     if slot not in looked_at:
         names = ", ".join(one.name.lower() for one in looked_at)
         raise ViewError(f"no {slot.name.lower()} radiograph to draw on: fusion mode {mode} reads {names}")

@@ -9,8 +9,8 @@ import numpy as np
 from ..dicom.files import PathLike
 from ..dicom.intensity import AS_STORED
 from ..engine.engine import Engine
-from ..engine.fusion import choose_slots, fuse_slots
-from ..engine.vectors import Vector, require_finite, to_unit_length
+from ..engine.fusion import choose_slots, embed_slots
+from ..engine.vectors import Vector, require_finite
 from ..errors import EngineError
 from ..study.study import Study
 
@@ -68,13 +68,12 @@ def embed_study(
         check_vector(study, engine.manifest.sizes["embedding"])
         return study, {}
     profile = engine.manifest.intensity_profile
-    slots = choose_slots(study.slots, mode)
+    slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
     profiles = {study.radiographs[slot].intensity_profile for slot in slots}
     if not profiles <= {profile, AS_STORED}:
         raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"')
-    cls_by_slot = engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
-    fused = fuse_slots(cls_by_slot, mode, engine.head.missing_cls)
-    vector = to_unit_length(engine.head.project(fused[None]))[0]
+    vector_by_slot = engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
+    vector = embed_slots(vector_by_slot, mode, engine.head)
     require_finite(vector, "values of the study's embedding are")
     origin = {
         "slots": [slot.name.lower() for slot in slots],

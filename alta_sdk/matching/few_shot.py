@@ -132,13 +132,14 @@ def fit_few_shot(
 ) -> FewShotClassifier:
     """Fit a classifier; `Matcher.fit_few_shot` says what it raises. embed: embeds studies in the fusion mode `mode`."""
     check_examples(len(positives), len(negatives))
-    pair = make_pair(label) if isinstance(label, str) else read_label(label)
+    average = engine.manifest.prompt_average
+    pair = make_pair(label, engine.manifest.prompt_pair) if isinstance(label, str) else read_label(label)
     if not pair.positive or not pair.negative:
         raise PromptError("a few-shot label needs positive and negative prompts: give both, or a name")
     notes = check_labels(engine, {"label": pair})
     fit = fit_vectors(
-        average_prompts(engine.project_prompts(pair.positive)),
-        average_prompts(engine.project_prompts(pair.negative)),
+        average_prompts(engine.project_prompts(pair.positive), average),
+        average_prompts(engine.project_prompts(pair.negative), average),
         np.stack([one.vector for one in embed(positives)]),
         np.stack([one.vector for one in embed(negatives)]),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..dicom.files import PathLike
 from ..engine.engine import Engine
-from ..engine.fusion import check_mode
+from ..engine.fusion import check_computed
 from ..engine.label_sets import Label
 from ..engine.prompt_words import check_text, list_texts
 from ..engine.vectors import require_finite, to_unit_length
@@ -52,7 +52,7 @@ class Matcher:
 
         device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
         threads: inside one run; None takes every processor.
-        fusion_mode: "frontal", "present" or "published"; None takes the engine's own.
+        fusion_mode: of ALTA's "frontal", "present" or "published"; None takes the engine's own.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         trust: a file of public keys, of which one must have signed the engine; None takes that of ALTA_TRUST.
         Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside
@@ -68,7 +68,7 @@ class Matcher:
             )
         self._owns_engine = self.engine is not engine
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
-        check_mode(self.fusion_mode)
+        check_computed(self.fusion_mode, self.engine.manifest.fusion_modes)
         self.thresholds = load_thresholds(self.engine.bundle)
 
     def close(self) -> None:
@@ -125,16 +125,16 @@ class Matcher:
         """Show where on a radiograph a phrase matches: word-and-patch similarity on its own pixels.
 
         slot: which radiograph of the study is drawn on.
-        Raises EngineError for an engine that was exported without the patch graph, ViewError for a slot that is
-        empty or that this fusion mode does not read, PromptError for a phrase that is empty or too long or of which
-        the engine knows no word, and what `embed` raises.
+        Raises EngineError for an engine that was exported without the patch graph or whose family has none,
+        ViewError for a slot that is empty or that this fusion mode does not read, PromptError for a phrase that is
+        empty or too long or of which the engine knows no word, and what `embed` raises.
         """
         if isinstance(study, StudyEmbedding):
             raise StudyError("a heat map is drawn on the radiograph: give the study, not its embedding")
         check_text(phrase, "phrase")
         notes = check_prompts(self.engine, [phrase], "phrase")
         shown = study if isinstance(study, Study) else self._load(study)
-        slots = choose_drawn_slots(shown, slot, self.fusion_mode)
+        slots = choose_drawn_slots(self.engine.manifest, shown, slot, self.fusion_mode)
         text = to_unit_length(self.engine.project_prompts([phrase]))
         score = float((text @ self._embed_one(shown)[0].vector)[0])
         origin = {**self.provenance, "slots": [one.name.lower() for one in slots], "prompt_reading": notes}

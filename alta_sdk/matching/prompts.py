@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from ..engine.label_sets import Label, LabelSet
+from ..engine.manifest_content import ALTA_PAIR, BLANK
 from ..engine.prompt_words import check_text, list_texts
 from ..errors import PromptError
 
@@ -91,18 +92,19 @@ CHEXPERT5_FACTORS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def make_pair(name: str) -> Label:
-    """Return the pair "There is NAME" / "There is no NAME"."""
-    return Label((f"There is {name}",), (f"There is no {name}",))
+def make_pair(name: str, pair: tuple[str, str] = ALTA_PAIR) -> Label:
+    """Return the pair "There is NAME" / "There is no NAME", or what another family asks; {} is the name in `pair`."""
+    positive, negative = (template.replace(BLANK, name) for template in pair)
+    return Label((positive,), (negative,))
 
 
-def build_label_sets() -> dict[str, LabelSet]:
+def build_label_sets(pair: tuple[str, str] = ALTA_PAIR) -> dict[str, LabelSet]:
     """Write out the named sets: `chexpert5` (five findings, no negatives) and `rsna` (a pneumonia pair)."""
     grid = {
         finding: Label(tuple(clean_report_text(" ".join(words)) for words in product(*factors)))
         for finding, factors in CHEXPERT5_FACTORS.items()
     }
-    return {"chexpert5": grid, "rsna": {"pneumonia": make_pair("pneumonia")}}
+    return {"chexpert5": grid, "rsna": {"pneumonia": make_pair("pneumonia", pair)}}
 
 
 def clean_report_text(text: str) -> str:
@@ -116,10 +118,10 @@ def clean_report_text(text: str) -> str:
     return " ".join(word for word in kept if word)
 
 
-def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
+def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet], pair: tuple[str, str] = ALTA_PAIR) -> LabelSet:
     """Turn what a caller may pass into labels with prompts.
 
-    A string names a set; a sequence of names makes pairs; a mapping gives prompts or `Label`s.
+    A string names a set; a sequence of names makes pairs by `pair`; a mapping gives prompts or `Label`s.
     Raises PromptError for what is not text, for none, unknown sets, repeated or empty names, and labels that cannot
     be compared.
     """
@@ -140,7 +142,7 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet]) -> LabelSet:
     else:
         if not all(names) or len(set(names)) < len(names):
             raise PromptError("a label is empty or given twice: give each finding once")
-        resolved = {name: make_pair(name) for name in names}
+        resolved = {name: make_pair(name, pair) for name in names}
     _check_comparable(resolved)
     return resolved
 

@@ -64,7 +64,7 @@ def ask_question(
 
     The provenance says which labels have words that the engine does not know.
     """
-    resolved = resolve_labels(labels, engine.label_sets)
+    resolved = resolve_labels(labels, engine.label_sets, engine.manifest.prompt_pair)
     logit_scale = choose_logit_scale(temperature, engine.manifest.logit_scale)
     limits = thresholds.select(resolved, mode, logit_scale)
     text = embed_labels(engine, resolved)
@@ -93,7 +93,7 @@ def embed_labels(engine: Engine, labels: LabelSet) -> dict[str, tuple[Vector, Ve
     engine.project_prompts(prompts)  # all at once: full batches, then the cache answers
 
     def embed(group: Sequence[str]) -> Vector:
-        return average_prompts(engine.project_prompts(group))
+        return average_prompts(engine.project_prompts(group), engine.manifest.prompt_average)
 
     return {
         name: (embed(label.positive), embed(label.negative) if label.negative else None)

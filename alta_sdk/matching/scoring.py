@@ -6,15 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.label_sets import LabelSet
+from ..engine.manifest_content import BEFORE_NORMALISATION
 from ..engine.vectors import Vector, softmax, to_unit_length
 
 
-def average_prompts(projections: NDArray[np.float32]) -> Vector:
-    """Average the projections (n, embedding) of one label's prompts, then bring the mean to unit length.
+def average_prompts(projections: NDArray[np.float32], average: str = BEFORE_NORMALISATION) -> Vector:
+    """Average the projections (n, embedding) of one label's prompts, and bring the mean to unit length.
 
-    The mean is taken before the normalisation, as the published evaluation does.
+    average: the manifest's `prompt_average`, as the family's published evaluation does it: of the projections as
+    they are (ALTA, BioViL), or of each brought to unit length first (CheXzero, open_clip).
     """
-    return to_unit_length(projections.astype(np.float64).mean(axis=0))
+    each = projections if average == BEFORE_NORMALISATION else to_unit_length(projections)
+    return to_unit_length(each.astype(np.float64).mean(axis=0))
 
 
 def score_labels(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alta_sdk.engine.bundle import open_bundle, read_manifest
 from alta_sdk.engine.engine import Engine
-from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.heads import MlpHead
 from alta_sdk.engine.manifest import MANIFEST_NAME, BundleFile, Manifest
 from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.engine.self_test import require
@@ -24,7 +24,7 @@ from alta_training.model import AltaModel
 from .towers import compute_missing_cls
 
 
-def make_head(model: AltaModel) -> Head:
+def make_head(model: AltaModel) -> MlpHead:
     """Take the global head and the missing slots' constants out of a model."""
     head = model.image.projection_head
     layers = {
@@ -37,7 +37,7 @@ def make_head(model: AltaModel) -> Head:
         for layer, module in layers.items()
         for kind in ("weight", "bias")
     }
-    return Head(
+    return MlpHead(
         **arrays,
         norm_eps=np.array(head.LayerNorm.eps),
         missing_cls=compute_missing_cls(model.image).numpy(),

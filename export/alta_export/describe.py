@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 from alta_sdk import __version__
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
-from alta_sdk.engine.manifest import LOCAL_HEADS, BundleFile, Manifest
+from alta_sdk.engine.manifest import BundleFile, BundleGraph, Manifest
+from alta_sdk.engine.manifest_content import ALTA, ALTA_CONTENT, LOCAL_HEADS, describe_alta_graphs
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
 from alta_training.adapters import Adapter
@@ -22,6 +23,7 @@ from alta_training.model.alta import to_model_input
 
 from .calibration import Calibration
 from .cost import measure_cost
+from .families.registry import find_asking
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
 from .options import RUNTIMES, ExportOptions, read_stated_date
@@ -29,14 +31,33 @@ from .tensorrt_graph import describe_plans
 from .towers import MergedImageTower, MergedTextTower
 from .verify import LIMITS, PROMPTS, RADIOGRAPHS
 
-INTENDED_USE = (
-    "Research and evaluation of zero-shot matching of chest radiographs with text. "
-    "Not for clinical use: not a medical device."
-)
 DISCLAIMER = "Not for clinical use."
-UNSTATED_LICENCE = "not stated in the checkpoint; published ALTA weights are CC BY-NC 4.0"
 UNSTATED_TRAINING = "not stated in the checkpoint"
 TIMED_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class FamilyStatement:
+    """What the family of a checkpoint states of itself: word for word in the bundle.
+
+    method: with the paper. licence: of the published weights, where the checkpoint itself states none.
+    """
+
+    name: str
+    method: str
+    licence: str
+    intended_use: str
+
+
+ALTA_STATEMENT = FamilyStatement(
+    name=ALTA,
+    method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
+    licence="not stated in the checkpoint; published ALTA weights are CC BY-NC 4.0",
+    intended_use=(
+        "Research and evaluation of zero-shot matching of chest radiographs with text. "
+        "Not for clinical use: not a medical device."
+    ),
+)
 
 
 def describe_engine(
@@ -48,6 +69,7 @@ def describe_engine(
     lowered: LoweredEngine,
     self_test_limits: dict[str, float],
     local_heads: dict[str, Any],
+    family: FamilyStatement = ALTA_STATEMENT,
 ) -> Callable[[tuple[BundleFile, ...]], Manifest]:
     """Return a function that makes the manifest once the files are known.
 
@@ -65,7 +87,8 @@ def describe_engine(
             created=(date or datetime.now(UTC)).isoformat(timespec="seconds"),
             sdk_version=__version__,
             source={"checkpoint_sha256": checkpoint.sha256},
-            method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
+            method=family.method,
+            **describe_family(family),
             sizes=model.sizes.describe(),
             preprocessing={
                 "intensity_profile": options.intensity_profile,
@@ -106,14 +129,27 @@ def describe_engine(
                 "drift": {d.output: {"worst_cosine": d.worst_cosine, "max_abs": d.max_abs} for d in drifts},
                 "gate": lowered.gate,
             },
-            intended_use=INTENDED_USE,
-            licence=stated.get("licence", UNSTATED_LICENCE),
+            intended_use=family.intended_use,
+            licence=stated.get("licence", family.licence),
             training_data=stated.get("training_data", UNSTATED_TRAINING),
             notices=notices,
             files=files,
         )
 
     return make
+
+
+def describe_family(family: FamilyStatement) -> dict[str, Any]:
+    """Say what an engine's family fixes: its graphs and how it is asked."""
+    asking = find_asking(family.name)
+    stated = {name: value for name, value in ALTA_CONTENT.items() if name not in ("family", "prompt_pair")}
+    return {
+        **stated,
+        "family": family.name,
+        "graphs": {name: BundleGraph.read(graph) for name, graph in describe_alta_graphs().items()},
+        "prompt_pair": asking.prompt_pair,
+        "logit_scale_note": asking.logit_scale_note,
+    }
 
 
 def describe_calibration(calibration: Calibration | None) -> dict[str, Any]:

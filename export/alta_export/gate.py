@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from alta_runtimes import Session
-from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.heads import Head
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.matching.prompts import make_pair
 from alta_sdk.matching.scoring import average_prompts, score_labels

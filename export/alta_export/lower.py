@@ -12,11 +12,11 @@ import onnx
 from alta_runtimes import Session, load
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.dicom.intensity import PUBLISHED
-from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.heads import Head
 from alta_sdk.engine.label_sets import LabelSet
 from alta_sdk.engine.sessions import compute_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
-from alta_sdk.engine.tokenizer import PromptTokenizer, pad_tokens
+from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.errors import CalibrationError, ExportError
 from alta_sdk.study.geometry import CROP_PX
 
@@ -197,7 +197,7 @@ def make_token_batches(tokenizer: PromptTokenizer, prompts: list[str]) -> list[A
     batches: list[Arrays] = []
     for start in range(0, len(encoded), TEXT_ROWS):
         part = encoded[start : start + TEXT_ROWS]
-        input_ids, mask = pad_tokens(part, len(part), tokenizer.max_tokens)
+        input_ids, mask = tokenizer.pad(part, len(part))
         batches.append({"input_ids": input_ids, "attention_mask": mask})
     return batches
 

@@ -12,21 +12,22 @@ import numpy as np
 
 from alta_sdk.dicom.intensity import check_profile
 from alta_sdk.engine import bundle as names
-from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.heads import Head
 from alta_sdk.engine.label_sets import render_label_sets
 from alta_sdk.engine.manifest import Manifest
+from alta_sdk.engine.manifest_content import ALTA
 from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.signature import read_private_key
 from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece
 from alta_sdk.errors import ExportError
-from alta_sdk.matching.prompts import build_label_sets
 from alta_sdk.study.geometry import CROP_PX
 from alta_training.families.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
 from alta_training.model import AltaModel
 
 from .bundle import make_head, open_written, pack_arrays, try_written, write_bundle
 from .describe import describe_engine, measure_merging
+from .families.registry import find_asking
 from .graph import export_graph, image_inputs, patch_inputs, text_inputs
 from .local_heads import LocalHeads, describe_local_heads
 from .lower import LoweredEngine, Reference, lower_engine
@@ -86,7 +87,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         text = export_graph(text_tower, text_inputs(), ["projection", "words"])
     with stage("Verify against PyTorch"):
         tokenizer_json = build_wordpiece(text_model.vocabulary, lowercase=text_model.lowercase)
-        label_sets = build_label_sets()
+        label_sets = find_asking(ALTA).list_label_sets()
         max_tokens = model.sizes.text.config.max_position_embeddings
         prompts = [prompt for label in label_sets["chexpert5"].values() for prompt in label.positive[:2]]
         tokenizer = PromptTokenizer(tokenizer_json, max_tokens)
@@ -106,7 +107,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             names.IMAGE_GRAPH: lowered.image.graph.SerializeToString(deterministic=True),
             names.TEXT_GRAPH: lowered.text.graph.SerializeToString(deterministic=True),
             names.PATCH_GRAPH: patches.SerializeToString(deterministic=True),
-            names.HEAD: pack_arrays(vars(head)),
+            names.HEAD: pack_arrays(head.arrays()),
             names.TOKENIZER: tokenizer_json.encode(),
             names.PROMPTS: render_label_sets(label_sets).encode(),
             names.SELF_TEST: pack_arrays(verification.self_test),

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alta_runtimes import Session, load
-from alta_sdk.engine.fusion import Head
+from alta_sdk.engine.heads import Head
 from alta_sdk.engine.self_test import PATCHES, Drift, measure_drift, measure_patch_drift
-from alta_sdk.engine.tokenizer import PromptTokenizer, pad_tokens
+from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.errors import ExportError
 from alta_training.model import AltaModel
@@ -43,7 +43,7 @@ class Verification:
 def make_inputs(model: AltaModel, tokenizer: PromptTokenizer, prompts: list[str]) -> Arrays:
     """Make synthetic radiographs, one in each slot, and tokens of prompts; the same for every export."""
     encoded = tokenizer.encode(prompts)
-    input_ids, mask = pad_tokens(encoded, len(encoded), model.sizes.text.config.max_position_embeddings)
+    input_ids, mask = tokenizer.pad(encoded, len(encoded))
     return {
         "pixels": make_radiographs(RADIOGRAPHS, model.sizes.image.image_px),
         "slot": np.arange(RADIOGRAPHS, dtype=np.int64),

@@ -12,6 +12,7 @@ class FakeEncoder:
 
     def __init__(self, files, texts, logit_scale=1.0):
         self.files, self.texts, self.logit_scale = files, texts, logit_scale
+        self.prompt_average = "before-normalisation"
         self.embedded = 0
 
     def embed_radiographs(self, paths):

@@ -22,7 +22,13 @@ def test_any_bytes_as_a_manifest(data):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
-    key=st.sampled_from(["files", "fusion_mode", "logit_scale", "notices", "schema_version", "sha256"]),
+    key=st.sampled_from(
+        [
+            *("files", "fusion_mode", "logit_scale", "notices", "schema_version", "sha256"),
+            *("family", "graphs", "head", "fusion_modes", "slots", "prompt_rule", "prompt_average", "prompt_pair"),
+            *("patch_match", "logit_scale_note"),
+        ]
+    ),
     value=json_values,
 )
 def test_any_value_in_a_field_of_a_manifest(bundle, key, value):

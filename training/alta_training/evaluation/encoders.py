@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alta_sdk import Matcher, Radiograph, Slot
 from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.manifest_content import BEFORE_NORMALISATION
 from alta_sdk.engine.tokenizer import build_wordpiece, pad_tokens
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.errors import TrainingError
@@ -33,10 +34,15 @@ READERS = 2
 
 
 class Encoder(Protocol):
-    """What the protocols measure. logit_scale: what cosines are multiplied with before a softmax, as learned."""
+    """What the protocols measure.
+
+    logit_scale: what cosines are multiplied with before a softmax, as learned. prompt_average: how the prompts of a
+    label become one vector, as the manifest of an engine has it.
+    """
 
     name: str
     logit_scale: float
+    prompt_average: str
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
         """Embed files as current frontals: (n, embedding) float32, unit length."""
@@ -46,8 +52,8 @@ class Encoder(Protocol):
 
 
 def embed_label(encoder: Encoder, prompts: Sequence[str]) -> Vector:
-    """Embed one label's prompts: their mean, then unit length (embedding,), as published."""
-    return average_prompts(encoder.project_texts(prompts))
+    """Embed one label's prompts: their mean, of unit length (embedding,), as published."""
+    return average_prompts(encoder.project_texts(prompts), encoder.prompt_average)
 
 
 def embed_reports(encoder: Encoder, texts: Sequence[str]) -> Vector:
@@ -70,6 +76,7 @@ class CheckpointEncoder:
 
         self.name = name
         self.logit_scale = math.exp(model.logit_scale.item())
+        self.prompt_average = BEFORE_NORMALISATION
         self._model = model.eval()
         self._intensity_profile = intensity_profile
         self._max_tokens = text_model.config.max_position_embeddings
@@ -130,6 +137,7 @@ class BundleEncoder:
             raise TrainingError("the protocols measure frontal mode: open the engine with fusion_mode frontal")
         self.name = matcher.engine.manifest.name
         self.logit_scale = matcher.engine.manifest.logit_scale
+        self.prompt_average = matcher.engine.manifest.prompt_average
         self._engine = matcher.engine
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
@@ -149,6 +157,7 @@ class RememberingEncoder:
     def __init__(self, encoder: Encoder) -> None:
         """Remember what an encoder says of files; texts are passed on."""
         self.name, self.logit_scale = encoder.name, encoder.logit_scale
+        self.prompt_average = encoder.prompt_average
         self.project_texts = encoder.project_texts
         self._encoder = encoder
         self._known: dict[Path, Vector] = {}

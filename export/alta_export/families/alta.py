@@ -1,0 +1,5 @@
+"""ALTA: adapters over MRM's image tower and CXR-BERT."""
+
+from .asking import Asking
+
+ASKING = Asking()

@@ -1,0 +1,8 @@
+"""The layout of open_clip that BiomedCLIP uses: timm's vision transformer and PubMedBERT.
+
+It was published for softmax across labels, without negatives; the pair of a plain label is ALTA's.
+"""
+
+from .asking import Asking
+
+ASKING = Asking()
