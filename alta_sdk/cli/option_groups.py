@@ -3,7 +3,7 @@
 For every command of the project, so that an option is named, checked and explained alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
@@ -31,10 +31,10 @@ trust_option = click.option(
 )
 
 
-def fusion_mode_option(help: str, default: str | None = None) -> Decorator:
-    """Return --fusion-mode, with or without a default that the help shows."""
+def fusion_mode_option(help: str, default: str | None = None, modes: Sequence[str] = KNOWN_MODES) -> Decorator:
+    """Return --fusion-mode, with or without a default that the help shows; the engine decides which it has."""
     return click.option(
-        "--fusion-mode", type=click.Choice(KNOWN_MODES), default=default, show_default=default is not None, help=help
+        "--fusion-mode", type=click.Choice(modes), default=default, show_default=default is not None, help=help
     )
 
 

@@ -1,6 +1,6 @@
 """From prompts to token ids by one JSON file in the bundle; training and export build it here, too.
 
-It comes from a vocab.txt (`build_wordpiece`) or from a text model's own tokenizer.json (`adopt_tokenizer`). `MAKERS`
+It comes from a vocab.txt (`build_wordpiece`) or from a text model's own tokenizer.json (`adopt_tokenizer`). `KINDS`
 says how a kind of tokenizer is built from what was read of the file.
 """
 
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError, IntegrityError, PromptError
 from .manifest_content import AS_IS, STRIP_FINAL_PUNCTUATION
 from .prompt_words import WordCount, check_text, count_words
+from .schema import require
 from .tokenizer_file import WORDPIECE, Padding, TokenizerFacts, parse_tokenizer, read_tokenizer
 
 LENGTH_STEP = 16
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # of BERT, for a vocab.txt, which names none
 FINAL_PUNCTUATION = "!?."
 BERT_PADDING = Padding()
+MAX_JSON = 64 << 20  # characters of a tokenizer.json, as the bundle has it in bytes
 
 
 def split_vocabulary(text: str) -> list[str]:
@@ -54,6 +56,7 @@ def adopt_tokenizer(json_text: str, *, length: int | None = None) -> str:
     another kind.
     """
     try:
+        require(len(json_text) <= MAX_JSON, "it", f"has more than {MAX_JSON} characters")
         facts = parse_tokenizer(json_text)
     except ValueError as error:
         raise CheckpointError(f"tokenizer.json of the text model cannot be used: {error}; give vocab.txt") from error
@@ -61,7 +64,7 @@ def adopt_tokenizer(json_text: str, *, length: int | None = None) -> str:
 
 
 def _render(facts: TokenizerFacts, padding: Padding) -> str:
-    tokenizer = make_tokenizer(facts)
+    tokenizer = find_kind(facts).make(facts)
     if padding.length is not None:
         token = tokenizer.id_to_token(padding.id)
         tokenizer.enable_padding(length=padding.length, pad_id=padding.id, pad_token=token)
@@ -69,12 +72,11 @@ def _render(facts: TokenizerFacts, padding: Padding) -> str:
     return text
 
 
-def make_tokenizer(facts: TokenizerFacts) -> Any:
-    """Return the tokenizer of what was read from a file, without padding; raise IntegrityError if it is of no kind."""
-    make = MAKERS.get(facts.kind)
-    if make is None:
+def find_kind(facts: TokenizerFacts) -> "TokenizerKind":
+    """Return how the tokenizer of what was read from a file is built; raise IntegrityError if nothing builds it."""
+    if facts.kind not in KINDS:
         raise IntegrityError("tokenizer.json is of a kind that this version does not build: upgrade alta-sdk")
-    return make(facts)
+    return KINDS[facts.kind]
 
 
 def make_wordpiece(facts: TokenizerFacts) -> Any:
@@ -98,7 +100,18 @@ def make_wordpiece(facts: TokenizerFacts) -> Any:
     return tokenizer
 
 
-MAKERS: dict[str, Callable[[TokenizerFacts], Any]] = {WORDPIECE: make_wordpiece}
+@dataclass(frozen=True)
+class TokenizerKind:
+    """How a kind of tokenizer is built from what was read of its file, and which prompts it cannot read.
+
+    check: raises PromptError for one of those; it is given the prompt and what to call it ("prompt 1 of 2").
+    """
+
+    make: Callable[[TokenizerFacts], Any]
+    check: Callable[[str, str], None] = check_text
+
+
+KINDS = {WORDPIECE: TokenizerKind(make_wordpiece)}
 
 
 @dataclass(frozen=True)
@@ -118,10 +131,11 @@ class PromptTokenizer:
         rule: the manifest's `prompt_rule`. Raises IntegrityError for one that no export writes.
         """
         facts = read_tokenizer(json_text)
+        kind = find_kind(facts)
         try:
-            self._tokenizer: Any = make_tokenizer(facts)
+            self._tokenizer: Any = kind.make(facts)
             is_whole = self._tokenizer.get_vocab() == facts.ids
-        except (KeyboardInterrupt, SystemExit, IntegrityError):
+        except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # tokenizers raises plain Exception, and panics, which are none
             raise IntegrityError("tokenizer.json cannot be used: export the bundle again") from error
@@ -130,6 +144,7 @@ class PromptTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._special_ids = {facts.ids[token] for token in facts.special}
+        self._check = kind.check
         self._rule = rule
         # ALTA reads them as words that it does not know; the other families' published code refuses them.
         self._refused = () if (facts.kind, rule) == (WORDPIECE, AS_IS) else facts.special
@@ -147,9 +162,11 @@ class PromptTokenizer:
         them, and for one that is too long: a prompt is never cut, since its end may turn its meaning round.
         """
         for number, prompt in enumerate(prompts, start=1):
-            check_text(prompt, f"prompt {number} of {len(prompts)}")
+            what = f"prompt {number} of {len(prompts)}"
+            check_text(prompt, what)
+            self._check(prompt, what)
             if any(token.lower() in prompt.lower() for token in self._refused):
-                raise PromptError(f"prompt {number} of {len(prompts)} holds a special token: give words alone")
+                raise PromptError(f"{what} holds a special token: give words alone")
         texts = [self._prepare(prompt) for prompt in prompts]
         encoded = self._tokenizer.encode_batch(texts)
         for number, item in enumerate(encoded, start=1):

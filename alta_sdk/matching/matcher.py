@@ -52,7 +52,7 @@ class Matcher:
 
         device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
         threads: inside one run; None takes every processor.
-        fusion_mode: of ALTA's "frontal", "present" or "published"; None takes the engine's own.
+        fusion_mode: "frontal", "present" or "published", of those that the engine has; None takes its own.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         trust: a file of public keys, of which one must have signed the engine; None takes that of ALTA_TRUST.
         Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside

@@ -8,6 +8,7 @@ import click
 from alta_sdk.cli.option_groups import COUNT, PATH, fusion_mode_option, group_options, overwrite_option
 from alta_sdk.cli.terminal import say
 from alta_sdk.dicom.intensity import PROFILES
+from alta_sdk.engine.manifest_content import FUSION_MODES
 
 from .demo_model import find_inputs
 from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOptions, default_precision
@@ -53,7 +54,9 @@ export_options = group_options(
     click.option(
         "--precision", type=click.Choice(PRECISIONS), help="Number format. [default: fp32; fp16 with --engine trt]"
     ),
-    fusion_mode_option("How a study's radiographs become one vector, unless a Matcher says otherwise.", "frontal"),
+    fusion_mode_option(
+        "How a study's radiographs become one vector, unless a Matcher says otherwise.", "frontal", FUSION_MODES
+    ),
     click.option(
         "--intensity-profile",
         type=click.Choice(PROFILES),

@@ -163,7 +163,8 @@ def make_pairs(merges):
 
 @pytest.fixture
 def pairs(monkeypatch):
-    monkeypatch.setitem(tokenizers.MAKERS, "BPE", lambda facts: make_pairs(facts.merges))
+    kind = tokenizers.TokenizerKind(lambda facts: make_pairs(facts.merges))
+    monkeypatch.setitem(tokenizers.KINDS, "BPE", kind)
     made = make_pairs(MERGES)
     made.enable_padding(length=20, pad_id=0, pad_token="!")
     return made.to_str()
@@ -212,6 +213,6 @@ def test_a_vocabulary_that_its_merges_do_not_make_is_refused(pairs):
 
 
 def test_a_kind_that_nothing_builds_is_told(pairs, monkeypatch):
-    monkeypatch.delitem(tokenizers.MAKERS, "BPE")
+    monkeypatch.delitem(tokenizers.KINDS, "BPE")
     with pytest.raises(IntegrityError, match="of a kind that this version does not build"):
         PromptTokenizer(pairs, 20)
