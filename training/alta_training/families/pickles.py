@@ -8,6 +8,7 @@ with plain values in it.
 import argparse
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ STATE_KEYS = ("model", "state_dict")  # the published files and MRM; Lightning
 PLAIN = (str, int, float, bool, type(None))
 MAX_VALUES = 100_000  # that options in a checkpoint may hold: a bound, also for values that hold themselves
 SHOWN_CLASSES = 3
+SCRIPTED = "/constants.pkl"  # what TorchScript archives have and others have not
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
@@ -28,6 +30,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
     Raises CheckpointError if the file is damaged, holds code or another class, or no state_dict.
     """
+    _refuse_scripted(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -39,6 +42,20 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"checkpoint {path.name} cannot be read: it is damaged or not a checkpoint") from error
     _check_options(content, path.name)
     return _find_state(content, path.name)
+
+
+def _refuse_scripted(path: Path) -> None:
+    """Raise CheckpointError for a whole program with its weights, which torch would run to load them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            scripted = any(name.endswith(SCRIPTED) for name in archive.namelist())
+    except Exception:  # not a zip, or a damaged one: torch says so
+        return
+    if scripted:
+        raise CheckpointError(
+            f"checkpoint {path.name} is refused: it is a scripted model, as OpenAI publishes CLIP; save its plain "
+            "state_dict"
+        )
 
 
 def _find_state(content: object, name: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from alta_sdk.errors import CheckpointError
 
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and DistributedDataParallel; torch.compile
 ANCHOR = "patch_embed.proj.weight"  # what every image tower has, and no other part of a model
+OWN = "visual.trunk."  # of open_clip's published names, with its text tower beside it: no prefix
 
 
 def strip_prefix(weights: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
@@ -20,7 +21,7 @@ def strip_prefix(weights: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
     while names and (wrapper := next((one for one in WRAPPERS if all(_at(name, one, start) for name in names)), "")):
         start += len(wrapper)
     short = {name[start:]: tensor for name, tensor in weights.items()}
-    found = [name.removesuffix(ANCHOR) for name in short if name.endswith(f".{ANCHOR}")]
+    found = [name.removesuffix(ANCHOR) for name in short if name.endswith(f".{ANCHOR}") and not name.startswith(OWN)]
     if ANCHOR in short or not found:
         return short
     prefix = found[0]
