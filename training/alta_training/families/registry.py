@@ -6,9 +6,10 @@ from alta_sdk.errors import CheckpointError
 
 from .alta import ALTA
 from .biovil import BIOVIL, BIOVIL_T
+from .chexzero import CHEXZERO, OPENAI_CLIP
 from .family import Family
 
-FAMILIES: tuple[Family, ...] = (ALTA, BIOVIL_T, BIOVIL)
+FAMILIES: tuple[Family, ...] = (ALTA, BIOVIL_T, BIOVIL, CHEXZERO, OPENAI_CLIP)
 
 
 def recognise(weights: Iterable[str], families: tuple[Family, ...] = FAMILIES) -> Family:
