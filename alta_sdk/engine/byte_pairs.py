@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import PromptError
-from .text_repairs import list_repairs
+from .text_repairs import make_repairs
+from .tokenizer_file import TokenizerFacts
 
 Merges = Sequence[tuple[str, str]]
 
@@ -47,8 +48,7 @@ def make_byte_pairs(merges: Merges) -> Any:
     tokenizer.add_special_tokens([START, END])
     tokenizer.normalizer = normalizers.Sequence(
         [
-            *(normalizers.Replace(Regex(pattern), content) for pattern, content in list_repairs()),
-            normalizers.NFC(),
+            *make_repairs(),
             normalizers.Replace(Regex(r"\s+"), " "),
             normalizers.Lowercase(),
         ]
@@ -63,6 +63,16 @@ def make_byte_pairs(merges: Merges) -> Any:
         single=f"{START} $A {END}", special_tokens=[(name, ids[name]) for name in (START, END)]
     )
     return tokenizer
+
+
+def make_of_facts(facts: TokenizerFacts) -> Any:
+    """Return CLIP's tokenizer of what was read of a tokenizer.json, without padding.
+
+    Raises ValueError or PromptError for another one's.
+    """
+    if facts.ends != (START, END):
+        raise ValueError("the tokens that start and end a prompt are not CLIP's")
+    return make_byte_pairs(facts.merges)
 
 
 def number_tokens(merges: Merges) -> dict[str, int]:

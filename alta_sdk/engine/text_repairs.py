@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from html.entities import html5
+from typing import Any
 
 from ..errors import PromptError
 
@@ -53,6 +54,20 @@ def list_repairs() -> list[tuple[str, str]]:
         (DOUBLE_QUOTES, '"'),
         (UNSEEN, ""),
     ]
+
+
+def make_repairs() -> list[Any]:
+    """Return normalizers of the `tokenizers` library: the rules, then characters with their accents composed."""
+    from tokenizers import Regex, normalizers
+
+    rules = (normalizers.Replace(Regex(pattern), content) for pattern, content in list_repairs())
+    return [*rules, normalizers.NFC()]
+
+
+def render_repairs() -> list[dict[str, Any]]:
+    """Return how a tokenizer.json writes what `make_repairs` gives."""
+    rules = ({"type": "Replace", "pattern": {"Regex": one}, "content": content} for one, content in list_repairs())
+    return [*rules, {"type": "NFC"}]
 
 
 def check_repairable(text: str, what: str) -> None:

@@ -1,21 +1,31 @@
 """From prompts to token ids by one JSON file in the bundle; training and export build it here, too.
 
-It comes from a vocab.txt (`build_wordpiece`) or from a text model's own tokenizer.json (`adopt_tokenizer`). `KINDS`
-says how a kind of tokenizer is built from what was read of the file.
+It comes from a vocab.txt (`build_wordpiece`), from a text model's own tokenizer.json (`adopt_tokenizer`), or from
+CLIP's merges (`byte_pairs.py`). `KINDS` says how a kind of tokenizer is built from what was read of the file.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, IntegrityError, PromptError
+from .byte_pairs import make_of_facts
 from .manifest_content import AS_IS, STRIP_FINAL_PUNCTUATION
 from .prompt_words import WordCount, check_text, count_words
 from .schema import require
-from .tokenizer_file import WORDPIECE, Padding, TokenizerFacts, parse_tokenizer, read_tokenizer
+from .text_repairs import check_repairable, make_repairs
+from .tokenizer_file import (
+    BYTE_PAIRS,
+    REPAIRED_WORDPIECE,
+    WORDPIECE,
+    Padding,
+    TokenizerFacts,
+    parse_tokenizer,
+    read_tokenizer,
+)
 
 LENGTH_STEP = 16
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # of BERT, for a vocab.txt, which names none
@@ -33,11 +43,13 @@ def split_vocabulary(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True, length: int | None = None) -> str:
+def build_wordpiece(
+    vocabulary: Sequence[str], *, lowercase: bool = True, length: int | None = None, repairs: bool = False
+) -> str:
     """Return the tokenizer.json of a BERT WordPiece tokenizer.
 
     vocabulary: the lines of vocab.txt; a token's id is its line number. length: what every prompt is padded to, in
-    tokens; None for the next of few lengths.
+    tokens; None for the next of few lengths. repairs: texts are cleaned as CLIP's tokenizers do before.
     Raises PromptError if a special token of BERT is not in it.
     """
     ids = {token: number for number, token in enumerate(vocabulary)}
@@ -45,22 +57,25 @@ def build_wordpiece(vocabulary: Sequence[str], *, lowercase: bool = True, length
     if missing:
         raise PromptError(f"vocabulary lacks {', '.join(missing)}: it is not a BERT vocabulary")
     padding, unknown, start, end, _ = SPECIAL_TOKENS
-    facts = TokenizerFacts(WORDPIECE, ids, lowercase, start, end, SPECIAL_TOKENS, unknown)
+    kind = REPAIRED_WORDPIECE if repairs else WORDPIECE
+    facts = TokenizerFacts(kind, ids, lowercase, start, end, SPECIAL_TOKENS, unknown)
     return _render(facts, Padding(ids[padding], length))
 
 
-def adopt_tokenizer(json_text: str, *, length: int | None = None) -> str:
+def adopt_tokenizer(json_text: str, *, length: int | None = None, repairs: bool = False) -> str:
     """Return the tokenizer.json of a bundle from that of a text model's folder, with what the SDK reads alone.
 
-    length: as in `build_wordpiece`; it and nothing in the file decides. Raises CheckpointError for a tokenizer of
-    another kind.
+    length, repairs: as in `build_wordpiece`; they and nothing in the file decide. Raises CheckpointError for a
+    tokenizer of another kind.
     """
     try:
         require(len(json_text) <= MAX_JSON, "it", f"has more than {MAX_JSON} characters")
         facts = parse_tokenizer(json_text)
+        require(not repairs or facts.kind == WORDPIECE, "model", "is no WordPiece")
     except ValueError as error:
         raise CheckpointError(f"tokenizer.json of the text model cannot be used: {error}; give vocab.txt") from error
-    return _render(facts, Padding(facts.padding.id, length))
+    adopted = replace(facts, kind=REPAIRED_WORDPIECE) if repairs else facts
+    return _render(adopted, Padding(facts.padding.id, length))
 
 
 def _render(facts: TokenizerFacts, padding: Padding) -> str:
@@ -87,12 +102,14 @@ def make_wordpiece(facts: TokenizerFacts) -> Any:
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
+    from tokenizers.normalizers import Sequence as Normalizers
     from tokenizers.pre_tokenizers import BertPreTokenizer
     from tokenizers.processors import TemplateProcessing
 
     tokenizer = Tokenizer(WordPiece(facts.ids, unk_token=facts.unknown, max_input_chars_per_word=100))
     tokenizer.add_special_tokens(list(facts.special))
-    tokenizer.normalizer = BertNormalizer(lowercase=facts.lowercase)
+    own = BertNormalizer(lowercase=facts.lowercase)
+    tokenizer.normalizer = Normalizers([*make_repairs(), own]) if facts.kind == REPAIRED_WORDPIECE else own
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = TemplateProcessing(
         single=[facts.start, "$A", facts.end], special_tokens=[(name, facts.ids[name]) for name in facts.ends]
@@ -111,7 +128,11 @@ class TokenizerKind:
     check: Callable[[str, str], None] = check_text
 
 
-KINDS = {WORDPIECE: TokenizerKind(make_wordpiece)}
+KINDS = {
+    WORDPIECE: TokenizerKind(make_wordpiece),
+    REPAIRED_WORDPIECE: TokenizerKind(make_wordpiece, check_repairable),
+    BYTE_PAIRS: TokenizerKind(make_of_facts, check_repairable),
+}
 
 
 @dataclass(frozen=True)

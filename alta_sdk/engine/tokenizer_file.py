@@ -10,8 +10,11 @@ from typing import Any
 
 from ..errors import IntegrityError
 from .schema import choice, integer, listing, mapping, parse_json, plain, record, require
+from .text_repairs import render_repairs
 
 WORDPIECE, BYTE_PAIRS = "WordPiece", "BPE"
+REPAIRED_WORDPIECE = "repaired WordPiece"  # a WordPiece that cleans texts as CLIP's tokenizers do before
+SEQUENCE = "Sequence"  # of normalizers, in the library's words
 MAX_VOCABULARY = 1 << 21
 MAX_WORD = 512
 MAX_LENGTH = 1 << 16  # in tokens
@@ -33,9 +36,9 @@ class Padding:
 class TokenizerFacts:
     """What is taken from a tokenizer.json.
 
-    kind: the library's name of the model. ids: by token. special: the tokens that are no text, start, end and
-    unknown among them. unknown: the token of what the vocabulary lacks, None for a kind that spells it in bytes.
-    merges: of byte pairs, by rank.
+    kind: the library's name of the model, or REPAIRED_WORDPIECE. ids: by token. special: the tokens that are no text,
+    start, end and unknown among them. unknown: the token of what the vocabulary lacks, None for a kind that spells it
+    in bytes. merges: of byte pairs, by rank.
     """
 
     kind: str
@@ -79,6 +82,31 @@ def _strategy(value: Any, where: str) -> None:
         record({"Fixed": integer(3, MAX_LENGTH)})(value, where)
 
 
+_BERT_NORMALIZER = record(
+    {
+        "type": choice("BertNormalizer"),
+        "clean_text": _exactly(True),
+        "handle_chinese_chars": _exactly(True),
+        "strip_accents": _exactly(None),
+        "lowercase": _flag,
+    }
+)
+
+
+def _repaired(parts: Any, where: str) -> None:
+    require(isinstance(parts, list) and len(parts) > 1, where, "is no list of normalizers")
+    _exactly(render_repairs())(parts[:-1], where)
+    _BERT_NORMALIZER(parts[-1], where)
+
+
+def _normalizer(value: Any, where: str) -> None:
+    """BERT's, alone or after the repairs of texts."""
+    if isinstance(value, dict) and value.get("type") == SEQUENCE:
+        record({"type": choice(SEQUENCE), "normalizers": _repaired})(value, where)
+    else:
+        _BERT_NORMALIZER(value, where)
+
+
 _ID = integer(0, MAX_VOCABULARY - 1)
 _ADDED = record({"id": _ID, "content": _token, "special": _exactly(True)}, other=plain)
 _PADDING = record(
@@ -99,15 +127,7 @@ CONTENT_BY_KIND = {
                     "vocab": _vocabulary,
                 }
             ),
-            "normalizer": record(
-                {
-                    "type": choice("BertNormalizer"),
-                    "clean_text": _exactly(True),
-                    "handle_chinese_chars": _exactly(True),
-                    "strip_accents": _exactly(None),
-                    "lowercase": _flag,
-                }
-            ),
+            "normalizer": _normalizer,
             "pre_tokenizer": record({"type": choice("BertPreTokenizer")}),
         },
         other=plain,
@@ -148,10 +168,11 @@ def parse_tokenizer(json_text: str) -> TokenizerFacts:
     unknown = content["model"]["unk_token"] if kind == WORDPIECE else None
     needed = (start, end, *((unknown,) if unknown else ()))
     require(set(needed) <= set(special), "added_tokens", "lacks a token that starts or ends a prompt, or is unknown")
+    normalizers = content["normalizer"].get("normalizers")
     return TokenizerFacts(
-        kind=content["model"]["type"],
+        kind=REPAIRED_WORDPIECE if kind == WORDPIECE and normalizers else content["model"]["type"],
         ids=ids,
-        lowercase=kind == BYTE_PAIRS or content["normalizer"]["lowercase"],
+        lowercase=kind == BYTE_PAIRS or (normalizers[-1] if normalizers else content["normalizer"])["lowercase"],
         start=start,
         end=end,
         special=special,

@@ -5,8 +5,10 @@ import json
 import pytest
 from tokenizers import Tokenizer
 
-from alta_sdk import PromptError
+from alta_sdk import IntegrityError, PromptError
 from alta_sdk.engine.byte_pairs import END, START, build_byte_pairs, list_letters, make_byte_pairs, number_tokens
+from alta_sdk.engine.prompt_words import WordCount
+from alta_sdk.engine.tokenizer import PromptTokenizer
 
 MERGES = [("n", "o</w>"), ("e", "f"), ("f", "u"), ("ef", "fu"), ("effu", "s"), ("'", "s</w>"), ("Ã", "©</w>")]
 
@@ -57,6 +59,50 @@ def test_the_json_is_all_that_is_needed():
     text = build_byte_pairs(MERGES, 7)
     assert json.loads(text)["model"]["type"] == "BPE"
     assert Tokenizer.from_str(text).to_str() == text
+
+
+def test_an_engine_reads_prompts_by_it():
+    tokenizer, ids = PromptTokenizer(build_byte_pairs(MERGES, 8), 8), number_tokens(MERGES)
+    (encoded,) = tokenizer.encode(["No’s “é”"])
+    assert [ids[token] for token in (START, "no</w>", "'s</w>", '"</w>', "Ã©</w>", '"</w>', END)] == encoded
+    padded, _ = tokenizer.pad([encoded], rows=2)
+    assert padded.tolist() == [[*encoded, 0], [0] * 8]
+    assert tokenizer.count(["no effusa"]) == [WordCount(1, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        (f"no {END}", "special token"),
+        ("no <|STARTOFTEXT|>", "special token"),
+        ("naÃ¯ve", "another encoding"),
+        ("no " * 7, "has 9 tokens"),
+        (" ", "empty"),
+    ],
+)
+def test_an_engine_refuses_prompts_that_it_cannot_read(prompt, words):
+    with pytest.raises(PromptError, match=words):
+        PromptTokenizer(build_byte_pairs(MERGES, 8), 8).encode(["no", prompt])
+
+
+def forge(change):
+    content = json.loads(build_byte_pairs(MERGES, 8))
+    change(content)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["model"]["merges"].pop(),
+        lambda content: content["model"]["merges"].append(["xx", "y"]),
+        lambda content: content["model"]["vocab"].update(b=content["model"]["vocab"]["a"], a=0),
+        lambda content: content["post_processor"]["single"].reverse(),
+    ],
+)
+def test_a_forged_file_is_refused(change):
+    with pytest.raises(IntegrityError, match="tokenizer.json"):
+        PromptTokenizer(forge(change), 8)
 
 
 @pytest.mark.parametrize(

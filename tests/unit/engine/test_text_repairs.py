@@ -1,12 +1,14 @@
 """Repairs of texts: the rules give what ftfy 6.3.1 and two of Python's HTML unescapes gave; all else is refused."""
 
+import json
 import re
 
 import pytest
 
-from alta_sdk import PromptError
+from alta_sdk import CheckpointError, IntegrityError, PromptError
 from alta_sdk.engine.byte_pairs import make_byte_pairs
 from alta_sdk.engine.text_repairs import check_repairable
+from alta_sdk.engine.tokenizer import PromptTokenizer, adopt_tokenizer, build_wordpiece
 
 # A text, and what the published cleaning made of it, white space collapsed and in lower case.
 CLEANED = [
@@ -62,3 +64,27 @@ def test_what_no_rule_repairs_is_refused_without_showing_it(text, words):
     with pytest.raises(PromptError, match=words) as told:
         check_repairable(text, "prompt 1 of 2")
     assert str(told.value).startswith("prompt 1 of 2 ") and not re.search("edema|Ã|â", str(told.value))
+
+
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "effusion", "'", '"']
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_wordpiece_may_clean_texts_so_before(from_file):
+    plain = build_wordpiece(BERT)
+    text = adopt_tokenizer(plain, repairs=True) if from_file else build_wordpiece(BERT, repairs=True)
+    assert PromptTokenizer(plain, 16).encode(["‘No’ eﬀusion"]) == [[2, 1, 5, 1, 1, 3]]
+    tokenizer = PromptTokenizer(text, 16)
+    assert tokenizer.encode(["‘No’ eﬀusion"]) == [[2, 7, 5, 7, 6, 3]]
+    for prompt in ("&eacute;", "[SEP]"):
+        with pytest.raises(PromptError):
+            tokenizer.encode([prompt])
+
+
+def test_rules_of_another_kind_are_refused():
+    content = json.loads(build_wordpiece(BERT, repairs=True))
+    content["normalizer"]["normalizers"][0]["content"] = "and"
+    with pytest.raises(IntegrityError, match="not as an export writes it"):
+        PromptTokenizer(json.dumps(content), 16)
+    with pytest.raises(CheckpointError, match="is no WordPiece"):
+        adopt_tokenizer(build_wordpiece(BERT, repairs=True), repairs=True)
