@@ -8,8 +8,9 @@ from .alta import ALTA
 from .biovil import BIOVIL, BIOVIL_T
 from .chexzero import CHEXZERO, OPENAI_CLIP
 from .family import Family
+from .open_clip import OPEN_CLIP
 
-FAMILIES: tuple[Family, ...] = (ALTA, BIOVIL_T, BIOVIL, CHEXZERO, OPENAI_CLIP)
+FAMILIES: tuple[Family, ...] = (ALTA, BIOVIL_T, BIOVIL, CHEXZERO, OPENAI_CLIP, OPEN_CLIP)
 
 
 def recognise(weights: Iterable[str], families: tuple[Family, ...] = FAMILIES) -> Family:
