@@ -73,7 +73,7 @@ def main(engine: str, threads: int | None, rounds: int) -> None:
     """Print the milliseconds of one radiograph by kind of operation, the largest first."""
     bundle = open_bundle(engine)
     precision = bundle.manifest.engine["precision"]
-    pixels, slot = make_pixels(1)
+    pixels, slot = make_pixels(1, bundle.manifest.geometry.crop_px)
     inputs, used = {"pixels": pixels, "slot": slot}, threads or choose.default_threads()
     graph = bundle.read(IMAGE_GRAPH)
     for runtime in (info.name for info in available() if info.is_available and "cpu" in info.devices):

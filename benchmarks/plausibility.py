@@ -24,7 +24,7 @@ from alta_sdk.dicom.intensity import AS_STORED, PROFILES, scale_intensity
 from alta_sdk.dicom.view_words import View
 from alta_sdk.files.tables import read_rows
 from alta_sdk.locate.overlay import blend
-from alta_sdk.study.geometry import to_model_pixels
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_sdk.study.plausibility import (
     BANDS,
     Judgement,
@@ -55,7 +55,7 @@ def read_set(folder: Path) -> Iterator[tuple[str, Picture]]:
 
 def judge(picture: Picture) -> Judgement:
     """Judge a picture that is given as a frontal radiograph."""
-    return judge_picture(picture, to_model_pixels(picture), View.FRONTAL)
+    return judge_picture(picture, ALTA_GEOMETRY.to_pixels(picture), View.FRONTAL)
 
 
 def count(name: str, pictures: Iterable[Picture]) -> Row:
@@ -72,7 +72,7 @@ def measure_extremes(name: str, pictures: Iterable[Picture]) -> Row:
     """Return how near the real radiographs come to each threshold."""
     rest, contrast, smoothness, ramp, margin = [], [], [], [], []
     for picture in pictures:
-        pixels = to_model_pixels(picture)
+        pixels = ALTA_GEOMETRY.to_pixels(picture)
         rest.extend(1 - sum(measure_bands(count_levels(picture), width)) for width in BANDS)
         contrast.append(measure_contrast(pixels))
         smoothness.append(measure_smoothness(pixels))
@@ -179,7 +179,9 @@ def list_nonsense(rng: np.random.Generator, real: list[Picture]) -> dict[str, Ca
 
 def print_template(data: Path) -> None:
     """Print the mean ranks of the NIH training radiographs, in per cent, symmetric."""
-    ranks = [rank_blocks(to_model_pixels(picture)) for split, picture in read_set(data / SETS[0]) if split == "train"]
+    ranks = [
+        rank_blocks(ALTA_GEOMETRY.to_pixels(picture)) for split, picture in read_set(data / SETS[0]) if split == "train"
+    ]
     mean = np.mean(ranks, axis=0)
     mean = (mean + mean[:, ::-1]) / 2
     for row in np.rint(100 * mean / np.sqrt(np.square(mean).sum())).astype(int).tolist():

@@ -26,7 +26,7 @@ SLOTS = np.array(list(Slot), dtype=np.int64)
 
 
 def compare_batch(engine: Engine, pixels: np.ndarray, rounds: int) -> dict[str, object]:
-    """Return, of a study's pixels (4, 1, 224, 224), how many rows of each batch are exact, and the ratio of times."""
+    """Return, of a study's pixels (4, 1, px, px), how many rows of each batch are exact, and the ratio of times."""
     alone = [engine.encode_pixels(pixels[i : i + 1], SLOTS[i : i + 1])[0] for i in range(len(SLOTS))]
     exact = {}
     for size in range(2, len(SLOTS) + 1):
@@ -49,13 +49,14 @@ def compare_batch(engine: Engine, pixels: np.ndarray, rounds: int) -> dict[str, 
 @fail_in_one_line
 def main(engine: Path, threads: int, rounds: int, as_json: bool) -> None:
     """Compare a study's batch with single runs, in bits and in time, on every runtime here."""
-    pixels = np.random.default_rng(7).integers(0, 256, (len(SLOTS), 1, 224, 224), dtype=np.uint8)
     rows = []
     for runtime in (info.name for info in available() if info.is_available):
         try:
             opened = Engine.open(engine, runtime=runtime, threads=threads)
         except RuntimeUnavailable:
             continue  # this precision is not computed here: the table has no row of it
+        side = opened.geometry.crop_px
+        pixels = np.random.default_rng(7).integers(0, 256, (len(SLOTS), 1, side, side), dtype=np.uint8)
         rows.append({"runtime": runtime, **compare_batch(opened, pixels, rounds)})
         name, precision = opened.manifest.name, opened.manifest.engine["precision"]
     if not rows:

@@ -21,7 +21,6 @@ from ..engine.vectors import to_unit_length
 from ..errors import EngineError
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
-from ..study.geometry import CROP_PX
 from ..study.slots import Slot
 from ..study.study import Study, load_study
 from .cold_start import measure_cold_start
@@ -98,13 +97,12 @@ class Start:
 
 def measure_latencies(subjects: Sequence[Subject], rounds: int) -> list[Latency]:
     """Time one radiograph and eight prompts of each engine, in turn."""
-    pixels, slot = make_pixels(1)
     tokens = np.full((TEXT_ROWS, PROMPT_TOKENS), 5, dtype=np.int64)
     mask = np.ones_like(tokens)
     images: dict[str, Callable[[], object]] = {}
     texts: dict[str, Callable[[], object]] = {}
     for number, subject in enumerate(subjects):
-        images[str(number)] = partial(subject.engine.encode_pixels, pixels, slot)
+        images[str(number)] = partial(subject.engine.encode_pixels, *make_pixels(1, subject.engine.geometry.crop_px))
         texts[str(number)] = partial(subject.engine.encode_tokens, tokens, mask)
     image_s, text_s = time_in_turn(images, rounds), time_in_turn(texts, max(3, rounds // 3))
     return [
@@ -128,7 +126,7 @@ def measure_throughput(subject: Subject, threads: int, max_batch: int) -> list[T
     engine = Engine.open(subject.path, runtime=subject.runtime, threads=threads, trust=subject.trust)
     rows = []
     for batch in (size for size in BATCHES if size <= max_batch):
-        pixels, slot = make_pixels(batch)
+        pixels, slot = make_pixels(batch, engine.geometry.crop_px)
         try:
             engine.encode_pixels(pixels, slot)
         except EngineError:
@@ -151,10 +149,7 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
         reads: dict[str, Callable[[], Study]] = {}
         scores: dict[str, Callable[[], object]] = {}
         for number, subject in enumerate(subjects):
-            profile = subject.engine.manifest.intensity_profile
-            reads[str(number)] = partial(
-                load_study, path, intensity_profile=profile, any_view=True, any_picture=True, any_body_part=True
-            )
+            reads[str(number)] = partial(_read, subject.engine, path)
             scores[str(number)] = partial(_score, Matcher(subject.engine, fusion_mode="frontal"), reads[str(number)]())
         decode_s, score_s = time_in_turn(reads, rounds), time_in_turn(scores, rounds)
     return [
@@ -176,9 +171,9 @@ def choose_thread_counts(threads: int) -> list[int]:
     return [count for count in (1 << bit for bit in range(threads.bit_length())) if count < threads] + [threads]
 
 
-def make_pixels(batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Make synthetic inputs of the image graph: (batch, 1, 224, 224) uint8 and (batch,) current frontals."""
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, 1, CROP_PX, CROP_PX), dtype=np.uint8)
+def make_pixels(batch: int, crop_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make synthetic inputs of the image graph: (batch, 1, crop_px, crop_px) uint8 and (batch,) current frontals."""
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, 1, crop_px, crop_px), dtype=np.uint8)
     return pixels, np.full(batch, Slot.FRONTAL, dtype=np.int64)
 
 
@@ -207,10 +202,18 @@ def open_subjects(
     return subjects
 
 
+def _read(engine: Engine, path: PathLike) -> Study:
+    """Read a study, and make the pixels that the engine scores."""
+    profile = engine.manifest.intensity_profile
+    study = load_study(path, intensity_profile=profile, any_view=True, any_picture=True, any_body_part=True)
+    study.radiographs[Slot.FRONTAL].pixels_for(engine.geometry)
+    return study
+
+
 def _score(matcher: Matcher, study: Study) -> object:
     """Score a frontal past the cache of CLS vectors, which would answer every round but the first."""
     engine = matcher.engine
-    pixels, slot = study.radiographs[Slot.FRONTAL].pixels_u8, np.array([Slot.FRONTAL], dtype=np.int64)
+    pixels, slot = study.radiographs[Slot.FRONTAL].pixels_for(engine.geometry), np.array([Slot.FRONTAL], dtype=np.int64)
     cls = engine.encode_pixels(pixels[None, None], slot)
     vector = to_unit_length(engine.head.project(cls))[0]
     return matcher.zero_shot(StudyEmbedding(vector, matcher.fusion_mode, engine.manifest.sha256), FINDING)

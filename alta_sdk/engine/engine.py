@@ -42,6 +42,7 @@ class Engine:
         """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
+        self.geometry = bundle.manifest.geometry
         self.bundle = bundle
         self.head = read_head(bundle)
         self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read(files.PROMPTS))
@@ -139,7 +140,8 @@ class Engine:
 
     def encode_radiographs(self, radiographs: Mapping[Slot, Radiograph]) -> dict[Slot, Vector]:
         """Return the CLS vector (width,) float32, read-only, of each slot's radiograph: new ones run as one batch."""
-        vectors = self._images.encode([(radiograph.pixels_u8, slot) for slot, radiograph in radiographs.items()])
+        pixels = [(radiograph.pixels_for(self.geometry), slot) for slot, radiograph in radiographs.items()]
+        vectors = self._images.encode(pixels)
         return dict(zip(radiographs, vectors, strict=True))
 
     def encode_radiograph(self, radiograph: Radiograph, slot: Slot) -> Vector:
@@ -147,7 +149,7 @@ class Engine:
         return self.encode_radiographs({slot: radiograph})[slot]
 
     def encode_pixels(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
-        """Run the image graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32."""
+        """Run the image graph: pixels (n, 1, px, px) uint8 and slots (n,) to CLS (n, width) float32."""
         return self._images.run(pixels, slot)
 
     def encode_tokens(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Vector:

@@ -76,7 +76,7 @@ class ImageEncoder:
         self._keeps_rows: dict[int, bool] = {}  # by batch size: are its rows those of single runs?
 
     def run(self, pixels: Pixels, slot: NDArray[np.int64]) -> Vector:
-        """Run the graph: pixels (n, 1, 224, 224) uint8 and slots (n,) to CLS (n, width) float32.
+        """Run the graph: pixels (n, 1, px, px) uint8 and slots (n,) to CLS (n, width) float32.
 
         Of a family without a head the vectors are projections; a family whose vectors know no slot reads none.
         """
@@ -84,7 +84,7 @@ class ImageEncoder:
         return take_output(self._session.run(given), self._output, len(pixels), 2)
 
     def encode(self, radiographs: Sequence[tuple[Pixels, Slot]]) -> list[Vector]:
-        """Return the CLS vector (width,) float32, read-only, of each radiograph: pixels (224, 224) uint8 and slot.
+        """Return the CLS vector (width,) float32, read-only, of each radiograph: pixels (px, px) uint8 and slot.
 
         One radiograph as current and as prior frontal has two vectors where the model adds the slot's own
         embedding to its input, as ALTA does; else one.
@@ -118,6 +118,6 @@ class ImageEncoder:
         return all(map(np.array_equal, together, alone))
 
     def _encode_together(self, radiographs: list[tuple[Pixels, Slot]]) -> list[Vector]:
-        pixels = np.stack([one for one, _ in radiographs])[:, None]  # (n, 1, 224, 224)
+        pixels = np.stack([one for one, _ in radiographs])[:, None]  # (n, 1, px, px)
         slot = np.array([slot for _, slot in radiographs], dtype=np.int64)
         return [row.copy() for row in self.run(pixels, slot)]  # a row that is kept must not keep its batch

@@ -15,11 +15,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import EngineError, IntegrityError
+from ..study.geometry import Geometry
 from ..study.slots import Slot
 from .manifest_content import ADDED, check_content, lift_content
 from .manifest_content import FUSION_MODES as FUSION_MODES
 from .manifest_content import LOCAL_HEADS as LOCAL_HEADS
 from .manifest_content import SCHEMA_VERSION as SCHEMA_VERSION
+from .preprocessing import read_geometry
 from .schema import parse_json
 
 MANIFEST_NAME = "manifest.json"
@@ -112,6 +114,11 @@ class Manifest:
     def readable_slots(self) -> tuple[Slot, ...]:
         """The slots of a study that this engine's family reads."""
         return tuple(Slot[name.upper()] for name in self.slots)
+
+    @property
+    def geometry(self) -> Geometry:
+        """How a radiograph's pixels become those that this engine reads."""
+        return read_geometry(self.preprocessing)
 
     @property
     def sha256(self) -> str:

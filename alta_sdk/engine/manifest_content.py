@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..study.slots import Slot
+from .preprocessing import PREPROCESSING
 from .schema import Rule, choice, integer, listing, mapping, matching, number, plain, record, require, text
 
 SCHEMA_VERSION = 2
@@ -61,7 +62,7 @@ OF_EVERY_VERSION: dict[str, Rule] = {
     "source": mapping(plain),
     "method": text(1000),
     "sizes": record({"embedding": integer(1, 1 << 16), "max_tokens": integer(3, 1 << 16)}, other=integer(0, 1 << 32)),
-    "preprocessing": record({"intensity_profile": text(100)}, other=plain),
+    "preprocessing": PREPROCESSING,
     "logit_scale": number(1e-6, 1e6),
     "engine": record(
         {

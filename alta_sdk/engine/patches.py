@@ -34,7 +34,7 @@ class PatchGraph:
         self._lock = threading.Lock()
 
     def encode(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
-        """Project patches: pixels (n, 1, 224, 224) and slots (n,) to (n, patches, embedding), not normalised.
+        """Project patches: pixels (n, 1, px, px) and slots (n,) to (n, patches, embedding), not normalised.
 
         The patches of a radiograph go row by row, from its top left. Raises EngineError for an engine
         that was exported without the patch graph.

@@ -63,6 +63,11 @@ def choice(*names: str) -> Rule:
     )
 
 
+def boolean(value: Any, where: str) -> None:
+    """True or false."""
+    require(isinstance(value, bool), where, "is neither true nor false")
+
+
 def integer(low: int, high: int) -> Rule:
     """A whole number in a range, both ends included."""
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, IntegrityError
-from ..study.geometry import CROP_PX
 from .arrays import read_arrays
 from .bundle import SELF_TEST, Bundle
 from .heads import Head
@@ -105,20 +104,20 @@ def require(drift: Drift) -> None:
 
 def _load(bundle: Bundle, answers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     stored = read_arrays(bundle.read(SELF_TEST), (*INPUTS, *answers), SELF_TEST)
-    if not _fit(stored, bundle.manifest.sizes["embedding"]):
+    if not _fit(stored, bundle.manifest.sizes["embedding"], bundle.manifest.geometry.crop_px):
         raise IntegrityError(f"{SELF_TEST} holds arrays of another shape: export the bundle again")
     if stored["input_ids"].shape[1] > bundle.manifest.sizes["max_tokens"]:
         raise IntegrityError(f"{SELF_TEST} holds longer prompts than the engine reads: export the bundle again")
     return stored
 
 
-def _fit(stored: dict[str, NDArray[Any]], embedding: int) -> bool:
+def _fit(stored: dict[str, NDArray[Any]], embedding: int, crop_px: int) -> bool:
     """Tell whether inputs and answers are of one form: as many answers as inputs, in the engine's dimensions."""
     images, prompts = stored["slot"].shape, stored["input_ids"].shape
     if len(images) != 1 or len(prompts) != 2 or not all(1 <= rows <= MAX_ROWS for rows in (images[0], prompts[0])):
         return False
     wanted = {
-        "pixels": (*images, 1, CROP_PX, CROP_PX),
+        "pixels": (*images, 1, crop_px, crop_px),
         "attention_mask": prompts,
         "image": (*images, embedding),
         "text": (prompts[0], embedding),

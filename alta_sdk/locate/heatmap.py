@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..dicom.files import PathLike, Source
 from ..dicom.image import ImageOrigin
 from ..files.targets import write_target
+from ..study.geometry import ALTA_GEOMETRY, Geometry
 from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png, is_png
 
 
@@ -25,6 +26,7 @@ class Heatmap:
     peak: the pixel (row, column) at the centre of the most similar patch.
     grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
     drawn_on: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
+    geometry: the engine's, which maps patches to pixels.
     """
 
     values: NDArray[np.float32]
@@ -35,6 +37,7 @@ class Heatmap:
     grey_u8: NDArray[np.uint8] = field(repr=False)
     provenance: Mapping[str, Any]
     drawn_on: ImageOrigin | None = field(default=None, repr=False)
+    geometry: Geometry = field(default=ALTA_GEOMETRY, repr=False)
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
@@ -48,8 +51,9 @@ class Heatmap:
 
     @property
     def limits(self) -> Limits:
-        """The lowest and the highest similarity of this map."""
-        return float(self.patches.min()), float(self.patches.max())
+        """The lowest and the highest similarity of this map, of the patches that show something of the radiograph."""
+        seen = self.patches[self.geometry.find_seen_patches(len(self.patches), *self.values.shape)]
+        return float(seen.min()), float(seen.max())
 
     def overlay(self, limits: Limits | None = None, opacity: float = OPACITY) -> NDArray[np.uint8]:
         """Return the radiograph with the map in colour on it: (height, width, 3) uint8.

@@ -18,7 +18,6 @@ from ..engine.manifest import Manifest
 from ..engine.manifest_content import LOCAL_HEADS, NO_MATCH, WORDS
 from ..engine.vectors import require_finite, softmax, to_unit_length
 from ..errors import EngineError, ViewError
-from ..study.geometry import locate_patch, map_to_radiograph
 from ..study.slots import Slot
 from ..study.study import Study
 from .heatmap import Heatmap
@@ -87,20 +86,21 @@ def locate_phrase(
     that are not finite.
     """
     radiograph = study.radiographs[slot]
-    patches = engine.patches.encode_tested(radiograph.pixels_u8[None, None], np.array([slot], dtype=np.int64))[0]
+    geometry = engine.geometry
+    pixels = radiograph.pixels_for(geometry)[None, None]
+    patches = engine.patches.encode_tested(pixels, np.array([slot], dtype=np.int64))[0]
     require_finite(patches, "values of the radiograph's patches are")
     heads = engine.manifest.engine[LOCAL_HEADS]
     match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
     side = round(len(patches) ** 0.5)
     grid = match.similarity.reshape(side, side)  # row by row from the top left, as the patches go
     shape = (radiograph.grey_u8.shape[0], radiograph.grey_u8.shape[1])
-    row, column = divmod(int(grid.argmax()), side)
     return Heatmap(
-        values=map_to_radiograph(grid.astype(np.float32), *shape),
+        values=geometry.map_to_radiograph(grid.astype(np.float32), *shape),
         patches=grid.astype(np.float32),
         score=score,
         local_score=match.score,
-        peak=locate_patch(row, column, side, *shape),
+        peak=geometry.locate_peak(grid, *shape),
         grey_u8=radiograph.grey_u8,
         provenance={
             **provenance,
@@ -110,4 +110,5 @@ def locate_phrase(
             "patch_graph_precision": heads["precision"],
         },
         drawn_on=radiograph.origin,
+        geometry=geometry,
     )

@@ -18,7 +18,7 @@ from ..files.shown import escape_bytes
 from ..files.tables import quote_formula
 from ..locate.heatmap import Heatmap
 from ..locate.overlay import OPACITY, Limits, Rgb, blend
-from ..study.geometry import map_to_radiograph
+from ..study.geometry import Geometry
 
 SMALL_PX = 320  # the longer side of a heat map in a report
 PROVENANCE = ("engine", "engine_sha256", "precision", "runtime", "fusion_mode")
@@ -26,25 +26,31 @@ PROVENANCE = ("engine", "engine_sha256", "precision", "runtime", "fusion_mode")
 
 @dataclass(frozen=True, eq=False)
 class SmallMap:
-    """A heat map as a report shows it: the phrase's number, both scores, the patches, a small radiograph."""
+    """A heat map as a report shows it: the phrase's number, both scores, the patches, a small radiograph.
+
+    limits: the lowest and the highest similarity. geometry: what maps patches to pixels.
+    """
 
     phrase: int
     score: float
     local_score: float
     patches: NDArray[np.float32]
     grey_u8: NDArray[np.uint8]
+    limits: Limits
+    geometry: Geometry
 
     @classmethod
     def of(cls, heatmap: Heatmap, phrase: int) -> "SmallMap":
         """Shrink a heat map, so that a run of many studies stays small in memory and on the page."""
         grey = Image.fromarray(heatmap.grey_u8)
         grey.thumbnail((SMALL_PX, SMALL_PX))
-        return cls(phrase, heatmap.score, heatmap.local_score, heatmap.patches, np.asarray(grey))
+        small, own = np.asarray(grey), heatmap
+        return cls(phrase, own.score, own.local_score, own.patches, small, own.limits, own.geometry)
 
     def paint(self, limits: Limits) -> Rgb:
         """Return the small radiograph with the map on it: (height, width, 3) uint8."""
         height, width = self.grey_u8.shape[:2]
-        return blend(self.grey_u8, map_to_radiograph(self.patches, height, width), limits, OPACITY)
+        return blend(self.grey_u8, self.geometry.map_to_radiograph(self.patches, height, width), limits, OPACITY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +91,8 @@ class RunReport:
 
     def limits_of(self, phrase: int) -> Limits:
         """The lowest and the highest similarity of a phrase over all studies: one scale, so that maps compare."""
-        patches = [one.patches for row in self.rows for one in row.maps if one.phrase == phrase]
-        return min(float(p.min()) for p in patches), max(float(p.max()) for p in patches)
+        limits = [one.limits for row in self.rows for one in row.maps if one.phrase == phrase]
+        return min(low for low, _ in limits), max(high for _, high in limits)
 
 
 def is_csv(head: bytes) -> bool:

@@ -1,4 +1,7 @@
-"""One radiograph: a JPEG, PNG or array taken as it is, or a DICOM image decoded and brought upright."""
+"""One radiograph: a JPEG, PNG or array taken as it is shown, or a DICOM image decoded and brought upright.
+
+It belongs to no engine: it keeps the grey picture, and makes of it what an engine's geometry asks for.
+"""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -14,7 +17,7 @@ from ..dicom.orientation import turn_upright
 from ..dicom.view_words import View
 from ..dicom.views import Confidence
 from ..errors import StudyError
-from .geometry import to_model_pixels
+from .geometry import ALTA_GEOMETRY, Geometry
 from .picture import Picture, decode_picture
 from .plausibility import Judgement, judge_picture
 from .slots import SlotChoice
@@ -33,7 +36,8 @@ class Radiograph:
     """One radiograph, read-only.
 
     grey_u8: (height, width) or (height, width, 3) uint8 on its own pixel grid, bright is dense tissue.
-    pixels_u8: (224, 224) uint8, what the model sees.
+    pixels_u8: (224, 224) uint8, what ALTA's model sees, and what plausibility is judged by; `pixels_for` gives those
+    of an engine.
     intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
     choice: why it stands in its slot.
     notices: what a user must be told of how it was read, such as frames that were not.
@@ -48,12 +52,17 @@ class Radiograph:
     origin: ImageOrigin | None = field(default=None, repr=False)
     pixels_u8: NDArray[np.uint8] = field(init=False)
     judgement: Judgement = field(init=False)
+    _made: dict[Geometry, NDArray[np.uint8]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the model pixels; raise StudyError if the image cannot be used."""
-        object.__setattr__(self, "pixels_u8", to_model_pixels(self.grey_u8))
+        """Make ALTA's pixels; raise StudyError if the image cannot be used."""
+        object.__setattr__(self, "pixels_u8", ALTA_GEOMETRY.to_pixels(self.grey_u8))
         object.__setattr__(self, "judgement", judge_picture(self.grey_u8, self.pixels_u8, self.choice.view))
         self._lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled or copied: not what can be made again."""
+        return {**vars(self), "_made": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what was pickled or copied, read-only as before."""
@@ -64,7 +73,7 @@ class Radiograph:
         """True for the same pixels, read and chosen in the same way."""
         if not isinstance(other, Radiograph):
             return False
-        own, theirs = ({**vars(one), "grey_u8": None, "pixels_u8": None} for one in (self, other))
+        own, theirs = ({**vars(one), "grey_u8": None, "pixels_u8": None, "_made": None} for one in (self, other))
         return own == theirs and np.array_equal(self.grey_u8, other.grey_u8)
 
     def __hash__(self) -> int:
@@ -74,6 +83,16 @@ class Radiograph:
     def _lock(self) -> None:
         for array in (self.grey_u8, self.pixels_u8):
             array.setflags(write=False)
+
+    def pixels_for(self, geometry: Geometry) -> NDArray[np.uint8]:
+        """Return what a model of this geometry sees: (crop_px, crop_px) uint8, read-only, made once."""
+        if geometry == ALTA_GEOMETRY:
+            return self.pixels_u8
+        if geometry not in self._made:
+            pixels = geometry.to_pixels(self.grey_u8)
+            pixels.setflags(write=False)
+            self._made[geometry] = pixels
+        return self._made[geometry]
 
     @property
     def view_source(self) -> str:

@@ -14,12 +14,13 @@ from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import BundleFile, BundleGraph, Manifest
 from alta_sdk.engine.manifest_content import ALTA, ALTA_CONTENT, LOCAL_HEADS, describe_alta_graphs
+from alta_sdk.engine.preprocessing import describe_geometry
 from alta_sdk.engine.self_test import Drift
-from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD, RESIZE_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_training.adapters import Adapter
 from alta_training.families.checkpoint import Checkpoint
 from alta_training.model import AltaModel
-from alta_training.model.alta import to_model_input
+from alta_training.model.alta import GREY_MEAN, GREY_STD, to_model_input
 
 from .calibration import Calibration
 from .cost import measure_cost
@@ -92,8 +93,7 @@ def describe_engine(
             sizes=model.sizes.describe(),
             preprocessing={
                 "intensity_profile": options.intensity_profile,
-                "resize_px": RESIZE_PX,
-                "crop_px": CROP_PX,
+                **describe_geometry(ALTA_GEOMETRY),
                 "grey_mean": GREY_MEAN,
                 "grey_std": GREY_STD,
                 "folded_into_graph": True,
@@ -117,7 +117,7 @@ def describe_engine(
                     "processor": processor_name(),
                     **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
                 },
-                **describe_plans(options, model.sizes.text.config.max_position_embeddings),
+                **describe_plans(options, model.sizes.text.config.max_position_embeddings, model.sizes.image.image_px),
             },
             merging=merging,
             verification={

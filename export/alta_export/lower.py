@@ -18,7 +18,7 @@ from alta_sdk.engine.sessions import compute_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.errors import CalibrationError, ExportError
-from alta_sdk.study.geometry import CROP_PX
+from alta_sdk.study.geometry import Geometry
 
 from .calibration import Calibration, calibrate, read_calibration
 from .gate import (
@@ -71,12 +71,13 @@ class LoweredEngine:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The FP32 engine that others are compared with."""
+    """The FP32 engine that others are compared with; geometry: of the radiographs that it reads."""
 
     graphs: Graphs
     head: Head
     logit_scale: float
     checkpoint_sha256: str
+    geometry: Geometry
 
 
 def lower_engine(
@@ -87,7 +88,7 @@ def lower_engine(
     Raises CalibrationError for data that cannot be used, ExportError for an engine beyond the limits.
     """
     batch = partial(make_token_batches, tokenizer)
-    shown, held = read_data(options)
+    shown, held = read_data(options, reference.geometry)
     calibration = find_calibration(options, reference, shown, batch(choose_prompts(label_sets)))
     prompts, labels = make_labels(list(dict.fromkeys((*GATE_LABELS, options.finding))))
     inputs = GateInputs(held, batch(prompts), labels, options.finding, reference.logit_scale)
@@ -126,23 +127,23 @@ def lower_engine(
     gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
     timed = {"fp32": opened["image"], options.precision: image.session}
     # Of a TensorRT engine the graph alone is here: its time on a CPU says nothing.
-    milliseconds = {} if options.engine == "trt" else time_radiographs(timed)
+    milliseconds = {} if options.engine == "trt" else time_radiographs(timed, reference.geometry.crop_px)
     return LoweredEngine(image, text, drift, gate, calibration, milliseconds)
 
 
-def read_data(options: ExportOptions) -> tuple[Radiographs | None, Radiographs]:
+def read_data(options: ExportOptions, geometry: Geometry) -> tuple[Radiographs | None, Radiographs]:
     """Return the radiographs to calibrate with, if any were given, and those that are held out for the gate."""
     shown = held = None
     profile = options.intensity_profile or PUBLISHED
     if options.calibration is not None:
-        source = StudySource(options.calibration, options.calibration_split, options.finding, profile)
+        source = StudySource(options.calibration, options.calibration_split, options.finding, profile, geometry)
         shown = read_radiographs(source, options.calibration_samples, options.fusion_mode)
     if options.held_out is not None:
-        source = StudySource(options.held_out, options.held_out_split, options.finding, profile, "--held-out")
+        source = StudySource(options.held_out, options.held_out_split, options.finding, profile, geometry, "--held-out")
         held = read_radiographs(source, DEFAULT_SAMPLES, options.fusion_mode)
     elif shown is not None:
         shown, held = split_off(shown)
-    return shown, held or synthetic(make_radiographs(SYNTHETIC, CROP_PX), [0] * SYNTHETIC)
+    return shown, held or synthetic(make_radiographs(SYNTHETIC, geometry.crop_px), [0] * SYNTHETIC)
 
 
 def find_calibration(
@@ -216,9 +217,9 @@ def refusal(precision: str, violations: list[str], graphs: dict[str, PreciseGrap
     )
 
 
-def time_radiographs(sessions: dict[str, Session]) -> dict[str, float]:
+def time_radiographs(sessions: dict[str, Session], crop_px: int) -> dict[str, float]:
     """Return the median milliseconds of one radiograph of each session, run in turn."""
-    inputs: Arrays = {"pixels": make_radiographs(1, CROP_PX), "slot": np.zeros(1, dtype=np.int64)}
+    inputs: Arrays = {"pixels": make_radiographs(1, crop_px), "slot": np.zeros(1, dtype=np.int64)}
     times = time_in_turn({name: partial(session.run, inputs) for name, session in sessions.items()}, TIMED_ROUNDS)
     return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 

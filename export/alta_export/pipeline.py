@@ -21,7 +21,7 @@ from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.signature import read_private_key
 from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece
 from alta_sdk.errors import ExportError
-from alta_sdk.study.geometry import CROP_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_training.families.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
 from alta_training.model import AltaModel
 
@@ -95,7 +95,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         verification = verify_graphs(model, head, image, text, patches, inputs)
     with stage(f"Bring to {options.precision}"):
         reference = Reference(
-            {"image": image, "text": text}, head, math.exp(model.logit_scale.item()), checkpoint.sha256
+            {"image": image, "text": text}, head, math.exp(model.logit_scale.item()), checkpoint.sha256, ALTA_GEOMETRY
         )
         lowered = lower_engine(options, reference, tokenizer, label_sets)
         self_test_limits = measure_limits(options, lowered, head, verification)
@@ -167,8 +167,9 @@ def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel
     text_model = read_text_model(options.text_model)
     model = load_model(checkpoint, text_model, options.image_heads, decodes=False)
     image_px = model.sizes.image.image_px
-    if image_px != CROP_PX:
-        raise ExportError(f"image tower reads {image_px} px; the preprocessing of this version makes {CROP_PX} px")
+    made_px = ALTA_GEOMETRY.crop_px
+    if image_px != made_px:
+        raise ExportError(f"image tower reads {image_px} px; the preprocessing of this version makes {made_px} px")
     activation = model.sizes.text.config.hidden_act
     if activation != "gelu":
         raise ExportError(f'text model has the activation "{activation}"; the merging is exact for "gelu" alone')
@@ -189,7 +190,7 @@ def tell_heads(checkpoint: Checkpoint, model: AltaModel, options: ExportOptions)
 def time_radiograph(path: Path) -> float:
     """Return the median time in seconds of encoding one radiograph with the engine, on every processor."""
     engine = open_written(path)
-    pixels, slot = make_radiographs(1, CROP_PX), np.zeros(1, dtype=np.int64)
+    pixels, slot = make_radiographs(1, engine.geometry.crop_px), np.zeros(1, dtype=np.int64)
     times = []
     for _ in range(TIMED_RUNS):
         start = time.perf_counter()

@@ -14,6 +14,7 @@ from alta_sdk import Slot, Study
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.fusion import choose_slots
 from alta_sdk.errors import AltaError, CalibrationError
+from alta_sdk.study.geometry import ALTA_GEOMETRY, Geometry
 from alta_sdk.study.study import load_study
 from alta_training.data.labelled import is_positive
 from alta_training.data.records import COLUMNS, read_record_paths
@@ -29,7 +30,7 @@ BLANK = 1.0  # standard deviation in grey values of 0 to 255
 class Radiographs:
     """Radiographs as the image graph takes them.
 
-    pixels: (n, 1, 224, 224) uint8. slots: (n,) int64. truth: (n,) bool where a table told, for frontals
+    pixels: (n, 1, px, px) uint8. slots: (n,) int64. truth: (n,) bool where a table told, for frontals
     only, else None. source: what they are, for the manifest, without a path.
     """
 
@@ -58,7 +59,7 @@ class StudySource:
     """Where studies come from.
 
     path: a folder or a CSV table. split: rows of a table to take. finding: for the truth.
-    intensity_profile: how DICOM files among them are read.
+    intensity_profile: how DICOM files among them are read. geometry: of the pixels that are made of them.
     option: what an error calls it, since a folder may be named after a patient.
     """
 
@@ -66,6 +67,7 @@ class StudySource:
     split: str | None = None
     finding: str = "Pneumonia"
     intensity_profile: str = PUBLISHED
+    geometry: Geometry = ALTA_GEOMETRY
     option: str = "--calibration"
 
 
@@ -93,7 +95,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
             problems.append(f"study {number}: {error}")
             continue
         for slot in choose_slots(study.slots, fusion_mode):
-            pixels.append(study.radiographs[slot].pixels_u8[None])
+            pixels.append(study.radiographs[slot].pixels_for(source.geometry)[None])
             slots.append(int(slot))
             truth.append(item.truth if slot == Slot.FRONTAL else None)
     if problems:

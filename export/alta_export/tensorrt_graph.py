@@ -20,7 +20,6 @@ from alta_sdk.engine.sessions import compute_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import LENGTH_STEP
 from alta_sdk.errors import ExportError
-from alta_sdk.study.geometry import CROP_PX
 
 from .options import RUNTIMES, ExportOptions
 
@@ -35,24 +34,24 @@ PRODUCTS = ("MatMul", "Gemm")
 Shapes = dict[str, list[list[int]]]  # smallest, best and largest shape, by input
 
 
-def make_profiles(max_batch: int, max_tokens: int) -> dict[str, Shapes]:
+def make_profiles(max_batch: int, max_tokens: int, crop_px: int) -> dict[str, Shapes]:
     """Return the shapes that plans are built for, by graph: best for one radiograph, and for eight short prompts."""
     rows = max(max_batch, TEXT_ROWS)
     tokens = [[1, 1], [TEXT_ROWS, min(2 * LENGTH_STEP, max_tokens)], [rows, max_tokens]]
     return {
         "image": {
-            "pixels": [[rows, 1, CROP_PX, CROP_PX] for rows in (1, 1, max_batch)],
+            "pixels": [[rows, 1, crop_px, crop_px] for rows in (1, 1, max_batch)],
             "slot": [[1], [1], [max_batch]],
         },
         "text": {"input_ids": tokens, "attention_mask": tokens},
     }
 
 
-def describe_plans(options: ExportOptions, max_tokens: int) -> dict[str, Any]:
+def describe_plans(options: ExportOptions, max_tokens: int, crop_px: int) -> dict[str, Any]:
     """Return what a TensorRT engine's manifest tells its build; nothing for other engines."""
     if options.engine != "trt":
         return {}
-    profiles = make_profiles(options.max_batch or DEFAULT_MAX_BATCH, max_tokens)
+    profiles = make_profiles(options.max_batch or DEFAULT_MAX_BATCH, max_tokens, crop_px)
     return {RUNTIMES["trt"]: {"profiles": profiles, "workspace_mib": options.workspace_mib}}
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alta_sdk.study.geometry import GREY_MEAN, GREY_STD
 from alta_training.adapters import ADAPTER_SCALE
+from alta_training.model.alta import GREY_MEAN, GREY_STD
 from alta_training.model.text import AdapterBertLayer, TextTower
 from alta_training.model.vision import AdapterBlock, ImageTower
 

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from alta_sdk.engine.bundle import hash_file
-from alta_sdk.study.geometry import to_model_pixels
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_training.families import dinov2_check
 from alta_training.families.checkpoint import read_checkpoint
 from alta_training.families.dinov2 import build_tower, encode_cls
@@ -83,7 +83,7 @@ def test_a_backbone_is_written_with_where_it_is_from_and_how_it_was_checked(form
     assert "on 6 radiographs" in written.metadata["check"] and written.metadata["check"] in result.stderr
     images = [np.array(Image.open(table.parent / "images" / f"train{n}.png")) for n in range(SPLITS["train"])]
     with torch.inference_mode():
-        grey = torch.from_numpy(np.stack([to_model_pixels(image) for image in images]))
+        grey = torch.from_numpy(np.stack([ALTA_GEOMETRY.to_pixels(image) for image in images]))
         cls = encode_cls(build_tower(written.weights, 4), grey)
     torch.testing.assert_close(cls.mean(0), torch.zeros(32), atol=1e-4, rtol=0)
     torch.testing.assert_close(cls.std(0), torch.ones(32), atol=1e-4, rtol=0)
@@ -104,7 +104,7 @@ def test_pooling_and_rounding_come_before_the_last_norm_is_set(forms, table, tmp
     assert torch.equal(after.weights[first], round_to_int8(before.weights[first]))
     images = [np.array(Image.open(table.parent / "images" / f"train{n}.png")) for n in range(SPLITS["train"])]
     with torch.inference_mode():
-        grey = torch.from_numpy(np.stack([to_model_pixels(image) for image in images]))
+        grey = torch.from_numpy(np.stack([ALTA_GEOMETRY.to_pixels(image) for image in images]))
         cls = encode_cls(build_tower(after.weights, 4), grey)
     torch.testing.assert_close(cls.std(0), torch.ones(32), atol=1e-4, rtol=0)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from alta_sdk import StudyError, TrainingError
-from alta_sdk.study.geometry import to_model_pixels
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_training.data.pairing import FoundRadiograph, Report, link_previous, pair_radiographs, read_rules
 from alta_training.data.pixels import PixelReader
 from alta_training.data.records import COLUMNS, check_records, digest_records, keep_good, read_table
@@ -112,7 +112,7 @@ def test_the_target_is_the_same_view_at_twice_the_resolution(image):
     assert pixels.large.shape == (448, 448)
     halved = np.asarray(Image.fromarray(pixels.large).resize((224, 224), Image.Resampling.BICUBIC), dtype=float)
     assert np.corrcoef(halved.ravel(), pixels.small.ravel())[0, 1] > 0.99
-    np.testing.assert_array_equal(to_model_pixels(np.asarray(Image.open(image))), pixels.small)
+    np.testing.assert_array_equal(ALTA_GEOMETRY.to_pixels(np.asarray(Image.open(image))), pixels.small)
 
 
 def test_a_lateral_dicom_image_is_read_since_the_table_tells_its_slot(make_dicom):

@@ -73,6 +73,12 @@ def change(manifest, place, value):
         ("engine", "local_heads", "patch_scale"),
         ("engine", "local_heads", "limits"),
         ("preprocessing", "intensity_profile"),
+        ("preprocessing", "geometry"),
+        ("preprocessing", "geometry", "rule"),
+        ("preprocessing", "geometry", "resize_px"),
+        ("preprocessing", "geometry", "crop_px"),
+        ("preprocessing", "geometry", "filter"),
+        ("preprocessing", "geometry", "grey_first"),
         ("preprocessing",),
         ("notices",),
         ("name",),
@@ -88,6 +94,7 @@ def test_a_manifest_with_one_forged_value_opens_or_is_refused(copy, place, value
     fits |= place[-1] == "name" and value == "3"
     fits |= place[-1] in ("image_heads",) and value == 0 and value is not False
     fits |= place[-1] == "min_cosine" and type(value) is int and value in (-1, 0)
+    fits |= place[-1] == "grey_first" and value is True
     if fits:
         open_forged(copy)
         return

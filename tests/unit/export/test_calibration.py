@@ -13,7 +13,7 @@ from alta_export.graph import find_products
 from alta_export.radiographs import StudySource, read_radiographs, split_off
 from alta_export.verify import make_radiographs
 from alta_sdk.errors import CalibrationError
-from alta_sdk.study.geometry import to_model_pixels
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 SHA = "a" * 64
 
@@ -39,7 +39,7 @@ def test_folder_is_read_in_order_through_the_preprocessing_of_the_sdk(folder):
     read = read_radiographs(StudySource(folder), 500, "frontal")
     first = np.asarray(Image.open(folder / "DOE_JANE_00.png"))
     assert len(read) == 20 and read.pixels.shape == (20, 1, 224, 224) and read.truth is None
-    np.testing.assert_array_equal(read.pixels[0, 0], to_model_pixels(first))
+    np.testing.assert_array_equal(read.pixels[0, 0], ALTA_GEOMETRY.to_pixels(first))
     assert set(read.slots) == {0}
 
 

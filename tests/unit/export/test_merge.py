@@ -15,7 +15,7 @@ from alta_export.merge import (
     thirds,
     widen_mlp,
 )
-from alta_sdk.study.geometry import GREY_MEAN, GREY_STD
+from alta_training.model.alta import GREY_MEAN, GREY_STD
 
 SIZES = [(8, 2, 3), (48, 4, 12), (96, 6, 24)]  # width, heads, adapter
 

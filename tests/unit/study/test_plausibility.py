@@ -10,7 +10,7 @@ from PIL import Image
 from alta_sdk import Heatmap, Slot, Study, StudyError
 from alta_sdk.dicom.intensity import PROFILES
 from alta_sdk.dicom.view_words import View
-from alta_sdk.study.geometry import to_model_pixels
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_sdk.study.plausibility import judge_picture
 from alta_sdk.study.study import load_study
 
@@ -24,7 +24,7 @@ def read(path=SAMPLES[0]):
 
 def judge(picture, view=View.FRONTAL):
     picture = np.ascontiguousarray(picture)
-    return judge_picture(picture, to_model_pixels(picture), view)
+    return judge_picture(picture, ALTA_GEOMETRY.to_pixels(picture), view)
 
 
 def draw_rectangle(inside, outside):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alta_sdk.files.atomic import new_file
-from alta_sdk.study.geometry import CROP_PX, to_model_pixels
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_sdk.study.radiograph import Radiograph
 from alta_sdk.study.slots import Slot
 from alta_sdk.study.study import load_study
@@ -44,7 +44,8 @@ class PixelReader:
         if any(pixels is None for pixels in cached):
             radiograph = self._decode(path)
             cached = [
-                radiograph.pixels_u8 if zoom == 1 else to_model_pixels(radiograph.grey_u8, zoom) for zoom in zooms
+                radiograph.pixels_u8 if zoom == 1 else ALTA_GEOMETRY.to_pixels(radiograph.grey_u8, zoom)
+                for zoom in zooms
             ]
             for zoom, pixels in zip(zooms, cached, strict=True):
                 self._store(path, zoom, pixels)
@@ -66,7 +67,8 @@ class PixelReader:
             pixels: NDArray[np.uint8] = np.load(self._file(path, zoom), allow_pickle=False)
         except (OSError, ValueError, EOFError):  # not there yet, or damaged: made anew
             return None
-        fits = pixels.shape == (CROP_PX * zoom, CROP_PX * zoom) and pixels.dtype == np.uint8
+        side = ALTA_GEOMETRY.crop_px * zoom
+        fits = pixels.shape == (side, side) and pixels.dtype == np.uint8
         return pixels if fits else None
 
     def _store(self, path: Path, zoom: int, pixels: NDArray[np.uint8] | None) -> None:

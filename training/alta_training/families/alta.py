@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.manifest_content import WORDS
 from alta_sdk.errors import CheckpointError
-from alta_sdk.study.geometry import CROP_PX, RESIZE_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from ..model import AltaModel
 from ..model.alta import to_model_input
 from .bert_tower import make_tokenizer
 from .checkpoint import PROFILE, Checkpoint, load_model, read_text_model
-from .family import SHORTER_SIDE, WORDS, Family, GeometryFacts, Towers
+from .family import Family, Towers
 
 PATCHES, TEXT = "patch_embed.proj.weight", "bert_encoder."
 FUSION_MODES = ("frontal", "present", "published")
@@ -70,7 +71,7 @@ def _read(checkpoint: Checkpoint, text_folder: Path | None, tokenizer: Path | No
         image=AltaImage(model).eval(),
         text=AltaText(model).eval(),
         sizes=model.sizes.describe(),
-        geometry=GeometryFacts(SHORTER_SIDE, RESIZE_PX, CROP_PX, "bicubic", grey_first=False),
+        geometry=ALTA_GEOMETRY,
         intensity_profile=checkpoint.metadata.get(PROFILE, PUBLISHED),
         tokenizer_json=make_tokenizer(text_model, text_folder.name),
         logit_scale=math.exp(model.logit_scale.item()),

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from alta_sdk.engine.manifest_content import PHRASE, STRIP_FINAL_PUNCTUATION
 from alta_sdk.errors import CheckpointError
+from alta_sdk.study.geometry import SHORTER_SIDE, Geometry
 
 from .bert_tower import describe_bert
 from .biovil_cards import BIOVIL_T_USE, BIOVIL_USE, LICENCE
@@ -17,7 +19,7 @@ from .biovil_image import BiovilImage, BiovilTImage, Projector, published_name
 from .biovil_temporal import DEPTH, HEADS, TemporalBlock
 from .checkpoint import PROFILE, Checkpoint
 from .cxr_bert import read_cxr_bert
-from .family import PHRASE, SHORTER_SIDE, STRIP_FINAL_PUNCTUATION, Family, GeometryFacts, Towers
+from .family import Family, Towers
 from .resnet import DEPTHS, REDUCTION_PX, ResNet50
 from .strict import load_strictly, tell_size
 
@@ -138,7 +140,7 @@ def _put_together(
             **describe_bert(text.tower.config),
             "embedding": embedding,
         },
-        geometry=GeometryFacts(SHORTER_SIDE, RESIZE_PX, px, "bilinear", grey_first=True),
+        geometry=Geometry(SHORTER_SIDE, RESIZE_PX, px, "bilinear", grey_first=True),
         intensity_profile=checkpoint.metadata.get(PROFILE, INTENSITY_PROFILE),
         tokenizer_json=text.tokenizer_json,
         prompt_rule=STRIP_FINAL_PUNCTUATION,

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from torch import Tensor
 
+from alta_sdk.engine.manifest_content import AFTER_NORMALISATION
 from alta_sdk.errors import CheckpointError
+from alta_sdk.study.geometry import PAD_SQUARE, SHORTER_SIDE, Geometry
 
 from .checkpoint import PROFILE, Checkpoint
 from .clip_cards import CHEXZERO_USE, CLIP_USE, LICENCE
 from .clip_merges import make_clip_tokenizer
 from .clip_model import ClipModel, ClipSizes, TransformerSizes, published_name
-from .family import AFTER_NORMALISATION, PAD_SQUARE, SHORTER_SIDE, Family, GeometryFacts, Towers
+from .family import Family, Towers
 from .inferred_sizes import count_layers, read_heads
 from .pixel_scaling import PixelScaling, make_bicubic_matrix
 from .strict import load_strictly, tell_size
@@ -42,7 +44,7 @@ class Preprocessing:
     """How pixels come to the tower, and whether its cosines are multiplied with the learned scale, by kind of file."""
 
     family: str
-    geometry: GeometryFacts
+    geometry: Geometry
     scaling: PixelScaling
     intensity_profile: str
     has_logit_scale: bool
@@ -97,10 +99,10 @@ def choose_preprocessing(checkpoint: Checkpoint, sizes: ClipSizes) -> Preprocess
         raise CheckpointError(f"checkpoint states an unknown {PREPROCESSING}; known: {CHEXZERO_WORD}, {OPENAI_WORD}")
     px = sizes.grid * sizes.patch_px
     if word == OPENAI_WORD:
-        geometry = GeometryFacts(SHORTER_SIDE, px, px, "bicubic", grey_first=False)
+        geometry = Geometry(SHORTER_SIDE, px, px, "bicubic", grey_first=False)
         scaling = PixelScaling([255 * value for value in CLIP_MEAN], [255 * value for value in CLIP_STD])
         return Preprocessing("openai-clip", geometry, scaling, "voi-v1", has_logit_scale=True)
-    geometry = GeometryFacts(PAD_SQUARE, PADDED_PX, PADDED_PX, "lanczos", grey_first=False)
+    geometry = Geometry(PAD_SQUARE, PADDED_PX, PADDED_PX, "lanczos", grey_first=False)
     scaling = PixelScaling([GREY_MEAN] * 3, [GREY_STD] * 3, make_bicubic_matrix(PADDED_PX, px))
     # The published score leaves the stored scale aside. It was trained on MIMIC-CXR-JPG.
     return Preprocessing("chexzero", geometry, scaling, "mimic-jpg-v1", has_logit_scale=False)

@@ -17,10 +17,10 @@ from transformers import BertConfig
 
 from alta_sdk.errors import CheckpointError
 from alta_sdk.files.targets import write_target
-from alta_sdk.study.geometry import CROP_PX, GREY_MEAN, GREY_STD
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from ..model import AltaModel
-from ..model.alta import to_model_input
+from ..model.alta import GREY_MEAN, GREY_STD, to_model_input
 from ..model.names import published_name
 from ..model.vision import ImageTower
 from .backbone import infer_backbone_sizes, start_fresh
@@ -52,7 +52,7 @@ def fold_tower(
         "patch_embed.proj.weight": kernel,
         "patch_embed.proj.bias": bias,
         "cls_token": exact["cls_token"],
-        "pos_embed": resample_positions(exact["pos_embed"], CROP_PX // sizes.patch_px),
+        "pos_embed": resample_positions(exact["pos_embed"], ALTA_GEOMETRY.crop_px // sizes.patch_px),
         "norm.weight": exact["norm.weight"],
         "norm.bias": exact["norm.bias"],
     }

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from alta_sdk.errors import CheckpointError
-from alta_sdk.study.geometry import CROP_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from ..model.alta import to_model_input
 from .dinov2 import MIN_RADIOGRAPHS, build_tower
@@ -73,12 +73,12 @@ def check_tower(
 def make_synthetic_radiographs(seed: int, count: int = SYNTHETIC) -> list[NDArray[np.uint8]]:
     """Draw images (224, 224) uint8 with structure of every size, where no radiograph is at hand."""
     rng = np.random.default_rng(seed)
-    images = []
+    images, px = [], ALTA_GEOMETRY.crop_px
     for _ in range(count):
-        total = np.zeros((CROP_PX, CROP_PX), dtype=np.float32)
-        for side in (4, 16, 56, CROP_PX):
+        total = np.zeros((px, px), dtype=np.float32)
+        for side in (4, 16, 56, px):
             noise = Image.fromarray(rng.random((side, side), dtype=np.float32) / side**0.25)
-            total += np.asarray(noise.resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC))
+            total += np.asarray(noise.resize((px, px), Image.Resampling.BICUBIC))
         low, high = total.min(), total.max()
         images.append(((total - low) / (high - low) * 255).astype(np.uint8))
     return images

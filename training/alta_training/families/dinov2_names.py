@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, cat
 
 from alta_sdk.errors import CheckpointError
-from alta_sdk.study.geometry import CROP_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from .inferred_sizes import count_layers
 
@@ -111,8 +111,10 @@ def read_sizes(tensors: Mapping[str, Tensor]) -> TowerSizes:
     _check_shapes(tensors, sizes)
     if width % 4:
         raise CheckpointError(f"source's width {width} is not a multiple of 4: the image tower cannot have it")
-    if CROP_PX % patch_px:
-        raise CheckpointError(f"source's patches of {patch_px} pixels do not divide {CROP_PX}: it cannot be taken")
+    if ALTA_GEOMETRY.crop_px % patch_px:
+        raise CheckpointError(
+            f"source's patches of {patch_px} pixels do not divide {ALTA_GEOMETRY.crop_px}: it cannot be taken"
+        )
     return sizes
 
 

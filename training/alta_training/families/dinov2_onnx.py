@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alta_runtimes.onnxruntime_session import open_session
 from alta_sdk.errors import AltaError, CheckpointError
-from alta_sdk.study.geometry import CROP_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from .dinov2_graph import Graph, list_products
 from .dinov2_names import HUGGING_FACE_KERNEL, META_KERNEL, find_prefix, name_tensors
@@ -60,9 +60,10 @@ def run_graph(graph: Graph, pixels: Tensor, depth: int, heads: int) -> Tensor:
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != FLOAT32:
         raise CheckpointError("source's graph does not take one float32 image: it cannot be checked")
     sides = [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim][2:]
-    if any(side not in (0, CROP_PX) for side in sides):
+    px = ALTA_GEOMETRY.crop_px
+    if any(side not in (0, px) for side in sides):
         raise CheckpointError(
-            f"source's graph takes {sides[0]} pixels a side only: export it for {CROP_PX} or any, or give safetensors"
+            f"source's graph takes {sides[0]} pixels a side only: export it for {px} or any, or give safetensors"
         )
     cut = onnx.ModelProto()
     cut.CopyFrom(graph.model)
@@ -77,7 +78,7 @@ def run_graph(graph: Graph, pixels: Tensor, depth: int, heads: int) -> Tensor:
     try:
         tokens = [session.run({inputs[0].name: image[None].float().numpy()})[name] for image in pixels]
     except Exception as error:  # onnxruntime's exceptions share no class but Exception
-        raise CheckpointError(f"source's graph does not run on {CROP_PX} pixels: it cannot be checked") from error
+        raise CheckpointError(f"source's graph does not run on {px} pixels: it cannot be checked") from error
     return torch.from_numpy(np.concatenate(tokens)).double()
 
 

@@ -12,28 +12,10 @@ from typing import Any
 
 from torch import nn
 
+from alta_sdk.engine.manifest_content import AS_IS, BEFORE_NORMALISATION, FRONTAL, NO_MATCH
+from alta_sdk.study.geometry import Geometry
+
 from .checkpoint import Checkpoint
-
-SHORTER_SIDE, PAD_SQUARE = "shorter-side", "pad-square"
-AS_IS, STRIP_FINAL_PUNCTUATION = "as-is", "strip-final-punctuation"
-BEFORE_NORMALISATION, AFTER_NORMALISATION = "before-normalisation", "after-normalisation"
-WORDS, PHRASE, NO_MATCH = "words", "phrase", "none"
-
-
-@dataclass(frozen=True)
-class GeometryFacts:
-    """How a radiograph becomes the image tower's grey pixels.
-
-    rule: "shorter-side", then the centre is cropped, or "pad-square", the longer side with a black border.
-    resize_px: the side that is resized; crop_px: what the tower reads. filter: Pillow's, by name.
-    grey_first: colour is turned grey before the resize, not after the crop.
-    """
-
-    rule: str
-    resize_px: int
-    crop_px: int
-    filter: str
-    grey_first: bool
 
 
 @dataclass(frozen=True)
@@ -53,14 +35,14 @@ class Towers:
     image: nn.Module
     text: nn.Module
     sizes: dict[str, int]
-    geometry: GeometryFacts
+    geometry: Geometry
     intensity_profile: str
     tokenizer_json: str
     prompt_rule: str = AS_IS
     prompt_average: str = BEFORE_NORMALISATION
     logit_scale: float = 1.0
-    fusion_modes: tuple[str, ...] = ("frontal",)
-    default_fusion_mode: str = "frontal"
+    fusion_modes: tuple[str, ...] = (FRONTAL,)
+    default_fusion_mode: str = FRONTAL
     patch_match: str = NO_MATCH
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig
 
+from alta_sdk.engine.manifest_content import AFTER_NORMALISATION
 from alta_sdk.errors import CheckpointError
+from alta_sdk.study.geometry import SHORTER_SIDE, Geometry
 
 from ..model import torchvision_ops  # noqa: F401  timm imports torchvision
 from .bert_tower import BertTower, describe_bert
 from .checkpoint import PROFILE, Checkpoint
-from .family import AFTER_NORMALISATION, SHORTER_SIDE, Family, GeometryFacts, Towers
+from .family import Family, Towers
 from .inferred_sizes import count_layers, read_heads
 from .open_clip_folder import CONFIG, OpenClipFolder, read_open_clip_folder
 from .pixel_scaling import PixelScaling
@@ -195,7 +197,7 @@ def _read(checkpoint: Checkpoint, text_folder: Path | None, tokenizer: Path | No
         image=model.visual,
         text=model.text,
         sizes=describe_sizes(sizes, config, folder.context),
-        geometry=GeometryFacts(SHORTER_SIDE, sizes.image_px, sizes.image_px, "bicubic", grey_first=False),
+        geometry=Geometry(SHORTER_SIDE, sizes.image_px, sizes.image_px, "bicubic", grey_first=False),
         intensity_profile=checkpoint.metadata.get(PROFILE, INTENSITY_PROFILE),
         tokenizer_json=folder.tokenizer_json,
         prompt_average=AFTER_NORMALISATION,

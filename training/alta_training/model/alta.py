@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alta_sdk.study.geometry import GREY_MEAN, GREY_STD
-
 from .decoder import Decoder
 from .sizes import ModelSizes
 from .text import TextTower
 from .vision import ImageTower
 
+GREY_MEAN, GREY_STD = 0.4785, 0.2834  # of grey pixels from 0 to 1, as published
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 

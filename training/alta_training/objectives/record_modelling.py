@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig
 
 from alta_sdk.errors import TrainingError
-from alta_sdk.study.geometry import CROP_PX
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from ..adapters import ADAPTERS
 from ..families.backbone import start_fresh
@@ -48,8 +48,8 @@ class TowerSizes:
         for side, heads in (("width", "heads"), ("decoder_width", "decoder_heads"), ("text_width", "text_heads")):
             if getattr(self, side) < 4 or getattr(self, side) % max(getattr(self, heads), 1):
                 raise TrainingError(f"{side} {getattr(self, side)} is not a multiple of {heads}: change one of them")
-        if CROP_PX % self.patch_px or self.width % 4:
-            raise TrainingError(f"patch_px must divide {CROP_PX} and width be a multiple of 4")
+        if ALTA_GEOMETRY.crop_px % self.patch_px or self.width % 4:
+            raise TrainingError(f"patch_px must divide {ALTA_GEOMETRY.crop_px} and width be a multiple of 4")
 
 
 def make_model(sizes: TowerSizes, seed: int, kind: str) -> AltaModel:
@@ -66,7 +66,7 @@ def make_model(sizes: TowerSizes, seed: int, kind: str) -> AltaModel:
                 4 * sizes.width,
                 adapter,
                 adapter,
-                CROP_PX,
+                ALTA_GEOMETRY.crop_px,
                 sizes.patch_px,
                 adapter=kind,
             ),
