@@ -23,7 +23,7 @@ from PIL import Image
 from pydicom.uid import JPEG2000
 
 from alta_sdk import Engine, Matcher, Study
-from alta_sdk.bench.synthetic import make_frontal
+from alta_sdk.bench.synthetic import make_frontal, make_grey
 from alta_sdk.cli.terminal import print_facts
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.study.study import load_study
@@ -49,8 +49,9 @@ def time_round(engine: Path, paths: list[Path], threads: int | None) -> dict[str
     alone, together = (Matcher(Engine.open(engine, threads=threads)) for _ in range(2))
     for matcher in (alone, together):
         matcher.embed_text(LABELS)
-        matcher.embed(Study.from_images(np.full((256, 256), 77, np.uint8)))  # memory and kernels are ready
-    profile = alone.engine.manifest.intensity_profile
+        profile = matcher.engine.manifest.intensity_profile
+        # Memory and kernels are ready.
+        matcher.embed(Study.from_images(make_grey(256, 256), intensity_profile=profile))
     marks = [time.perf_counter()]
     studies = [load_study(path, intensity_profile=profile) for path in paths]
     marks.append(time.perf_counter())

@@ -85,7 +85,9 @@ def main(engine: str, runtime: str, threads: str, trust: str | None = None) -> N
     start = time.perf_counter()
     matcher = Matcher(engine, runtime=runtime, threads=int(threads), trust=trust)
     load_s = time.perf_counter() - start
-    matcher.zero_shot(Study.from_images(make_grey()), ["pneumonia"])
+    matcher.zero_shot(
+        Study.from_images(make_grey(), intensity_profile=matcher.engine.manifest.intensity_profile), ["pneumonia"]
+    )
     print(json.dumps(asdict(ColdStart(load_s, read_peak_memory()))))
 
 

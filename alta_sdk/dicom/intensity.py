@@ -18,8 +18,11 @@ from .luts import WHITE, DisplayPipeline
 PUBLISHED = "published-v1"
 MIMIC_JPG = "mimic-jpg-v1"
 VOI = "voi-v1"
+MINMAX = "minmax-v1"
 AS_STORED = "as-stored"  # JPEG, PNG and 8-bit arrays, taken as they are
-PROFILES = (PUBLISHED, MIMIC_JPG, VOI)
+# By profile: what those become. A model whose training stretched every picture must have these stretched, too.
+PICTURES = {PUBLISHED: AS_STORED, MIMIC_JPG: AS_STORED, VOI: AS_STORED, MINMAX: MINMAX}
+PROFILES = tuple(PICTURES)
 BLOCK_VALUES = 1 << 20  # looked up at a time: numpy widens indices to 64 bits
 
 Grey = NDArray[np.uint8]
@@ -45,6 +48,11 @@ def check_profile(profile: str) -> str:
     return profile
 
 
+def name_picture_profile(profile: str) -> str:
+    """Return what 8-bit pictures read with a profile are called: the profile if it stretches them, else "as-stored"."""
+    return PICTURES[check_profile(profile)]
+
+
 def scale_intensity(
     stored: NDArray[Any], *, is_monochrome1: bool, profile: str, display: DisplayPipeline | None = None
 ) -> Grey:
@@ -58,13 +66,15 @@ def scale_intensity(
     Source of published-v1: `pixel_array * 255/max` of the published DICOM path, computed in float32 as
     OpenCV does it, rounded half to even, absolute value saturated to 8 bits. Of mimic-jpg-v1: the
     description of MIMIC-CXR-JPG (Johnson et al., arXiv 1901.07042), without its JPEG compression. Of voi-v1:
-    PS3.4 annex N.2.
+    PS3.4 annex N.2. Of minmax-v1: the published preprocessing of BioViL, which inverts nothing.
     """
     check_profile(profile)
     if profile == PUBLISHED:
         return _published(stored, is_monochrome1)
     if profile == MIMIC_JPG:
         return _mimic_jpg(stored, is_monochrome1)
+    if profile == MINMAX:
+        return _minmax(stored, is_monochrome1)
     return _voi(stored, display or DisplayPipeline(is_inverted=is_monochrome1))
 
 
@@ -81,9 +91,7 @@ def _published(stored: NDArray[Any], is_monochrome1: bool) -> Grey:
 
 
 def _mimic_jpg(stored: NDArray[Any], is_monochrome1: bool) -> Grey:
-    low, high = int(stored.min()), int(stored.max())
-    if low == high:
-        raise DicomError("radiograph is empty: all of its pixels have one value")
+    low, high = _span(stored)
 
     def to_grey(values: NDArray[np.int64]) -> NDArray[Any]:
         grey = np.floor((values - low) / (high - low) * WHITE)  # truncated, not rounded
@@ -91,6 +99,24 @@ def _mimic_jpg(stored: NDArray[Any], is_monochrome1: bool) -> Grey:
 
     grey = _map_values(stored, to_grey)
     return equalise_histogram(np.asarray(Image.fromarray(grey).convert("L")) if grey.ndim == 3 else grey)
+
+
+def _minmax(stored: NDArray[Any], is_monochrome1: bool) -> Grey:
+    low, high = _span(stored)
+
+    def to_grey(values: NDArray[np.int64]) -> NDArray[Any]:
+        above = high - values if is_monochrome1 else values - low  # inverted first, then truncated
+        return np.floor(above / (high - low) * WHITE)
+
+    return _map_values(stored, to_grey)
+
+
+def _span(stored: NDArray[Any]) -> tuple[int, int]:
+    """Return the smallest and the largest value, which differ."""
+    low, high = int(stored.min()), int(stored.max())
+    if low == high:
+        raise DicomError("radiograph is empty: all of its pixels have one value")
+    return low, high
 
 
 def _voi(stored: NDArray[Any], display: DisplayPipeline) -> Grey:

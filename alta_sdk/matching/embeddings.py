@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dicom.files import PathLike
-from ..dicom.intensity import AS_STORED
+from ..dicom.intensity import AS_STORED, name_picture_profile
 from ..engine.engine import Engine
 from ..engine.fusion import choose_slots, embed_slots
 from ..engine.vectors import Vector, require_finite
@@ -70,8 +70,9 @@ def embed_study(
     profile = engine.manifest.intensity_profile
     slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
     profiles = {study.radiographs[slot].intensity_profile for slot in slots}
-    if not profiles <= {profile, AS_STORED}:
-        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"')
+    if not profiles <= {profile, name_picture_profile(profile)}:
+        way_out = ": give Study.from_images the engine's intensity_profile" if AS_STORED in profiles else ""
+        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"{way_out}')
     vector_by_slot = engine.encode_radiographs({slot: study.radiographs[slot] for slot in slots})
     vector = embed_slots(vector_by_slot, mode, engine.head)
     require_finite(vector, "values of the study's embedding are")

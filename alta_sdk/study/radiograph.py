@@ -4,7 +4,7 @@ It belongs to no engine: it keeps the grey picture, and makes of it what an engi
 """
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..dicom.files import PathLike, StudyFiles, read_files
 from ..dicom.image import DicomImage, ImageOrigin, decode_grey
-from ..dicom.intensity import AS_STORED, GreyOptions
+from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions, name_picture_profile, scale_intensity
 from ..dicom.orientation import turn_upright
 from ..dicom.view_words import View
 from ..dicom.views import Confidence
-from ..errors import StudyError
+from ..errors import DicomError, StudyError
 from .geometry import ALTA_GEOMETRY, Geometry
 from .picture import Picture, decode_picture
 from .plausibility import Judgement, judge_picture
@@ -38,11 +38,12 @@ class Radiograph:
     grey_u8: (height, width) or (height, width, 3) uint8 on its own pixel grid, bright is dense tissue.
     pixels_u8: (224, 224) uint8, what ALTA's model sees, and what plausibility is judged by; `pixels_for` gives those
     of an engine.
-    intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG).
+    intensity_profile: how stored values became grey ("as-stored" for JPEG and PNG, but for minmax-v1).
     choice: why it stands in its slot.
     notices: what a user must be told of how it was read, such as frames that were not.
     origin: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
     judgement: whether its pixels can be those of an upright radiograph.
+    shown_u8: an 8-bit picture as it was before its profile stretched it, which is what is judged then.
     """
 
     grey_u8: NDArray[np.uint8]
@@ -52,12 +53,16 @@ class Radiograph:
     origin: ImageOrigin | None = field(default=None, repr=False)
     pixels_u8: NDArray[np.uint8] = field(init=False)
     judgement: Judgement = field(init=False)
+    shown_u8: InitVar[NDArray[np.uint8] | None] = None
     _made: dict[Geometry, NDArray[np.uint8]] = field(init=False, repr=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, shown_u8: NDArray[np.uint8] | None) -> None:
         """Make ALTA's pixels; raise StudyError if the image cannot be used."""
         object.__setattr__(self, "pixels_u8", ALTA_GEOMETRY.to_pixels(self.grey_u8))
-        object.__setattr__(self, "judgement", judge_picture(self.grey_u8, self.pixels_u8, self.choice.view))
+        judged = self.grey_u8, self.pixels_u8
+        if shown_u8 is not None:
+            judged = shown_u8, ALTA_GEOMETRY.to_pixels(shown_u8)
+        object.__setattr__(self, "judgement", judge_picture(*judged, self.choice.view))
         self._lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,14 +125,22 @@ def decode_radiograph(image: DicomImage, choice: SlotChoice, options: GreyOption
     return Radiograph(upright, options.profile, replace(choice, turned=turned), image.notices, ImageOrigin.of(image))
 
 
-def read_picture(source: ImageSource, view: View) -> Radiograph:
+def read_picture(source: ImageSource, view: View, profile: str = PUBLISHED) -> Radiograph:
     """Make a radiograph of a JPEG or PNG file, or of a copy of an array, taken as it is shown.
 
-    view: what the caller says it is. Raises StudyError if it is not one image, or cannot be read or used.
+    view: what the caller says it is. profile: says whether grey levels are taken as they are or stretched.
+    Raises StudyError if it is not one image, or cannot be read or used, EngineError for an unknown profile.
     """
+    name = name_picture_profile(profile)
     picture = _take_array(source) if isinstance(source, np.ndarray) else decode_picture(_read_image_file(source))
     choice = replace(GIVEN, view=view, turned=picture.turned)
-    return Radiograph(picture.grey_u8, AS_STORED, choice, picture.notices)
+    if name == AS_STORED:
+        return Radiograph(picture.grey_u8, name, choice, picture.notices)
+    try:
+        grey = scale_intensity(picture.grey_u8, is_monochrome1=False, profile=name)
+    except DicomError as error:  # one grey level, which cannot be stretched
+        raise StudyError(str(error)) from error
+    return Radiograph(grey, name, choice, picture.notices, shown_u8=picture.grey_u8)
 
 
 def _take_array(array: NDArray[np.uint8]) -> Picture:

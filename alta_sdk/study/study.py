@@ -98,20 +98,22 @@ class Study:
         prior_lateral: ImageSource | None = None,
         *,
         any_picture: bool = False,
+        intensity_profile: str = PUBLISHED,
     ) -> "Study":
         """Make a study of JPEG or PNG files, one a slot, or of (height, width[, 3]) uint8 arrays, as they are shown.
 
         A file's EXIF orientation is applied, and told as `turned`.
+        intensity_profile: the engine's; minmax-v1 alone changes grey levels, which others take as they are.
         any_picture: take pictures that cannot be radiographs: of one or two grey levels, or strongly coloured.
         Raises StudyError for anything else, or if an image cannot be read, has more than 8 bits a channel or cannot be
-        a radiograph.
+        a radiograph; EngineError for an unknown profile.
         """
         given = (frontal, lateral, prior_frontal, prior_lateral)
         views = (View.FRONTAL, View.LATERAL) * 2
         slots = zip(Slot, views, given, strict=True)
         return cls(
             {
-                slot: read_picture(source, view).take(any_picture=any_picture)
+                slot: read_picture(source, view, intensity_profile).take(any_picture=any_picture)
                 for slot, view, source in slots
                 if source is not None
             }
@@ -198,7 +200,7 @@ def load_study(
     if files.is_one_file and files.files[0].is_image:
         if prior is not None:
             raise StudyError("prior of a JPEG or PNG radiograph cannot be checked: use Study.from_images")
-        return Study.from_images(frontal=files, any_picture=any_picture)
+        return Study.from_images(frontal=files, any_picture=any_picture, intensity_profile=intensity_profile)
     return Study.from_dicom(
         files,
         prior,

@@ -10,23 +10,27 @@ from click.testing import CliRunner
 from fuzz.seeds import chest_header, save
 
 from alta_export.options import choose_profile
-from alta_sdk import EngineError, ExportError, Matcher, Study
+from alta_sdk import DicomError, EngineError, ExportError, Matcher, Study
 from alta_sdk.cli import main as alta
-from alta_sdk.dicom.intensity import MIMIC_JPG, PUBLISHED, VOI
+from alta_sdk.dicom.intensity import MIMIC_JPG, MINMAX, PUBLISHED, VOI
 from alta_sdk.engine.bundle import read_manifest
 
 WINDOWS = {"WindowCenter": [1000, 3000], "WindowWidth": [500, 800]}
 
 
-@pytest.fixture(scope="module")
-def voi_bundle(bundle, tmp_path_factory):
-    """The test engine, as an export with --intensity-profile voi-v1 would write it."""
-    copy = shutil.copytree(bundle, tmp_path_factory.mktemp("voi") / "voi.alta")
+def copy_with_profile(bundle, folder, profile):
+    """Copy the test engine, as an export with --intensity-profile would write it."""
+    copy = shutil.copytree(bundle, folder / f"{profile}.alta")
     manifest = read_manifest(copy)
     assert manifest.preprocessing["intensity_profile"] == PUBLISHED
-    changed = replace(manifest, preprocessing={**manifest.preprocessing, "intensity_profile": VOI})
+    changed = replace(manifest, preprocessing={**manifest.preprocessing, "intensity_profile": profile})
     (copy / "manifest.json").write_bytes(changed.render())
     return copy
+
+
+@pytest.fixture(scope="module")
+def voi_bundle(bundle, tmp_path_factory):
+    return copy_with_profile(bundle, tmp_path_factory.mktemp("voi"), VOI)
 
 
 @pytest.fixture
@@ -71,3 +75,21 @@ def test_a_window_is_chosen_on_the_command_line(voi_bundle, bundle, study_path):
     refused = score(bundle, "--window", 1)
     assert (refused.exit_code, "only voi-v1 applies windows" in refused.stderr) == (1, True)
     assert score(voi_bundle, "--window", 0).exit_code == 2
+
+
+def test_an_engine_that_stretches_pictures_takes_none_as_stored_and_others_none_stretched(
+    bundle, matcher, radiograph_path, study_path, tmp_path
+):
+    stretching = Matcher(copy_with_profile(bundle, tmp_path, MINMAX))
+    shown = Study.from_images(radiograph_path)
+    stretched = Study.from_images(radiograph_path, intensity_profile=MINMAX)
+    with pytest.raises(EngineError, match="another intensity profile.*Study.from_images"):
+        stretching.embed(shown)
+    with pytest.raises(EngineError, match="another intensity profile"):
+        matcher.embed(stretched)
+    by_path = stretching.zero_shot(radiograph_path, ["pneumonia"])
+    assert by_path.provenance["intensity_profile"] == [MINMAX]
+    assert by_path.scores == stretching.zero_shot(stretched, ["pneumonia"]).scores
+    assert stretching.zero_shot(study_path, ["pneumonia"]).provenance["intensity_profile"] == [MINMAX]
+    with pytest.raises(DicomError, match="only voi-v1 applies windows"):
+        Study.from_dicom(study_path, intensity_profile=MINMAX, window=1)
