@@ -13,7 +13,9 @@ from tolerances import FLOAT32
 from alta_export.options import ExportOptions
 from alta_sdk import Engine, EngineError, IntegrityError, Matcher, PromptError, Slot, Study, StudyError, ViewError
 from alta_sdk.engine.manifest import LOCAL_HEADS, parse_manifest
+from alta_sdk.engine.preprocessing import describe_geometry
 from alta_sdk.locate.phrase import match_words
+from alta_sdk.study.geometry import PAD_SQUARE, Geometry
 from alta_training.data.synthetic import make_random_model, write_text_model
 from alta_training.families.checkpoint import save_checkpoint
 from alta_training.losses import local_contrastive
@@ -118,6 +120,24 @@ def test_what_the_model_did_not_see_is_not_a_number(planted, shape):
         beyond = values.shape[1 - axis] - 1 - seen[-1]
         assert abs(seen[0] - beyond) <= 1 + min(shape[:2]) / 256, "in the middle, but for one pixel of the resized"
         assert np.isfinite(values[np.ix_(*(np.flatnonzero(np.isfinite(values).any(axis=a)) for a in (1, 0)))]).all()
+
+
+@pytest.mark.parametrize("shape", [(120, 300), (300, 120, 3)], ids=["landscape", "portrait"])
+def test_a_padded_square_is_drawn_on_all_of_the_radiograph_and_its_border_is_never_the_peak(planted, tmp_path, shape):
+    folder = shutil.copytree(planted.engine.bundle.folder, tmp_path / "padded.alta")
+    padded = Geometry(PAD_SQUARE, 224, 224, "lanczos", grey_first=False)
+    manifest = planted.engine.manifest
+    changed = replace(manifest, preprocessing={**manifest.preprocessing, **describe_geometry(padded)})
+    (folder / "manifest.json").write_bytes(changed.render())
+    image = np.full(shape, 200, dtype=np.uint8)
+    image[60:90, 60:90] = 140
+    with Matcher(folder) as matcher:
+        heatmap = matcher.locate(Study.from_images(frontal=image, any_picture=True), "bright")
+    assert np.isfinite(heatmap.values).all()
+    assert heatmap.values[75, 75] < np.mean(heatmap.limits) < heatmap.values[100, 100]
+    assert heatmap.limits == (heatmap.values.min(), heatmap.values.max()), "the border's patches are not asked"
+    assert heatmap.values[heatmap.peak] == heatmap.limits[1] == heatmap.as_dict()["peak"]["similarity"]
+    assert heatmap.patches.min() < heatmap.limits[0], "the border matches less than anything on the radiograph"
 
 
 def test_similarity_is_the_one_that_training_learns():
