@@ -26,6 +26,7 @@ from .matching.embeddings import StudyEmbedding
 from .matching.few_shot import FewShotClassifier
 from .matching.matcher import Matcher
 from .matching.operating_point import OperatingPoint
+from .matching.progression import Progression
 from .matching.ranking import RankedReport, Ranking
 from .matching.results import Comparison, ZeroShotResult
 from .matching.thresholds import Decision, Threshold
@@ -51,6 +52,7 @@ __all__ = [
     "Match",
     "Matcher",
     "OperatingPoint",
+    "Progression",
     "PromptError",
     "Radiograph",
     "RankedReport",

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from fakes.follow_up import follow_up_bundle as follow_up_bundle
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from PIL import Image

@@ -20,11 +20,12 @@ from ..study.slots import Slot
 from . import bundle as files
 from .bundle import Bundle, open_bundle
 from .closing import ClosableSession
+from .fuse import FuseGraph
 from .heads import read_head
 from .image_encoder import ImageEncoder
 from .label_sets import LabelSet, parse_label_sets
 from .manifest import Manifest
-from .manifest_content import IMAGE
+from .manifest_content import ALTA, IMAGE
 from .patches import PatchGraph
 from .plans import build_bundle, is_ready
 from .prompt_words import WordCount
@@ -51,6 +52,7 @@ class Engine:
         self._texts = TextEncoder(bundle, self._sessions[1])
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])
+        self._fuse = FuseGraph(bundle, self._sessions[0], self._images)
 
     @classmethod
     def open(
@@ -96,6 +98,7 @@ class Engine:
         for session in self._sessions:
             session.close()
         self.patches.close()
+        self._fuse.close()
         self._images.cache.clear()
         self._texts.clear()
 
@@ -129,6 +132,7 @@ class Engine:
         return {
             "engine": self.manifest.name,
             "engine_sha256": self.manifest.sha256,
+            **({"family": self.manifest.family} if self.manifest.family != ALTA else {}),
             "exported_by": self.manifest.sdk_version,
             "precision": self.manifest.engine["precision"],
             "runtime": f"{info.runtime} {info.version}",
@@ -147,6 +151,32 @@ class Engine:
     def encode_radiograph(self, radiograph: Radiograph, slot: Slot) -> Vector:
         """Return the CLS vector (width,) float32, read-only, of one radiograph in one slot."""
         return self.encode_radiographs({slot: radiograph})[slot]
+
+    def encode_with_prior(self, current: Radiograph, prior: Radiograph) -> Vector:
+        """Return the projection (embedding,) float32, not normalised, of a frontal radiograph beside its prior.
+
+        A radiograph that was encoded before, of whatever date, is not run again. Raises EngineError for an engine
+        whose image tower reads no prior.
+        """
+        return self._fuse.project(*self._encode_pair(current, prior))
+
+    def encode_patches(self, radiograph: Radiograph, slot: Slot, prior: Radiograph | None = None) -> Vector:
+        """Return the patches (patches, embedding) float32 of a radiograph, row by row, not normalised.
+
+        prior: read inside the image tower. Raises EngineError for an engine without patches, or whose self-test of
+        them fails here.
+        """
+        if prior is not None:
+            return self._fuse.project_patches(*self._encode_pair(radiograph, prior))
+        pixels = radiograph.pixels_for(self.geometry)[None, None]
+        patches: Vector = self.patches.encode_tested(pixels, np.array([slot], dtype=np.int64))[0]
+        return patches
+
+    def _encode_pair(self, current: Radiograph, prior: Radiograph) -> tuple[Vector, Vector]:
+        """Return the features of a radiograph and of its prior."""
+        both = ((current, Slot.FRONTAL), (prior, Slot.PRIOR_FRONTAL))
+        now, before = self._images.encode_features([(one.pixels_for(self.geometry), slot) for one, slot in both])
+        return now, before
 
     def encode_pixels(self, pixels: NDArray[np.uint8], slot: NDArray[np.int64]) -> Vector:
         """Run the image graph: pixels (n, 1, px, px) uint8 and slots (n,) to CLS (n, width) float32."""
@@ -181,7 +211,7 @@ class Engine:
     def run_self_test(self) -> list[Drift]:
         """Run all of the bundle's synthetic inputs and tell how far this machine is from the reference."""
         tested = run_self_test(self.bundle, self._images, self._texts, self.head)
-        return [*tested, *self.patches.run_self_test()]
+        return [*tested, *self._fuse.run_self_test(), *self.patches.run_self_test()]
 
     def check_quickly(self) -> None:
         """Run one row of each kind; raise EngineError if this machine's numbers are not the export's."""

@@ -21,6 +21,19 @@ def choose_slots(present: tuple[Slot, ...], mode: str, readable: Collection[Slot
     return tuple(slot for slot in present if slot in wanted and slot in readable)
 
 
+def tell_used_mode(mode: str, chosen: Collection[Slot]) -> str:
+    """Return the mode of a study whose slots were chosen: without a prior, `prior` is `frontal`.
+
+    A missing prior is no black image: the projection of the radiograph alone is another output of the model.
+    """
+    return FRONTAL if mode == PRIOR and Slot.PRIOR_FRONTAL not in chosen else mode
+
+
+def list_used_modes(mode: str) -> tuple[str, ...]:
+    """Return the modes in which studies come out that are embedded in a mode: each a space of its own."""
+    return (PRIOR, FRONTAL) if mode == PRIOR else (mode,)
+
+
 def embed_slots(vector_by_slot: Mapping[Slot, Vector], mode: str, head: Head) -> Vector:
     """Return the unit vector (embedding,) float32 of a study from the vectors (width,) of its slots.
 
@@ -58,11 +71,3 @@ def check_mode(mode: str, modes: Collection[str] = KNOWN_MODES) -> None:
     """Raise EngineError for a fusion mode that is none of `modes`: an engine's own, as its manifest lists them."""
     if mode not in modes:
         raise EngineError(f"fusion mode is not supported; choose one of: {', '.join(modes)}")
-
-
-def check_computed(mode: str, modes: Collection[str]) -> None:
-    """Raise EngineError for a fusion mode that is none of an engine's, or that this SDK does not compute."""
-    check_mode(mode, modes)
-    if mode == PRIOR:
-        others = ", ".join(one for one in modes if one != PRIOR)
-        raise EngineError(f'fusion mode "prior" is not computed by this version of alta-sdk; choose one of: {others}')

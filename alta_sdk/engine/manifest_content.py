@@ -22,6 +22,7 @@ FRONTAL, PRESENT, PUBLISHED, PRIOR = "frontal", "present", "published", "prior"
 FUSION_MODES = (FRONTAL, PRESENT, PUBLISHED)  # of the family alta, and of its training
 KNOWN_MODES = (*FUSION_MODES, PRIOR)  # of all families
 SLOTS = tuple(slot.name.lower() for slot in Slot)
+PRIOR_SLOT = Slot.PRIOR_FRONTAL.name.lower()
 AS_IS, STRIP_FINAL_PUNCTUATION = "as-is", "strip-final-punctuation"
 PROMPT_RULES = (AS_IS, STRIP_FINAL_PUNCTUATION)
 BEFORE_NORMALISATION, AFTER_NORMALISATION = "before-normalisation", "after-normalisation"
@@ -73,7 +74,7 @@ OF_EVERY_VERSION: dict[str, Rule] = {
         plain,
     ),
     "merging": mapping(plain),
-    "verification": record({"limits": LIMITS}, other=plain),
+    "verification": record({"limits": LIMITS}, {"patch_limits": LIMITS}, plain),
     "intended_use": text(lines=True),
     "licence": text(lines=True),
     "training_data": text(lines=True),
@@ -195,6 +196,7 @@ def _check_agreement(content: Mapping[str, Any], listed: list[str]) -> None:
     require(source in given[IMAGE], "graphs.image", f"does not give {source}, which the head reads")
     require(PUBLISHED not in modes or content["head"] == MLP, "fusion_modes", "needs the head of ALTA")
     require((PRIOR in modes) == (FUSE in graphs), "fusion_modes", "does not fit the graphs: prior needs fuse")
+    require(PRIOR not in modes or PRIOR_SLOT in content["slots"], "slots", "lacks the prior frontal")
     # The bundle asks for the other two itself, and heat maps for patches when the first one is drawn.
     require(FUSE not in graphs or name_graph_file(FUSE) in listed, "graphs.fuse", "is a file that is not listed")
     require(FUSE not in graphs or "features" in given[IMAGE], "graphs.image", "does not give features")

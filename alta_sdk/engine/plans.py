@@ -23,6 +23,7 @@ from ..errors import EngineError, IntegrityError, RuntimeUnavailable
 from ..files.atomic import new_file
 from . import bundle as files
 from .bundle import Bundle, open_bundle
+from .fuse import FuseGraph
 from .heads import read_head
 from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
@@ -222,7 +223,8 @@ def prove(bundle: Bundle) -> None:
     image, text = open_plans(bundle, device="auto", runtime=None)
     images = ImageEncoder(image, graph=bundle.manifest.graphs[IMAGE])
     drifts = run_self_test(bundle, images, TextEncoder(bundle, text), read_head(bundle))
-    for drift in (*drifts, *PatchGraph(bundle, image).run_self_test()):
+    beside = (FuseGraph(bundle, image, images), PatchGraph(bundle, image))
+    for drift in (*drifts, *(drift for graph in beside for drift in graph.run_self_test())):
         if not drift.is_within_limits:
             raise EngineError(
                 f"the built engine's {drift.output} embeddings have cosine {drift.worst_cosine:.6f} with the reference "

@@ -17,7 +17,7 @@ from .arrays import read_arrays
 from .bundle import SELF_TEST, Bundle
 from .heads import Head
 from .image_encoder import ImageEncoder
-from .manifest import LOCAL_HEADS
+from .manifest import LOCAL_HEADS, Manifest
 from .text_encoder import TextEncoder
 from .vectors import Vector, to_unit_length
 
@@ -25,6 +25,9 @@ INPUTS = ("pixels", "slot", "input_ids", "attention_mask")
 ANSWERS = ("image", "text")
 MAX_ROWS = 64
 PATCHES = "patches"  # of the first radiograph alone; tested when a heat map is first asked for
+# Where there is a fuse graph: unit vectors (pairs, embedding), of radiograph i as the current one with radiograph i + 1
+# as its prior, after the last one the first; tested with the first study that has a prior.
+PAIRED = "paired"
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,38 @@ def run_self_test(
 
 
 def run_patch_test(bundle: Bundle, encode: Callable[[NDArray[np.uint8], NDArray[np.int64]], Vector]) -> Drift:
-    """Run the first synthetic radiograph through `encode`: the image graph and the patch graph."""
+    """Run the first synthetic radiograph through `encode`: the image graph and, where there is one, the patch graph."""
     stored = _load(bundle, (PATCHES,))
     rows = slice(len(stored[PATCHES]))
     computed = encode(stored["pixels"][rows], stored["slot"][rows])
-    return measure_patch_drift(computed, stored[PATCHES], bundle.manifest.engine[LOCAL_HEADS]["limits"])
+    return measure_patch_drift(computed, stored[PATCHES], find_patch_limits(bundle.manifest))
+
+
+def find_patch_limits(manifest: Manifest) -> dict[str, float]:
+    """Return the limits of the patches: those of a patch graph, those that are stated, or those of vectors."""
+    if LOCAL_HEADS in manifest.engine:
+        return dict(manifest.engine[LOCAL_HEADS]["limits"])
+    return dict(manifest.verification.get("patch_limits", manifest.verification["limits"]))
+
+
+def run_pair_test(
+    bundle: Bundle, images: ImageEncoder, project: Callable[[Vector, Vector], Vector], rows: int | None = None
+) -> Drift:
+    """Run synthetic radiographs beside their priors; project: features of both to a projection (embedding,).
+
+    `rows` limits how many pairs.
+    """
+    stored = _load(bundle, (PAIRED,))
+    reference = stored[PAIRED][slice(rows)]
+    count = len(stored["pixels"])
+    features = [
+        images.run_features(stored["pixels"][row : row + 1], stored["slot"][row : row + 1])[0]
+        for row in range(min(len(reference) + 1, count))
+    ]
+    computed = [project(features[row], features[(row + 1) % count]) for row in range(len(reference))]
+    if {vector.shape for vector in computed} != {reference.shape[1:]}:
+        raise EngineError("self-test failed: the fuse graph's projection has another shape; export the engine again")
+    return measure_drift(PAIRED, to_unit_length(np.stack(computed)), reference, bundle.manifest.verification["limits"])
 
 
 def require(drift: Drift) -> None:
@@ -123,10 +153,14 @@ def _fit(stored: dict[str, NDArray[Any]], embedding: int, crop_px: int) -> bool:
         "text": (prompts[0], embedding),
     }
     patches = stored[PATCHES].shape if PATCHES in stored else (1, 1, embedding)
+    paired = stored[PAIRED].shape if PAIRED in stored else (1, embedding)
     return (
         all(stored[name].shape == shape for name, shape in wanted.items() if name in stored)
         and len(patches) == 3
         and 1 <= patches[0] <= images[0]
         and patches[2] == embedding
         and math.isqrt(patches[1]) ** 2 == patches[1]
+        and len(paired) == 2
+        and 1 <= paired[0] <= images[0]
+        and paired[1] == embedding
     )

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..dicom.files import Source, StudyFiles
+from ..engine.fusion import tell_used_mode
 from ..engine.vectors import Vector
 from ..errors import EngineError, StudyError
 from ..files.atomic import name_sibling
 from ..files.opening import check_name
 from ..files.targets import check_replaceable
+from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..study.key import SiteKey, identify_study, identify_unreadable
 from ..study.lists import StudyEntry, split_folder
@@ -83,13 +85,25 @@ def embed_folder(
     Raises EngineError for an index of another engine, fusion mode or site key, or if no study is readable.
     """
     engine, out = matcher.engine, Path(os.path.realpath(out))  # one index has one journal, whatever links lead to it
-    origin = IndexOrigin("studies", engine.manifest.sha256, matcher.fusion_mode, site_key.fingerprint)
+    mode = find_index_mode(matcher)
+    origin = IndexOrigin("studies", engine.manifest.sha256, mode, site_key.fingerprint)
     with open_journal(out.with_name(out.name + ".journal"), origin, engine.manifest.sizes["embedding"]) as journal:
         known = _read_known(out, origin)
-        run = _Run(site_key, known, journal, lambda files: matcher.embed(read(files)).vector)
+        run = _Run(site_key, known, journal, lambda files: _take_vector(matcher.embed(read(files)), mode))
         for entry in entries:
             yield run.embed(entry)
         _write_index(out, run.seen, origin)
+
+
+def find_index_mode(matcher: Matcher) -> str:
+    """Return the fusion mode of an index of studies that are read one by one, and so without their priors."""
+    return tell_used_mode(matcher.fusion_mode, ())
+
+
+def _take_vector(embedding: StudyEmbedding, mode: str) -> Vector:
+    if embedding.mode != mode:
+        raise EngineError("a study with a prior does not go into an index of studies without: leave the prior out")
+    return embedding.vector
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import check_mode
+from ..engine.fusion import check_mode, list_used_modes
 from ..engine.vectors import to_unit_length
 from ..errors import EngineError, IntegrityError
 from ..matching.embeddings import StudyEmbedding
@@ -143,12 +143,12 @@ class ReportIndex:
         exact: read every entry, also in an index of more than 100,000.
         Raises EngineError for an embedding of another engine or, among studies, of another fusion mode.
         """
-        self._check(query.engine, query.mode)
+        self._check(query.engine, (query.mode,))
         return self.search_vector(query.vector, count, exact=exact)
 
     def search_text(self, text: str, matcher: Matcher, count: int = 10, *, exact: bool = False) -> list[Match]:
         """Return the entries nearest to a phrase or report (one that is too long raises PromptError)."""
-        self._check(matcher.engine.manifest.sha256, matcher.fusion_mode)
+        self._check(matcher.engine.manifest.sha256, list_used_modes(matcher.fusion_mode))
         return self.search_vector(matcher.embed_text([text])[0], count, exact=exact)
 
     def search_vector(self, query: NDArray[np.float32], count: int = 10, *, exact: bool = False) -> list[Match]:
@@ -173,10 +173,10 @@ class ReportIndex:
             for row, score in zip(rows[order], cosines[best][order], strict=True)
         ]
 
-    def _check(self, engine: str, mode: str) -> None:
+    def _check(self, engine: str, modes: Sequence[str]) -> None:
         if engine != self.origin.engine:
             raise EngineError("index was made with another engine: embed again, or open that engine")
-        if self.origin.mode not in (None, mode):
+        if self.origin.mode not in (None, *modes):
             raise EngineError("index is of another fusion mode: embed again, or match in the index's mode")
 
 

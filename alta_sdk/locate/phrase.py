@@ -1,8 +1,9 @@
-"""Where on a radiograph does a phrase match? The local heads' similarity of its words with each patch.
+"""Where on a radiograph does a phrase match? By its words, or as a whole, as the engine's family was trained.
 
-The local contrastive loss lets each word collect patches by attention and trains the cosine of the word with
-what it collected. Here each patch is compared with each word by the same cosine, and all words of the phrase
+By words (ALTA): the local contrastive loss lets each word collect patches by attention and trains the cosine of the
+word with what it collected. Here each patch is compared with each word by the same cosine, and all words of the phrase
 count alike: weighted as in the loss, the words that match everywhere ("there", "is") would drown the finding.
+As a whole (BioViL): `whole.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 from ..engine.engine import Engine
 from ..engine.fusion import choose_slots
 from ..engine.manifest import Manifest
-from ..engine.manifest_content import LOCAL_HEADS, NO_MATCH, WORDS
+from ..engine.manifest_content import LOCAL_HEADS, NO_MATCH, PHRASE, PRIOR, WORDS
 from ..engine.vectors import require_finite, softmax, to_unit_length
 from ..errors import EngineError, ViewError
+from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from ..study.study import Study
 from .heatmap import Heatmap
+from .whole import FILTER, map_as_published, match_whole, smooth
 
 Local = NDArray[np.float32]
 
@@ -68,38 +71,55 @@ def choose_drawn_slots(manifest: Manifest, study: Study, slot: Slot, mode: str) 
             f"engine has no heat maps: the family {manifest.family} matches whole radiographs with text, and not their "
             "patches; use an engine of another family"
         )
-    if manifest.patch_match != WORDS:
-        raise EngineError("heat maps of whole phrases are not drawn by this version of alta-sdk: upgrade alta-sdk")
     looked_at = choose_slots(study.slots, mode, manifest.readable_slots)
     if slot not in looked_at:
         names = ", ".join(one.name.lower() for one in looked_at)
         raise ViewError(f"no {slot.name.lower()} radiograph to draw on: fusion mode {mode} reads {names}")
+    if mode == PRIOR and slot is not Slot.FRONTAL:
+        raise ViewError(
+            "fusion mode prior draws on the current frontal radiograph, whose patches know the prior: give the earlier "
+            "study as one of its own to draw on it"
+        )
     return looked_at
 
 
 def locate_phrase(
-    engine: Engine, study: Study, phrase: str, slot: Slot, score: float, provenance: Mapping[str, Any]
+    engine: Engine,
+    study: Study,
+    phrase: str,
+    slot: Slot,
+    score: float,
+    provenance: Mapping[str, Any],
+    prior: Radiograph | None = None,
 ) -> Heatmap:
     """Make the heat map of a phrase on the radiograph in one slot; see `Matcher.locate`.
 
-    score: the cosine of the study with the phrase. provenance: what made the score. Raises EngineError for values
-    that are not finite.
+    score: the cosine of the study with the phrase. provenance: what made the score. prior: what the image tower reads
+    beside the radiograph. Raises EngineError for values that are not finite.
     """
     radiograph = study.radiographs[slot]
     geometry = engine.geometry
-    pixels = radiograph.pixels_for(geometry)[None, None]
-    patches = engine.patches.encode_tested(pixels, np.array([slot], dtype=np.int64))[0]
+    patches = engine.encode_patches(radiograph, slot, prior)
     require_finite(patches, "values of the radiograph's patches are")
-    heads = engine.manifest.engine[LOCAL_HEADS]
-    match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
     side = round(len(patches) ** 0.5)
-    grid = match.similarity.reshape(side, side)  # row by row from the top left, as the patches go
     shape = (radiograph.grey_u8.shape[0], radiograph.grey_u8.shape[1])
+    if engine.manifest.patch_match == WORDS:
+        heads = engine.manifest.engine[LOCAL_HEADS]
+        match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
+        grid, local_score = match.similarity.reshape(side, side), match.score  # row by row from the top left
+        values = geometry.map_to_radiograph(grid.astype(np.float32), *shape)
+        told = {"patch_graph_precision": heads["precision"]}
+    else:
+        whole = to_unit_length(engine.project_prompts([phrase]))[0]
+        grid = smooth(match_whole(patches, whole).reshape(side, side))
+        local_score = float(grid[geometry.find_seen_patches(side, *shape)].max())
+        values = map_as_published(grid.astype(np.float32), geometry, *shape)
+        told = {"patch_match": PHRASE, "map_filter": FILTER}
     return Heatmap(
-        values=geometry.map_to_radiograph(grid.astype(np.float32), *shape),
+        values=values,
         patches=grid.astype(np.float32),
         score=score,
-        local_score=match.score,
+        local_score=local_score,
         peak=geometry.locate_peak(grid, *shape),
         grey_u8=radiograph.grey_u8,
         provenance={
@@ -107,7 +127,7 @@ def locate_phrase(
             "drawn_on": slot.name.lower(),
             "intensity_profile": radiograph.intensity_profile,
             "reading": study.read_notes((slot,)),
-            "patch_graph_precision": heads["precision"],
+            **told,
         },
         drawn_on=radiograph.origin,
         geometry=geometry,

@@ -27,7 +27,7 @@ from ..engine.label_sets import Label
 from ..engine.vectors import Vector, require_finite, to_unit_length
 from ..errors import CalibrationError, EngineError, PromptError
 from ..statistics.auc import compute_auc
-from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, check_vector
+from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, check_vector, require_one_mode
 from .prompts import make_pair, read_label
 from .scoring import average_prompts
 from .unknown_words import check_labels
@@ -118,6 +118,8 @@ class FewShotClassifier:
         return [self._score(one) for one in self._embed(study)]
 
     def _score(self, embedding: StudyEmbedding) -> float:
+        if embedding.mode != self.provenance["fusion_mode"]:
+            raise EngineError("classifier was fitted to studies of another kind: give all of them a prior, or none")
         vector = check_vector(embedding, len(self.fit.direction))
         return float(self.fit.score_vectors(vector[None])[0])
 
@@ -125,23 +127,24 @@ class FewShotClassifier:
 def fit_few_shot(
     engine: Engine,
     embed: Embed,
-    mode: str,
     label: str | Label,
     positives: Sequence[OneStudy],
     negatives: Sequence[OneStudy],
 ) -> FewShotClassifier:
-    """Fit a classifier; `Matcher.fit_few_shot` says what it raises. embed: embeds studies in the fusion mode `mode`."""
+    """Fit a classifier; `Matcher.fit_few_shot` says what it raises. embed: embeds studies."""
     check_examples(len(positives), len(negatives))
     average = engine.manifest.prompt_average
     pair = make_pair(label, engine.manifest.prompt_pair) if isinstance(label, str) else read_label(label)
     if not pair.positive or not pair.negative:
         raise PromptError("a few-shot label needs positive and negative prompts: give both, or a name")
     notes = check_labels(engine, {"label": pair})
+    shown, absent = embed(positives), embed(negatives)
+    mode = require_one_mode((*shown, *absent))
     fit = fit_vectors(
         average_prompts(engine.project_prompts(pair.positive), average),
         average_prompts(engine.project_prompts(pair.negative), average),
-        np.stack([one.vector for one in embed(positives)]),
-        np.stack([one.vector for one in embed(negatives)]),
+        np.stack([one.vector for one in shown]),
+        np.stack([one.vector for one in absent]),
     )
     require_finite(np.array([*fit.direction, fit.offset, fit.slope, fit.separation]), "numbers of the fit are")
     if fit.separation <= 0.5:

@@ -1,6 +1,5 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Self, overload
@@ -10,28 +9,28 @@ from numpy.typing import NDArray
 
 from ..dicom.files import PathLike
 from ..engine.engine import Engine
-from ..engine.fusion import check_computed
+from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
-from ..engine.prompt_words import check_text, list_texts
+from ..engine.manifest_content import PRIOR
+from ..engine.prompt_words import list_texts
 from ..engine.vectors import require_finite, to_unit_length
-from ..errors import EngineError, StudyError
+from ..errors import EngineError
 from ..locate.heatmap import Heatmap
-from ..locate.phrase import choose_drawn_slots, locate_phrase
 from ..study.comparison import OneSide, ReadStudy, load_pair
 from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study, load_study
-from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study
+from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study, require_one_mode
 from .few_shot import FewShotClassifier, fit_few_shot
+from .locating import locate_in_study
 from .operating_point import Target
+from .progression import Progression, check_reads_priors, embed_with_prior, find_groups
 from .prompts import Labels, check_label
-from .questions import Question, Temperature, ask_question
+from .questions import Question, Temperature, ask_question, check_free
 from .ranking import Ranking, rank_reports
 from .results import Comparison, ZeroShotResult
-from .thresholds import Threshold, check_absent, choose_threshold, keep_thresholds, load_thresholds, read_truth
-from .unknown_words import check_prompts
-
-_log = logging.getLogger("alta_sdk")
+from .thresholds import Threshold, choose_threshold, keep_thresholds, load_thresholds, read_truth
+from .unknown_words import check_prompts, log_notes
 
 
 class Matcher:
@@ -52,7 +51,7 @@ class Matcher:
 
         device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
         threads: inside one run; None takes every processor.
-        fusion_mode: "frontal", "present" or "published", of those that the engine has; None takes its own.
+        fusion_mode: "frontal", "present", "published" or "prior", of those that the engine has; None takes its own.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         trust: a file of public keys, of which one must have signed the engine; None takes that of ALTA_TRUST.
         Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside
@@ -68,7 +67,7 @@ class Matcher:
             )
         self._owns_engine = self.engine is not engine
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
-        check_computed(self.fusion_mode, self.engine.manifest.fusion_modes)
+        check_mode(self.fusion_mode, self.engine.manifest.fusion_modes)
         self.thresholds = load_thresholds(self.engine.bundle)
 
     def close(self) -> None:
@@ -111,7 +110,7 @@ class Matcher:
         it does not know all words, the logger "alta_sdk" is told so, without the words.
         """
         texts = list_texts(prompts, "prompts")
-        self._log_notes(check_prompts(self.engine, texts))
+        log_notes(check_prompts(self.engine, texts))
         return to_unit_length(self.engine.project_prompts(texts))
 
     def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
@@ -129,16 +128,7 @@ class Matcher:
         ViewError for a slot that is empty or that this fusion mode does not read, PromptError for a phrase that is
         empty or too long or of which the engine knows no word, and what `embed` raises.
         """
-        if isinstance(study, StudyEmbedding):
-            raise StudyError("a heat map is drawn on the radiograph: give the study, not its embedding")
-        check_text(phrase, "phrase")
-        notes = check_prompts(self.engine, [phrase], "phrase")
-        shown = study if isinstance(study, Study) else self._load(study)
-        slots = choose_drawn_slots(self.engine.manifest, shown, slot, self.fusion_mode)
-        text = to_unit_length(self.engine.project_prompts([phrase]))
-        score = float((text @ self._embed_one(shown)[0].vector)[0])
-        origin = {**self.provenance, "slots": [one.name.lower() for one in slots], "prompt_reading": notes}
-        return locate_phrase(self.engine, shown, phrase, slot, score, origin)
+        return locate_in_study(self.engine, study, phrase, slot, self.fusion_mode, self.provenance, self._read)
 
     def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
         """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
@@ -195,6 +185,17 @@ class Matcher:
         now, before = self.zero_shot(pair, labels, temperature=temperature)
         return Comparison.of(now, before)
 
+    def progression(self, study: OneStudy, finding: str, *, temperature: Temperature = "engine") -> Progression:
+        """Tell what became of a finding since the study's prior, which the image tower itself reads.
+
+        study: with a prior frontal radiograph; a path holds several studies of one patient. finding: of the engine's
+        set "progression", or any other, which is asked by the same rule. temperature: as in `zero_shot`.
+        Raises StudyError without a prior, EngineError for an engine whose family reads none, and what `zero_shot` does.
+        """
+        check_reads_priors(self.engine.manifest)
+        question = self._ask(find_groups(finding, self.engine.label_sets), temperature, PRIOR)
+        return Progression.of(finding, question.answer(*embed_with_prior(self.engine, study, self._load)))
+
     def calibrate(
         self,
         studies: Sequence[OneStudy],
@@ -237,9 +238,10 @@ class Matcher:
         """Choose a threshold as `calibrate` does, and keep it nowhere: `keep_thresholds` does that."""
         known = read_truth(truth, len(studies), target, at_least)
         question = self._ask_about(label, labels, temperature)
-        self._log_notes(question.notes)
-        scores = [one.scores[label] for one in self._answer_all(studies, question)]
-        return choose_threshold(question.bind(label), scores, known, target, at_least)
+        log_notes(question.notes)
+        embedded = self.embed(studies)
+        scores = [question.answer(one, {}).scores[label] for one in embedded]
+        return choose_threshold(question.bind(label, require_one_mode(embedded)), scores, known, target, at_least)
 
     def check_thresholds(
         self,
@@ -250,8 +252,8 @@ class Matcher:
         overwrite: bool = False,
     ) -> None:
         """Raise CalibrationError if one of these labels has a threshold already that is not to be replaced."""
-        bindings = [self._ask_about(name, labels, temperature).bind(name) for name in names]
-        check_absent(bindings, load_thresholds(self.engine.bundle), overwrite=overwrite)
+        questions = {name: self._ask_about(name, labels, temperature) for name in names}
+        check_free(questions, load_thresholds(self.engine.bundle), overwrite=overwrite)
 
     def keep_thresholds(self, chosen: Sequence[Threshold], *, overwrite: bool = False) -> None:
         """Keep chosen thresholds beside the engine, all or none. Raises CalibrationError as `calibrate` does."""
@@ -265,18 +267,13 @@ class Matcher:
         label: a name, or a `Label` with negative prompts. Raises CalibrationError for fewer than 4 studies
         of a kind, or examples that do not separate; PromptError; and what `embed` raises.
         """
-        return fit_few_shot(self.engine, self.embed, self.fusion_mode, label, positives, negatives)
+        return fit_few_shot(self.engine, self.embed, label, positives, negatives)
 
     @property
     def provenance(self) -> dict[str, object]:
         """What computes, in which fusion mode, and the engine's notices."""
         notices = list(self.engine.manifest.notices)
         return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
-
-    def _log_notes(self, notes: Sequence[str]) -> None:
-        """Tell what is not known of prompts where the result is numbers alone and has no place for it."""
-        for note in notes:
-            _log.warning(note)
 
     @property
     def _load(self) -> ReadStudy:
@@ -288,8 +285,9 @@ class Matcher:
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
         return embed_study(self.engine, self._read(study), self.fusion_mode)
 
-    def _ask(self, labels: Labels, temperature: Temperature) -> Question:
-        return ask_question(self.engine, labels, temperature, self.fusion_mode, self.thresholds, self.provenance)
+    def _ask(self, labels: Labels, temperature: Temperature, mode: str | None = None) -> Question:
+        used = mode or self.fusion_mode
+        return ask_question(self.engine, labels, temperature, used, self.thresholds, self.provenance)
 
     def _ask_about(self, label: str, labels: Labels | None, temperature: Temperature) -> Question:
         """Ask for the scores of a label, alone or among others; raise PromptError if it is not one of them."""

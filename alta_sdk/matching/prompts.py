@@ -14,6 +14,8 @@ from ..engine.manifest_content import ALTA_PAIR, BLANK
 from ..engine.prompt_words import check_text, list_texts
 from ..errors import PromptError
 
+PROGRESSION = "progression"  # the named set of courses of findings, which `Matcher.progression` asks for
+
 Labels = str | Sequence[str] | Mapping[str, Sequence[str] | Label]
 
 # The factors of the GLoRIA protocol (Huang et al., ICCV 2021) as ALTA's CheXpert 5×200 evaluation uses
@@ -131,6 +133,8 @@ def resolve_labels(labels: Labels, sets: Mapping[str, LabelSet], pair: tuple[str
                 f"unknown label set: this engine has {', '.join(sorted(sets))}; "
                 'a single label is a list of one (on the command line: "pneumonia,")'
             )
+        if labels == PROGRESSION:
+            raise PromptError("label set progression is of changes: use Matcher.progression (alta progress)")
         return sets[labels]
     names = [name.strip() for name in list_texts(labels, "labels")]
     if not names:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..engine.engine import Engine
+from ..engine.fusion import list_used_modes
 from ..engine.label_sets import LabelSet
 from ..engine.vectors import Vector, require_finite
 from ..errors import PromptError
@@ -15,7 +16,7 @@ from .embeddings import StudyEmbedding
 from .prompts import Labels, resolve_labels
 from .results import ZeroShotResult
 from .scoring import average_prompts, score_labels
-from .thresholds import ScoreBinding, Thresholds, bind_score, decide
+from .thresholds import ScoreBinding, Thresholds, bind_score, check_absent, decide
 from .unknown_words import check_labels
 
 Temperature = float | Literal["engine"] | None
@@ -23,23 +24,22 @@ Temperature = float | Literal["engine"] | None
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Labels with the unit vectors of their positive and negative prompts; what computes; thresholds by label.
+    """Labels with the unit vectors of their positive and negative prompts; what computes.
 
-    mode: the fusion mode of the studies.
+    limits: thresholds by label, by the fusion mode that was used for a study.
     """
 
     labels: LabelSet
     text: Mapping[str, tuple[Vector, Vector | None]]
     logit_scale: float
-    mode: str
     provenance: Mapping[str, object]
-    limits: Mapping[str, float]
+    limits: Mapping[str, Mapping[str, float]]
 
     def answer(self, study: StudyEmbedding, origin: Mapping[str, object]) -> ZeroShotResult:
         """Score one study; origin: what the provenance says of it; raises EngineError unless scores are finite."""
         scores = score_labels(study.vector, self.labels, self.text, self.logit_scale)
         require_finite(np.array(list(scores.values())), "scores are")
-        return ZeroShotResult(scores, {**self.provenance, **origin}, decide(scores, self.limits))
+        return ZeroShotResult(scores, {**self.provenance, **origin}, decide(scores, self.limits[study.mode]))
 
     @property
     def notes(self) -> Sequence[str]:
@@ -47,9 +47,14 @@ class Question:
         notes: Any = self.provenance["prompt_reading"]
         return list(notes)
 
-    def bind(self, label: str) -> ScoreBinding:
-        """Say what the scores of a label depend on."""
-        return bind_score(label, self.labels, self.mode, self.logit_scale)
+    def bind(self, label: str, mode: str) -> ScoreBinding:
+        """Say what the scores of a label depend on, for studies that were embedded in a mode."""
+        return bind_score(label, self.labels, mode, self.logit_scale)
+
+    def list_taken(self, label: str, thresholds: Thresholds) -> list[ScoreBinding]:
+        """Return the kinds of scores that a label may have here if there is a threshold for each, else nothing."""
+        kinds = [self.bind(label, mode) for mode in self.limits]
+        return kinds if all(kind in thresholds.entries for kind in kinds) else []
 
 
 def ask_question(
@@ -66,14 +71,20 @@ def ask_question(
     """
     resolved = resolve_labels(labels, engine.label_sets, engine.manifest.prompt_pair)
     logit_scale = choose_logit_scale(temperature, engine.manifest.logit_scale)
-    limits = thresholds.select(resolved, mode, logit_scale)
+    limits = {used: thresholds.select(resolved, used, logit_scale) for used in list_used_modes(mode)}
     text = embed_labels(engine, resolved)
     asked = {
         "logit_scale": logit_scale,
         "label_set": labels if isinstance(labels, str) else None,
         "prompt_reading": check_labels(engine, resolved),
     }
-    return Question(resolved, text, logit_scale, mode, {**provenance, **asked}, limits)
+    return Question(resolved, text, logit_scale, {**provenance, **asked}, limits)
+
+
+def check_free(questions: Mapping[str, Question], thresholds: Thresholds, *, overwrite: bool) -> None:
+    """Raise CalibrationError if a label has a threshold for every kind of score already, which must not be replaced."""
+    taken = [binding for label, question in questions.items() for binding in question.list_taken(label, thresholds)]
+    check_absent(taken, thresholds, overwrite=overwrite)
 
 
 def choose_logit_scale(temperature: Temperature, learned: float) -> float:

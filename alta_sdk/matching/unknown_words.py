@@ -5,6 +5,7 @@ A prompt without a word that says something ("-", "123", "the", a character that
 Prompts are named by their place, and labels by theirs: no word of them is in a message.
 """
 
+import logging
 from collections.abc import Sequence
 
 from ..engine.engine import Engine
@@ -12,6 +13,7 @@ from ..engine.label_sets import LabelSet
 from ..engine.prompt_words import WordCount, describe_unknown
 from ..errors import PromptError
 
+_log = logging.getLogger("alta_sdk")
 SHOWN = 10
 NO_SCORE = "no word that this engine knows: a score of it would say nothing; ask in the words of its training texts"
 NO_WORD = 'no word that says something, only numbers, signs or words such as "the": name a finding'
@@ -64,6 +66,12 @@ def check_reports(engine: Engine, reports: Sequence[str]) -> tuple[list[WordCoun
     if all(map(_says_nothing, counts)):
         raise PromptError(f"none of the {len(counts)} reports has a word that this engine knows: it cannot order them")
     return counts, describe_unknown(counts)
+
+
+def log_notes(notes: Sequence[str]) -> None:
+    """Tell what is not known of prompts where the result is numbers alone and has no place for it."""
+    for note in notes:
+        _log.warning(note)
 
 
 def _say_share(count: WordCount) -> str:

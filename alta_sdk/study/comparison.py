@@ -36,6 +36,16 @@ def load_pair(current: OneSide, prior: OneSide | None, read: ReadStudy) -> tuple
     return _keep(now, shared), _keep(before, shared)
 
 
+def load_follow_up(current: OneSide, prior: OneSide | None, read: ReadStudy) -> Study:
+    """Return one study with a prior frontal radiograph, of the same two that `load_pair` reads and checks.
+
+    Raises what `load_pair` does.
+    """
+    now, before = load_pair(current, prior, read)
+    both = {Slot.FRONTAL: now.radiographs[Slot.FRONTAL], Slot.PRIOR_FRONTAL: before.radiographs[Slot.FRONTAL]}
+    return Study(both, now.set_aside)
+
+
 def _keep(study: Study, slots: Sequence[Slot]) -> Study:
     return Study({slot: study.radiographs[slot] for slot in slots}, study.set_aside)
 

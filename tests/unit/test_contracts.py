@@ -15,9 +15,9 @@ from alta_training.model.torchvision_ops import ensure_torchvision_imports
 
 PUBLIC = """
 AltaError CalibrationError CheckpointError Comparison Decision DicomError Engine EngineError ExportError
-FewShotClassifier Heatmap IndexOrigin IntegrityError Label Match Matcher OperatingPoint PromptError Radiograph
-RankedReport Ranking ReportIndex RuntimeUnavailable Slot Study StudyEmbedding StudyError Threshold TrainingError
-ViewError ZeroShotResult __version__
+FewShotClassifier Heatmap IndexOrigin IntegrityError Label Match Matcher OperatingPoint Progression PromptError
+Radiograph RankedReport Ranking ReportIndex RuntimeUnavailable Slot Study StudyEmbedding StudyError Threshold
+TrainingError ViewError ZeroShotResult __version__
 """.split()
 
 

@@ -109,16 +109,19 @@ def test_it_has_no_heat_maps_and_says_why(ask, study):
         ask.locate(study, "edema")
 
 
-def test_heat_maps_of_phrases_are_for_a_later_version(other, study, tmp_path):
+def test_phrases_without_patches_are_refused_where_the_graph_lies(other, study, tmp_path):
     folder = shutil.copytree(other, tmp_path / "phrase.alta")
     image = open_bundle(folder).manifest.graphs["image"]
     graphs = {**open_bundle(folder).manifest.graphs, "image": replace(image, outputs=(*image.outputs, "patches"))}
+    with np.load(folder / "selftest.npz") as stored:
+        arrays = {**stored, "patches": stored["patches"]}
+    (folder / "selftest.npz").write_bytes(pack_arrays(arrays))
     reseal(folder, patch_match="phrase", graphs=graphs)
-    with pytest.raises(EngineError, match="heat maps of whole phrases are not drawn by this version"):
+    with pytest.raises(EngineError, match='graph does not give "patches"'):
         Matcher(folder, runtime="onnxruntime", threads=1).locate(study, "edema")
 
 
-def test_a_mode_whose_graph_this_version_does_not_run_is_refused(other, tmp_path):
+def test_a_fuse_graph_that_is_none_is_refused_with_the_first_prior(other, study, tmp_path):
     folder = shutil.copytree(other, tmp_path / "prior.alta")
     shutil.copy(folder / "text.onnx", folder / "fuse.onnx")
     manifest = open_bundle(folder).manifest
@@ -134,8 +137,7 @@ def test_a_mode_whose_graph_this_version_does_not_run_is_refused(other, tmp_path
             for name in (*(file.name for file in manifest.files), "fuse.onnx")
         ),
     )
-    Matcher(folder, runtime="onnxruntime", threads=1, fusion_mode="frontal")
-    with pytest.raises(EngineError, match=r'"prior" is not computed by this version .* choose one of: frontal$'):
+    with pytest.raises(EngineError, match='graph does not give "features"'):
         Matcher(folder, runtime="onnxruntime", threads=1)
 
 
@@ -175,6 +177,14 @@ FORGED = {
     "no slot": put(slots=[]),
     "no frontal slot": put(slots=["lateral"]),
     "a slot twice": put(slots=["frontal", "frontal"]),
+    "prior without its slot": lambda content: (
+        content.update(fusion_modes=["frontal", "prior"], slots=["frontal"]),
+        content["graphs"]["image"]["outputs"].append("features"),
+        content["graphs"].update(
+            fuse={"file": "fuse.onnx", "inputs": ["features", "prior_features"], "outputs": ["projection"]}
+        ),
+        content["files"].append({"name": "fuse.onnx", "size": 1, "sha256": "0" * 64}),
+    ),
     "a rule of no kind": put(prompt_rule="eval"),
     "an average of no kind": put(prompt_average="median"),
     "one prompt": put(prompt_pair=["{}"]),

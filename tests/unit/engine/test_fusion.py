@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alta_sdk import EngineError
-from alta_sdk.engine.fusion import check_computed, check_mode, choose_slots, embed_slots
+from alta_sdk.engine.fusion import check_mode, choose_slots, embed_slots, list_used_modes, tell_used_mode
 from alta_sdk.engine.heads import LinearHead, NoHead
 from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.study.slots import Slot
@@ -40,8 +40,13 @@ def test_without_altas_head_present_is_the_mean_of_unit_vectors(head):
 def test_a_mode_of_another_family_is_refused_with_the_own_ones():
     with pytest.raises(EngineError, match="not supported; choose one of: frontal, prior$"):
         check_mode("present", ("frontal", "prior"))
-    with pytest.raises(
-        EngineError, match='"prior" is not computed by this version of alta-sdk; choose one of: frontal$'
-    ):
-        check_computed("prior", ("frontal", "prior"))
-    check_computed("frontal", ("frontal", "prior"))
+    for mode in ("frontal", "prior"):
+        check_mode(mode, ("frontal", "prior"))
+
+
+def test_without_a_prior_the_mode_that_is_used_is_frontal():
+    assert tell_used_mode("prior", (Slot.FRONTAL, Slot.PRIOR_FRONTAL)) == "prior"
+    assert tell_used_mode("prior", (Slot.FRONTAL,)) == "frontal"
+    assert tell_used_mode("present", (Slot.FRONTAL,)) == "present", "of other modes nothing changes"
+    assert list_used_modes("prior") == ("prior", "frontal")
+    assert list_used_modes("present") == ("present",)

@@ -7,7 +7,7 @@ import pytest
 
 from alta_runtimes import available
 from alta_sdk import Engine, EngineError, Matcher, Slot, Study
-from alta_sdk.engine.image_encoder import ClsCache, ImageEncoder
+from alta_sdk.engine.image_encoder import ENTRY_BYTES, ImageEncoder, RadiographCache
 
 
 class CountingSession:
@@ -80,9 +80,9 @@ def test_what_was_encoded_costs_nothing_but_another_slot_is_another_vector():
 
 
 def test_the_cache_is_bounded_and_drops_what_was_not_used_longest():
-    cache = ClsCache(capacity=2)
+    cache = RadiographCache(2 * (ENTRY_BYTES + 4))
     for number in range(3):
-        cache.put((b"x", number), np.zeros(1, np.float32))
+        cache.put((b"x", number), (np.zeros(1, np.float32),))
         cache.get((b"x", 0))
     assert len(cache) == 2
     assert cache.get((b"x", 0)) is not None
@@ -91,7 +91,7 @@ def test_the_cache_is_bounded_and_drops_what_was_not_used_longest():
 
 def test_threads_that_share_an_encoder_get_the_numbers_of_one():
     images = make_images(12)
-    encoder = ImageEncoder(CountingSession(), ClsCache(capacity=5))
+    encoder = ImageEncoder(CountingSession(), RadiographCache(5 * (ENTRY_BYTES + 16)))
     expected = [ImageEncoder(CountingSession()).encode([(one, Slot.FRONTAL)])[0] for one in images]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: encoder.encode([(images[i % 12], Slot.FRONTAL)])[0], range(400)))
@@ -123,8 +123,8 @@ def test_a_study_has_the_same_bits_in_a_batch_from_the_cache_and_alone(bundle, r
 def test_a_frontal_only_study_runs_one_radiograph_in_every_mode(bundle, monkeypatch):
     engine = Engine.open(bundle)
     sizes = []
-    run = engine._images.run
-    monkeypatch.setattr(engine._images, "run", lambda pixels, slot: sizes.append(len(slot)) or run(pixels, slot))
+    run = engine._images.run_all
+    monkeypatch.setattr(engine._images, "run_all", lambda pixels, slot: sizes.append(len(slot)) or run(pixels, slot))
     for number, mode in enumerate(("frontal", "present", "published")):
         study = Study.from_images(np.full((250, 250), 40 * number, np.uint8), any_picture=True)
         Matcher(engine, fusion_mode=mode).embed(study)

@@ -204,7 +204,7 @@ def test_numbers_that_are_not_finite_are_an_error(bundle, studies, output, value
     with Matcher(bundle) as matcher:
         matcher.locate(studies[1], "edema")  # loads the patch graph, and its self-test
         encoder = matcher.engine._images if output == "cls" else matcher.engine._texts
-        encoder = matcher.engine.patches if output == "patches" else encoder
+        encoder = matcher.engine.patches._graph if output == "patches" else encoder
         encoder._session = BrokenSession(encoder._session, output, value)
         ask = matcher.locate if output in ("words", "patches") else lambda study, text: matcher.zero_shot(study, [text])
         with pytest.raises(EngineError, match="not finite"):

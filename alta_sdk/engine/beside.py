@@ -1,0 +1,63 @@
+"""A graph of a bundle beside its two main ones: proven when the engine opens, loaded when it is first asked for.
+
+Scores of a study that do not need it never wait for it. It runs in the image graph's back end, if that is one for
+ONNX graphs, with as many threads.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from alta_runtimes import Session, load
+
+from ..errors import EngineError
+from .bundle import Bundle
+from .closing import ClosableSession
+from .manifest import BundleGraph
+
+ONNX_RUNTIMES = ("onnxruntime", "openvino")
+CPU, DEVICES = "cpu", ("cpu", "cuda")
+
+
+class GraphBeside:
+    """A graph that is loaded in its first run; safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, graph: BundleGraph, beside: Session, *, cpu: bool) -> None:
+        """Take a graph of a verified bundle, and the loaded one whose back end it takes; cpu: but not its device."""
+        self._bundle = bundle
+        self._graph = graph
+        self._beside = beside
+        self._cpu = cpu
+        self._session: ClosableSession | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def run(self, given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the graph once on those of the arrays that it reads; raise EngineError if it was closed."""
+        return self._open().run(self._graph.select_inputs(given))
+
+    def close(self) -> None:
+        """Let go of the graph; it is loaded no more if it was not."""
+        with self._lock:
+            self._is_closed = True
+            if self._session is not None:
+                self._session.close()
+
+    def _open(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                if self._is_closed:
+                    raise EngineError("engine is closed: open it again")
+                self._session = ClosableSession(self._load())
+            return self._session
+
+    def _load(self) -> Session:
+        info, name = self._beside.info, self._graph.file
+        is_onnx = info.runtime in ONNX_RUNTIMES
+        runtime = info.runtime if is_onnx else ONNX_RUNTIMES[0]
+        device = info.device if is_onnx and info.device in DEVICES and not self._cpu else CPU
+        with self._bundle.copy(name) as graph:  # proven again: it may have changed since the opening
+            # A GPU session may count no threads.
+            return load(graph, name=name, device=device, threads=info.threads or None, runtime=runtime)

@@ -1,0 +1,56 @@
+"""A phrase as a whole against each patch of a radiograph, and the filter that the published maps go through.
+
+Source: hi-ml-multimodal's ImageTextInferenceEngine (MIT), whose maps it gives, by scipy's `gaussian_filter` with its
+defaults. scipy is 100 MB and in no thin install; what is needed of it is a sum of 13 shifted maps along each axis.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.vectors import Vector, to_unit_length
+from ..study.geometry import Geometry
+
+SIGMA = 1.5  # of the filter, in patches
+TRUNCATE = 4.0  # it reaches so many sigmas
+FILTER = f"Gaussian, sigma {SIGMA} patches"
+Map = NDArray[np.float64]
+
+
+def match_whole(patches: Vector, phrase: Vector) -> Map:
+    """Return the cosine of each patch (patches, embedding), not normalised, with a phrase's unit vector: (patches,)."""
+    cosines: Map = to_unit_length(patches).astype(np.float64) @ phrase.astype(np.float64)
+    return cosines
+
+
+def map_as_published(grid: Vector, geometry: Geometry, height: int, width: int) -> Vector:
+    """Give each pixel of a radiograph (height, width) the value of its patch as published; NaN outside the crop.
+
+    grid: (side, side). A square of whole pixels in the middle, in which patches begin by rounding down: a pixel where
+    two patches meet may be given to the other one than by `Geometry.map_to_radiograph`, which goes by its centre.
+    """
+    square = int(geometry.crop_px * min(height, width) / geometry.resize_px)
+    top, left = (height - square) // 2, (width - square) // 2
+    # In float32, as torch's interpolation to the nearest computes it, to the last bit.
+    starts = np.arange(square, dtype=np.float32) * (np.float32(len(grid)) / np.float32(square))
+    patch = np.minimum(np.floor(starts).astype(np.int64), len(grid) - 1)
+    mapped = np.full((height, width), np.nan, dtype=np.float32)
+    mapped[top : top + square, left : left + square] = grid[np.ix_(patch, patch)]
+    return mapped
+
+
+def smooth(grid: NDArray[np.floating[Any]], sigma: float = SIGMA) -> Map:
+    """Return a map (rows, columns) after a Gaussian filter, whose edges are reflected: d c b a | a b c d | d c b a.
+
+    sigma: in patches.
+    """
+    radius = int(TRUNCATE * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    smoothed = grid.astype(np.float64)
+    for axis in range(smoothed.ndim):
+        margins = [(radius, radius) if one == axis else (0, 0) for one in range(smoothed.ndim)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(smoothed, margins, "symmetric"), len(weights), axis)
+        smoothed = windows @ weights  # the filter is its own mirror image
+    return smoothed
