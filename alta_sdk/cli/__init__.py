@@ -14,6 +14,7 @@ from .keygen import keygen
 from .locate import locate
 from .option_groups import CONTEXT, debug_option
 from .program import ProgramGroup
+from .progress import progress
 from .rank import rank
 from .score import score
 from .terminal import show_debug_log
@@ -31,7 +32,7 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, compare, locate, embed, rank, calibrate, inspect, doctor, bench, demo, keygen):
+for command in (score, compare, progress, locate, embed, rank, calibrate, inspect, doctor, bench, demo, keygen):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -70,7 +70,7 @@ def calibrate(
     told = {"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance}
     take_every_step(
         partial(matcher.keep_thresholds, chosen, overwrite=overwrite),
-        lambda: print_object(told) if as_json else show_thresholds(chosen),
+        lambda: print_object(told) if as_json else show_thresholds(chosen, matcher.provenance.get("family")),
     )
 
 
@@ -89,14 +89,16 @@ def embed_rows(matcher: Matcher, labelled: LabelledStudies, reading: Reading) ->
     return embeddings
 
 
-def show_thresholds(chosen: list[Threshold]) -> None:
-    """Print one line for each label; intervals are 95 %."""
+def show_thresholds(chosen: list[Threshold], family: object = None) -> None:
+    """Print one line for each label; intervals are 95 %. family: told, with the mode, if it is not ALTA."""
+
+    of_engine = f" · family {family} · fusion {chosen[0].binding.fusion_mode}" if family else ""
 
     def share(proportion: Proportion) -> str:
         return f"{proportion.value:.3f} ({proportion.low:.3f} to {proportion.high:.3f})"
 
     print_table(
-        "Thresholds, with what they did on the studies that chose them",
+        "Thresholds, with what they did on the studies that chose them" + of_engine,
         ["label", "target", "threshold", "sensitivity", "specificity", "positive", "negative"],
         [
             (

@@ -9,7 +9,7 @@ from ..study.comparison import load_pair
 from .option_groups import json_option
 from .reading import Reading, reading_options, say_notices
 from .score import parse_labels
-from .terminal import fail_in_one_line, print_object, print_table
+from .terminal import fail_in_one_line, print_object, print_table, title_run
 
 
 @click.command()
@@ -23,7 +23,8 @@ def compare(study: str, prior: str | None, labels: str, as_json: bool, reading: 
     """Compare the scores of STUDY with those of PRIOR, an earlier study of the same patient.
 
     Without PRIOR, STUDY holds several studies of one patient: the latest is compared with the latest
-    earlier one that has a usable frontal radiograph. Not for clinical use.
+    earlier one that has a usable frontal radiograph. Each study is scored alone and the scores are subtracted;
+    `alta progress` asks an engine that reads both radiographs at once. Not for clinical use.
     """
     wanted = parse_labels(labels)
     matcher = reading.open_matcher()
@@ -45,5 +46,5 @@ def show_comparison(comparison: Comparison) -> None:
         [name, f"{comparison.current[name]:.3f}", f"{comparison.prior[name]:.3f}", f"{change:+.3f}"]
         for name, change in comparison.change.items()
     ]
-    title = f"{origin['engine']} · {origin['runtime']} · fusion {origin['fusion_mode']} of {', '.join(origin['slots'])}"
+    title = f"{title_run(origin, 'runtime')} of {', '.join(origin['slots'])}"
     print_table(title, ["label", "current", "prior", "change"], rows)

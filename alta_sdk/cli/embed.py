@@ -12,7 +12,7 @@ import click
 from ..dicom.files import Source
 from ..errors import EngineError
 from ..files.targets import refuse_inputs
-from ..index.embedding import EmbeddedStudy, check_index_target, embed_folder, list_entries
+from ..index.embedding import EmbeddedStudy, check_index_target, embed_folder, find_index_mode, list_entries
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..study.key import SITE_KEY_NAME
@@ -90,7 +90,7 @@ def describe(studies: list[EmbeddedStudy], matcher: Matcher, entries: int, with_
         "already_there": sum(not study.is_new and not study.is_twin for study in studies),
         "twins": sum(study.is_twin for study in studies),
         "unreadable": [{**name(study), "error": study.error} for study in studies if study.error],
-        "provenance": matcher.provenance,
+        "provenance": {**matcher.provenance, "fusion_mode": find_index_mode(matcher)},
     }
     if with_identifiers:
         report["studies"] = [asdict(study) for study in studies]
@@ -107,6 +107,7 @@ def show(report: dict[str, Any]) -> None:
             ("already there", report["already_there"]),
             ("same study twice in the folder", report["twins"]),
             ("unreadable", len(report["unreadable"])),
+            *((("family", report["provenance"]["family"]),) if "family" in report["provenance"] else ()),
             ("fusion mode", report["provenance"]["fusion_mode"]),
         ],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..dicom.secondary_capture import is_capture
+from ..engine.manifest_content import PHRASE, WORDS
 from ..files.targets import check_target, is_same_file, is_within
 from ..locate.heatmap import Heatmap
 from ..locate.overlay import is_png
@@ -15,7 +16,12 @@ from ..study.slots import Slot
 from .last_steps import take_every_step
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
-from .terminal import fail_in_one_line, print_facts, print_object
+from .terminal import fail_in_one_line, print_facts, print_object, title_run
+
+LOCAL_SCORE = {
+    WORDS: "cosine of its words with the patches they look at",
+    PHRASE: "cosine of the phrase with the most similar place",
+}
 
 
 @click.command()
@@ -94,10 +100,10 @@ def show_heatmap(heatmap: Heatmap) -> None:
     height, width = heatmap.values.shape
     low, high = heatmap.limits
     print_facts(
-        f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}",
+        title_run(origin),
         [
             ("score", f"{heatmap.score:.3f} (cosine of the study with the phrase)"),
-            ("local score", f"{heatmap.local_score:.3f} (cosine of its words with the patches they look at)"),
+            ("local score", f"{heatmap.local_score:.3f} ({LOCAL_SCORE[origin.get('patch_match', WORDS)]})"),
             ("similarity", f"{low:.3f} to {high:.3f} over {heatmap.patches.size} patches"),
             ("highest at", f"row {heatmap.peak[0]}, column {heatmap.peak[1]} of {height} × {width} pixels"),
         ],

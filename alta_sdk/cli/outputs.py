@@ -53,7 +53,7 @@ class Outputs:
         named = path if self.with_identifiers else ""
         limits = {name: decision.threshold for name, decision in result.decisions.items()}
         slots, notices = (tuple(result.provenance[name]) for name in ("slots", "reading"))
-        return ReportRow(result.scores, slots, limits, maps, notices, path=named)
+        return ReportRow(result.scores, slots, limits, maps, notices, result.provenance["fusion_mode"], path=named)
 
     def make_failed_row(self, error: AltaError, path: str) -> ReportRow:
         """Keep why a study has no scores."""

@@ -18,7 +18,7 @@ from .last_steps import take_every_step
 from .option_groups import COUNT, FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
-from .terminal import fail_in_one_line, print_object, print_table, say
+from .terminal import fail_in_one_line, print_object, print_table, say, title_run
 
 
 @click.command()
@@ -66,7 +66,7 @@ def rank(
     matcher = reading.open_matcher()
     loaded = reading.read(study, matcher)
     embedding = matcher.embed(loaded)
-    provenance: dict[str, Any] = matcher.provenance
+    provenance: dict[str, Any] = {**matcher.provenance, "fusion_mode": embedding.mode}
     notes = loaded.read_notes(loaded.slots)
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
@@ -108,7 +108,7 @@ def show_matches(rows: list[dict[str, Any]], provenance: dict[str, Any]) -> None
         [*(str(row[name]) for name in names), f"{row['score']:.4f}", ", ".join(describe_reading(row))] for row in rows
     ]
     print_table(
-        f"{provenance['engine']} · {provenance['runtime']} · fusion {provenance['fusion_mode']}",
+        title_run(provenance, "runtime"),
         [*names, "cosine", ""],
         cells,
     )

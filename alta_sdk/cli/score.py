@@ -1,13 +1,13 @@
 """`alta score`: studies in, a score per label out."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..engine.manifest_content import FRONTAL, PRESENT
+from ..engine.manifest_content import FRONTAL, PRESENT, PRIOR
 from ..errors import PromptError, StudyError
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
@@ -21,7 +21,7 @@ from ..study.study import Study
 from .last_steps import take_every_step
 from .outputs import Outputs, output_options
 from .reading import Reading, reading_options, say_notices
-from .show_scores import MANY, Failed, Scored, fail_if_any_failed, print_json, show_scores
+from .show_scores import MANY, Failed, Scored, fail_if_any_failed, name_modes, print_json, show_scores
 from .terminal import fail_in_one_line, say, show_progress
 
 
@@ -98,7 +98,7 @@ def score(
         say(note)
     show = print_json if as_json else show_scores
     take_every_step(
-        lambda: outputs.write(rows, tell_phrases(scored[0].result.provenance, phrases) if scored else {}),
+        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}),
         lambda: show(results, explain),
     )
     fail_if_any_failed(results)
@@ -148,13 +148,15 @@ def say_read_slots(matcher: Matcher) -> str:
 
 def say_other_mode(matcher: Matcher) -> str:
     """Name the mode that reads more, where the engine has it."""
-    reads_more = matcher.fusion_mode == FRONTAL and PRESENT in matcher.engine.manifest.fusion_modes
-    return f" (--fusion-mode {PRESENT})" if reads_more else ""
+    more = [mode for mode in (PRESENT, PRIOR) if mode in matcher.engine.manifest.fusion_modes]
+    return f" (--fusion-mode {more[0]})" if matcher.fusion_mode == FRONTAL and more else ""
 
 
-def tell_phrases(provenance: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Return the provenance of a report that has heat maps, too: with what is told of their phrases."""
-    return {**provenance, "prompt_reading": [*provenance["prompt_reading"], *notes]}
+def describe_run(scored: list[Scored], notes: list[str]) -> dict[str, Any]:
+    """Return the provenance of a report: with every fusion mode, and what is told of the phrases of heat maps."""
+    provenance = scored[0].result.provenance
+    modes = name_modes(one.result for one in scored)
+    return {**provenance, "fusion_mode": modes, "prompt_reading": [*provenance["prompt_reading"], *notes]}
 
 
 def parse_labels(text: str) -> Labels:

@@ -1,7 +1,7 @@
 """How `alta score` shows its results: one JSON object, or tables."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..errors import StudyError
 from ..matching.results import ZeroShotResult
 from ..study.slots import Slot
 from .outputs import describe_failure
-from .terminal import print_line, print_object, print_table, say
+from .terminal import print_line, print_object, print_table, say, title_run
 
 MANY = 10  # studies from which progress is shown, and each has a row of the table, not a column
 
@@ -32,6 +32,11 @@ class Failed:
     error: StudyError
 
 
+def name_modes(results: Iterable[ZeroShotResult]) -> str:
+    """Return the fusion modes that were used: two where some studies have a prior that is read and some have none."""
+    return ", ".join(dict.fromkeys(result.provenance["fusion_mode"] for result in results))
+
+
 def print_json(results: Sequence[Scored | Failed], explain: bool) -> None:
     """Print one JSON object; each study with its explanation if that is asked for, or with its error."""
     objects = [
@@ -50,7 +55,7 @@ def show_scores(results: Sequence[Scored | Failed], explain: bool) -> None:
         return
     first = next(iter(scored.values())).result
     names, origin = list(first.scores), first.provenance
-    title = f"{origin['engine']} · {origin['precision']} · {origin['runtime']} · fusion {origin['fusion_mode']}"
+    title = title_run({**origin, "fusion_mode": name_modes([one.result for one in scored.values()])})
     cells = {number: [_show(one.result, name) for name in names] for number, one in scored.items()}
     told = {number: one.result.provenance["reading"] for number, one in scored.items()}
     marks = {number: f"{number} !" if notes else str(number) for number, notes in told.items()}

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -63,6 +63,16 @@ def print_object(value: Any) -> None:
     except ValueError as error:
         raise EngineError("a number is not finite: the engine does not compute here; see alta doctor") from error
     click.echo(text)
+
+
+def title_run(provenance: Mapping[str, Any], *parts: str) -> str:
+    """Return the line above a table: the engine, its family where that is not ALTA, what ran it, the fusion mode.
+
+    parts: of the provenance, between family and mode; none for precision and runtime.
+    """
+    family = [f"family {provenance['family']}"] if "family" in provenance else []
+    told = [str(provenance[part]) for part in parts or ("precision", "runtime")]
+    return " · ".join([str(provenance["engine"]), *family, *told, f"fusion {provenance['fusion_mode']}"])
 
 
 def print_line(line: object) -> None:

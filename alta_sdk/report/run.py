@@ -58,7 +58,7 @@ class ReportRow:
     """One study: its scores by label, or why there are none.
 
     thresholds: by label, where this site has chosen them. notices: what must be told of its radiographs.
-    path: only if the caller wants identifiers.
+    fusion_mode: the one that was used for it; empty for that of the run. path: only if the caller wants identifiers.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -66,6 +66,7 @@ class ReportRow:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     maps: Sequence[SmallMap] = ()
     notices: Sequence[str] = ()
+    fusion_mode: str = ""
     error: str = ""
     path: str = ""
 
@@ -104,8 +105,8 @@ def is_csv(head: bytes) -> bool:
 def render_csv(report: RunReport) -> str:
     """Return a table with a line for each study: number, scores, thresholds if any, error, notices, provenance.
 
-    No cell is one that a spreadsheet would run. The last column, prompt_reading, is there if the engine knows not all
-    words of the labels.
+    No cell is one that a spreadsheet would run. A last column, prompt_reading, is there if the engine knows not all
+    words of the labels, and family if that is not ALTA.
     """
     limited = [name for name in report.labels if any(name in row.thresholds for row in report.rows)]
     with_path = ["path"] if report.has_paths else []
@@ -115,6 +116,7 @@ def render_csv(report: RunReport) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     notes = " | ".join(report.provenance.get("prompt_reading", ()))
     told = {"prompt_reading": notes} if notes else {}
+    told |= {"family": report.provenance["family"]} if "family" in report.provenance else {}
     origin = {name: report.provenance.get(name, "") for name in PROVENANCE} | told
     writer.writerow(map(quote_formula, [*columns, *origin]))
     for number, row in enumerate(report.rows, start=1):
@@ -122,6 +124,7 @@ def render_csv(report: RunReport) -> str:
         limits = [row.thresholds.get(name, "") for name in limited]
         path = [row.path] if with_path else []
         told_of = [row.error, " | ".join(row.notices)]
-        cells = [number, *path, *scores, *limits, "|".join(row.slots), *told_of, *origin.values()]
+        own = {**origin, "fusion_mode": row.fusion_mode or origin["fusion_mode"]}
+        cells = [number, *path, *scores, *limits, "|".join(row.slots), *told_of, *own.values()]
         writer.writerow(map(quote_formula, cells))
     return escape_bytes(buffer.getvalue())
