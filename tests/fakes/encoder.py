@@ -3,6 +3,7 @@
 import numpy as np
 
 from alta_sdk.engine.vectors import to_unit_length
+from alta_training.families.asking import Asking
 
 
 class FakeEncoder:
@@ -13,6 +14,7 @@ class FakeEncoder:
     def __init__(self, files, texts, logit_scale=1.0):
         self.files, self.texts, self.logit_scale = files, texts, logit_scale
         self.prompt_average = "before-normalisation"
+        self.asking = Asking()
         self.embedded = 0
 
     def embed_radiographs(self, paths):

@@ -1,5 +1,5 @@
 """ALTA: adapters over MRM's image tower and CXR-BERT."""
 
-from .asking import Asking
+from alta_training.families.alta import ALTA
 
-ASKING = Asking()
+ASKING = ALTA.asking

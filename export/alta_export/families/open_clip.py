@@ -3,6 +3,6 @@
 It was published for softmax across labels, without negatives; the pair of a plain label is ALTA's.
 """
 
-from .asking import Asking
+from alta_training.families.open_clip import OPEN_CLIP
 
-ASKING = Asking()
+ASKING = OPEN_CLIP.asking

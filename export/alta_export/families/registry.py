@@ -1,9 +1,9 @@
 """What is known of each family at export, by the name that its checkpoints are recognised under."""
 
 from alta_sdk.errors import ExportError
+from alta_training.families.asking import Asking
 
 from . import alta, biovil, chexzero, open_clip
-from .asking import Asking
 
 ASKING_BY_FAMILY: dict[str, Asking] = {
     "alta": alta.ASKING,

@@ -41,7 +41,7 @@ class Calibration:
 def score_probability(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], finding: str) -> Probabilities:
     """Return the scores of "There is …" against "There is no …" as a Matcher gives them: (n,) float64, 0 to 1."""
     name = spell_finding(finding)
-    labels: LabelSet = {name: make_pair(name)}
+    labels: LabelSet = {name: make_pair(name, encoder.asking.prompt_pair)}
     text = {name: (embed_label(encoder, labels[name].positive), embed_label(encoder, labels[name].negative))}
     vectors = encoder.embed_radiographs([radiograph.path for radiograph in radiographs])
     return np.array([score_labels(vector, labels, text, encoder.logit_scale)[name] for vector in vectors])

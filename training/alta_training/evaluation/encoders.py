@@ -5,9 +5,7 @@ Radiographs are embedded in frontal mode, through the SDK's own reading of files
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,34 +13,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alta_sdk import Matcher, Radiograph, Slot
+from alta_sdk import Matcher, Slot
 from alta_sdk.dicom.intensity import PUBLISHED
+from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.manifest_content import BEFORE_NORMALISATION
 from alta_sdk.engine.tokenizer import build_wordpiece, pad_tokens
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.errors import TrainingError
+from alta_sdk.matching.prompts import build_label_sets
 from alta_sdk.matching.scoring import average_prompts
-from alta_sdk.study.study import load_study
+from alta_sdk.study.geometry import ALTA_GEOMETRY
 
 from ..adapters import leave_out_adapters
-from ..families.checkpoint import TextModel, load_model, read_checkpoint, read_text_model
+from ..families.alta import ALTA
+from ..families.asking import Asking
+from ..families.checkpoint import TextModel, load_model, read_text_model
+from ..families.reading import GivenFiles, is_open_clip_folder, recognise_files
 from ..model import AltaModel
 from ..model.alta import to_model_input
-
-BATCH = 16
-READERS = 2
+from .frontals import BATCH, map_frontals, read_frontals
+from .towers_encoder import TowersEncoder
 
 
 class Encoder(Protocol):
     """What the protocols measure.
 
     logit_scale: what cosines are multiplied with before a softmax, as learned. prompt_average: how the prompts of a
-    label become one vector, as the manifest of an engine has it.
+    label become one vector, as the manifest of an engine has it. asking: the pair of prompts of a finding, and label
+    sets of its family's own.
     """
 
     name: str
     logit_scale: float
     prompt_average: str
+    asking: Asking
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
         """Embed files as current frontals: (n, embedding) float32, unit length."""
@@ -77,6 +81,7 @@ class CheckpointEncoder:
         self.name = name
         self.logit_scale = math.exp(model.logit_scale.item())
         self.prompt_average = BEFORE_NORMALISATION
+        self.asking = ALTA.asking
         self._model = model.eval()
         self._intensity_profile = intensity_profile
         self._max_tokens = text_model.config.max_position_embeddings
@@ -107,12 +112,12 @@ class CheckpointEncoder:
 
     def _map_radiographs(self, paths: Sequence[Path], encode: Callable[[Tensor], Tensor]) -> Vector:
         """Give files, read as current frontals (n, 3, px, px), to a part of the model, in batches."""
-        vectors = []
-        with torch.no_grad():
-            for batch in _in_batches(_read_frontals(paths, self._intensity_profile)):
-                grey = torch.from_numpy(np.stack([radiograph.pixels_u8 for radiograph in batch])).to(self._device)
-                vectors.append(encode(to_model_input(grey)).float().cpu().numpy())
-        return np.concatenate(vectors)
+        return map_frontals(
+            paths,
+            self._intensity_profile,
+            ALTA_GEOMETRY,
+            lambda grey: encode(to_model_input(grey.to(self._device))),
+        )
 
     def project_texts(self, texts: Sequence[str]) -> Vector:
         """See Encoder."""
@@ -138,17 +143,25 @@ class BundleEncoder:
         self.name = matcher.engine.manifest.name
         self.logit_scale = matcher.engine.manifest.logit_scale
         self.prompt_average = matcher.engine.manifest.prompt_average
+        self.asking = _tell_asking(matcher.engine)
         self._engine = matcher.engine
 
     def embed_radiographs(self, paths: Sequence[Path]) -> Vector:
         """See Encoder."""
         profile = self._engine.manifest.intensity_profile
-        cls = [self._engine.encode_radiograph(one, Slot.FRONTAL) for one in _read_frontals(paths, profile)]
+        cls = [self._engine.encode_radiograph(one, Slot.FRONTAL) for one in read_frontals(paths, profile)]
         return to_unit_length(self._engine.head.project(np.stack(cls)))
 
     def project_texts(self, texts: Sequence[str]) -> Vector:
         """See Encoder."""
         return self._engine.project_prompts([self._engine.cut_prompt(text) for text in texts])
+
+
+def _tell_asking(engine: Engine) -> Asking:
+    """Return how an engine is asked, as its bundle says."""
+    usual = build_label_sets().keys()
+    more_sets = {name: labels for name, labels in engine.label_sets.items() if name not in usual}
+    return Asking(engine.manifest.prompt_pair, engine.manifest.logit_scale_note, more_sets)
 
 
 class RememberingEncoder:
@@ -157,7 +170,7 @@ class RememberingEncoder:
     def __init__(self, encoder: Encoder) -> None:
         """Remember what an encoder says of files; texts are passed on."""
         self.name, self.logit_scale = encoder.name, encoder.logit_scale
-        self.prompt_average = encoder.prompt_average
+        self.prompt_average, self.asking = encoder.prompt_average, encoder.asking
         self.project_texts = encoder.project_texts
         self._encoder = encoder
         self._known: dict[Path, Vector] = {}
@@ -170,39 +183,29 @@ class RememberingEncoder:
         return np.stack([self._known[path] for path in paths])
 
 
-def open_encoder(path: Path, text_model: Path | None = None, image_heads: int | None = None) -> Encoder:
-    """Open a bundle, or a checkpoint with its text model (or the folder text-model beside it).
+def open_encoder(
+    path: Path,
+    text_model: Path | None = None,
+    image_heads: int | None = None,
+    *,
+    tokenizer: Path | None = None,
+    text_heads: int | None = None,
+    preprocessing: str | None = None,
+) -> Encoder:
+    """Open a bundle, or a checkpoint of any family with its text model (or the folder text-model beside it).
 
+    path: of a bundle, a checkpoint's file, or a published folder of open_clip. The others: see GivenFiles.
     Raises CheckpointError, EngineError or TrainingError.
     """
     if not os.path.exists(path):
         raise TrainingError(f"{path.name} not found: give a checkpoint or an engine")
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not is_open_clip_folder(path):
         return BundleEncoder(Matcher(path, fusion_mode="frontal"))
-    folder = text_model or path.parent / "text-model"
-    if not os.path.isdir(folder):
+    found = recognise_files(GivenFiles(path, text_model, tokenizer, image_heads, text_heads, preprocessing))
+    if found.family is not ALTA:
+        return TowersEncoder(found.read(), path.stem or path.resolve().name)
+    if found.folder is None or not os.path.isdir(found.folder):
         raise TrainingError("a checkpoint needs its text model: give --text-model")
-    text = read_text_model(folder)
-    checkpoint = read_checkpoint(path)
+    text, checkpoint = read_text_model(found.folder), found.checkpoint
     profile = checkpoint.metadata.get("intensity_profile", PUBLISHED)
     return CheckpointEncoder(load_model(checkpoint, text, image_heads, decodes=False), text, path.stem, profile)
-
-
-def _read_frontals(paths: Sequence[Path], profile: str) -> Iterator[Radiograph]:
-    """Read files in order, a few ahead, whatever view they state: a table's word counts."""
-    load = partial(load_study, intensity_profile=profile, any_body_part=True, any_view=True, any_picture=True)
-    with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(paths), BATCH):  # bounded, so that memory does not grow with the list
-            for study in pool.map(load, paths[start : start + BATCH]):
-                yield study.radiographs[Slot.FRONTAL]
-
-
-def _in_batches(radiographs: Iterator[Radiograph]) -> Iterator[list[Radiograph]]:
-    batch: list[Radiograph] = []
-    for radiograph in radiographs:
-        batch.append(radiograph)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
+from alta_sdk.engine.label_sets import Label
 from alta_sdk.engine.vectors import Vector
-from alta_sdk.matching.prompts import build_label_sets, clean_report_text, make_pair
+from alta_sdk.matching.prompts import build_label_sets, clean_report_text
 
 from .encoders import Encoder, embed_label, embed_reports
 from .metrics import Figures, choose_threshold, measure_accuracy, measure_auc, precision_at, score_at
 from .protocol_files import CHEXPERT5, Example, read_candidates, read_chexpert5, read_queries, read_rsna
 
 FOLDS = 10
+RSNA, RSNA_SETS = "RSNA Pneumonia", ("rsna", "rsna-ensemble")  # the protocol, and sets of prompts for it
 INSIDE_TEST = "threshold chosen inside the test set (published script), for comparison only"
 
 
@@ -60,16 +62,20 @@ def evaluate_chexpert8(encoder: Encoder, folder: Path, root: Path | None = None)
     return figures
 
 
-def evaluate_rsna(encoder: Encoder, folder: Path, *, published_threshold: bool = False, seed: int = 0) -> Figures:
+def evaluate_rsna(
+    encoder: Encoder, folder: Path, *, published_threshold: bool = False, seed: int = 0, prompts: str = RSNA_SETS[0]
+) -> Figures:
     """Return AUC, accuracy and F1 for pneumonia; the threshold is of the best F1 on val_list.txt.
 
     published_threshold: choose it by ten folds inside the test set, as the published script does.
+    prompts: the family's pair ("rsna"), or another of its label sets for pneumonia.
     """
     test = read_rsna(folder / "test_list.txt")
-    truth, score = _score_rsna(encoder, test)
+    label = encoder.asking.list_label_sets()[prompts]["pneumonia"]
+    truth, score = _score_rsna(encoder, test, label)
     auc = measure_auc(truth, score, seed=seed)
     figures: Figures = {
-        "protocol": "RSNA Pneumonia",
+        "protocol": RSNA if prompts == RSNA_SETS[0] else f"{RSNA}, {prompts}",
         "radiographs": len(test),
         "auc": auc.value,
         "auc_low": auc.low,
@@ -83,12 +89,13 @@ def evaluate_rsna(encoder: Encoder, folder: Path, *, published_threshold: bool =
             | {name: float(np.mean([part[name] for part in parts])) for name in ("accuracy", "f1")}
             | {"note": INSIDE_TEST}
         )
-    threshold = choose_threshold(*_score_rsna(encoder, read_rsna(folder / "val_list.txt")))
+    threshold = choose_threshold(*_score_rsna(encoder, read_rsna(folder / "val_list.txt"), label))
     return figures | score_at(truth, score, threshold) | {"threshold": threshold, "note": "threshold from val_list.txt"}
 
 
-def _score_rsna(encoder: Encoder, examples: Sequence[Example]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    label = make_pair("pneumonia")
+def _score_rsna(
+    encoder: Encoder, examples: Sequence[Example], label: Label
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     prompts = np.stack([embed_label(encoder, label.positive), embed_label(encoder, label.negative)])
     cosines = encoder.embed_radiographs(_paths(examples)).astype(np.float64) @ prompts.T
     # A softmax over the pair without temperature, as published.

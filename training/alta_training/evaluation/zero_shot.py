@@ -1,4 +1,4 @@
-"""Zero-shot on a labelled table: "There is …" against "There is no …", for any Encoder.
+"""Zero-shot on a labelled table: "There is …" against "There is no …", or what a family asks, for any Encoder.
 
 Every figure is a number by a name; intervals are 95 % bootstraps of whole patients.
 """
@@ -68,8 +68,8 @@ def evaluate_findings(
 
 
 def score_pair(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], finding: str) -> Vector:
-    """Return the cosine with "There is …" less that with "There is no …": (n,)."""
-    label = make_pair(spell_finding(finding))
+    """Return the cosine with "There is …" less that with "There is no …", or with the family's own pair: (n,)."""
+    label = make_pair(spell_finding(finding), encoder.asking.prompt_pair)
     vectors = encoder.embed_radiographs([radiograph.path for radiograph in radiographs])
     return np.asarray(vectors @ (embed_label(encoder, label.positive) - embed_label(encoder, label.negative)))
 

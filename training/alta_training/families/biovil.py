@@ -9,10 +9,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from alta_sdk.engine.label_sets import Label
 from alta_sdk.engine.manifest_content import PHRASE, STRIP_FINAL_PUNCTUATION
 from alta_sdk.errors import CheckpointError
 from alta_sdk.study.geometry import SHORTER_SIDE, Geometry
 
+from .asking import Asking
 from .bert_tower import describe_bert
 from .biovil_cards import BIOVIL_T_USE, BIOVIL_USE, LICENCE
 from .biovil_image import BiovilImage, BiovilTImage, Projector, published_name
@@ -29,6 +31,29 @@ CLASSIFIER = f"{TRUNK}fc."  # torchvision's, stored and never used
 INTENSITY_PROFILE = "minmax-v1"
 RESIZE_PX, BIOVIL_T_PX, BIOVIL_PX = 512, 448, 480
 SOURCE = "computes what hi-ml-multimodal of microsoft/hi-ml (MIT) computes"
+
+# The prompts of the published zero-shot classification of pneumonia, four a side (hi-ml-multimodal).
+PNEUMONIA = Label(
+    positive=(
+        "Findings consistent with pneumonia",
+        "Findings suggesting pneumonia",
+        "This opacity can represent pneumonia",
+        "Findings are most compatible with pneumonia",
+    ),
+    negative=(
+        "There is no pneumonia",
+        "No evidence of pneumonia",
+        "No evidence of acute pneumonia",
+        "No signs of pneumonia",
+    ),
+)
+ASKING = Asking(
+    logit_scale_note=(
+        "1, as published: the checkpoint stores none, so scores near 0.5 are usual; calibrate a threshold on your own "
+        "studies"
+    ),
+    more_sets={"rsna-ensemble": {"pneumonia": PNEUMONIA}},
+)
 
 Weights = Mapping[str, Tensor]
 
@@ -169,6 +194,7 @@ BIOVIL_T = Family(
     looks_for=(f"{TRUNK}*", f"{TEMPORAL}*"),
     recognises=lambda names: _has_trunk(names) and _has_temporal(names),
     read=_read_biovil_t,
+    asking=ASKING,
 )
 BIOVIL = Family(
     name="biovil",
@@ -180,4 +206,5 @@ BIOVIL = Family(
     looks_for=(f"{TRUNK}*", f"no {TEMPORAL}*"),
     recognises=lambda names: _has_trunk(names) and not _has_temporal(names),
     read=_read_biovil,
+    asking=ASKING,
 )

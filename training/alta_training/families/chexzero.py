@@ -16,6 +16,7 @@ from alta_sdk.engine.manifest_content import AFTER_NORMALISATION
 from alta_sdk.errors import CheckpointError
 from alta_sdk.study.geometry import PAD_SQUARE, SHORTER_SIDE, Geometry
 
+from .asking import Asking
 from .checkpoint import PROFILE, Checkpoint
 from .clip_cards import CHEXZERO_USE, CLIP_USE, LICENCE
 from .clip_merges import make_clip_tokenizer
@@ -35,6 +36,16 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 PUBLISHED_PATCH_PX = 32  # of every published CheXzero
 # OpenAI's training held exp(logit_scale) at 100 at most, where it ended; half precision rounds it by 3e-4.
 CLAMPED, CLOSE = math.log(100), 5e-4
+
+ASKING = Asking(
+    prompt_pair=("{}", "no {}"),
+    logit_scale_note=(
+        "1, as published: the score leaves the scale that the checkpoint stores aside, so scores near 0.5 are usual; "
+        "calibrate a threshold on your own studies"
+    ),
+)
+CLIP_ASKING = Asking(prompt_pair=ASKING.prompt_pair)  # OpenAI's own score has the learned scale
+OPTIONS = ("tokenizer", "text_heads", "preprocessing")
 
 Weights = Mapping[str, Tensor]
 
@@ -177,6 +188,9 @@ CHEXZERO = Family(
     looks_for=(PATCHES, f"{IMAGE_TOP}*", f"{TEXT_TOP}*"),
     recognises=_is_clip,
     read=_read,
+    asking=ASKING,
+    holds_text=True,
+    more_options=OPTIONS,
 )
 # Read by the same reader, since its names are the same: never recognised by them, but told by who exports.
 OPENAI_CLIP = Family(
@@ -189,4 +203,7 @@ OPENAI_CLIP = Family(
     looks_for=CHEXZERO.looks_for,
     recognises=lambda names: False,
     read=_read,
+    asking=CLIP_ASKING,
+    holds_text=True,
+    more_options=OPTIONS,
 )

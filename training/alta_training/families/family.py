@@ -15,6 +15,7 @@ from torch import nn
 from alta_sdk.engine.manifest_content import AS_IS, BEFORE_NORMALISATION, FRONTAL, NO_MATCH
 from alta_sdk.study.geometry import Geometry
 
+from .asking import Asking
 from .checkpoint import Checkpoint
 
 
@@ -58,6 +59,9 @@ class Family:
     so that `read` can tell which.
     read: checkpoint, text-model folder, tokenizer file and image heads (None where not given) to the towers; raises
     CheckpointError that names every missing, unexpected or misshapen tensor.
+    asking: the prompts of its engines and of its evaluation. holds_text: True if a checkpoint holds its text tower, so
+    that what else is needed lies in its own folder; False if the text model is a folder by itself.
+    more_options: what may be said beside the files that only some families have a use for.
     """
 
     name: str
@@ -69,3 +73,6 @@ class Family:
     looks_for: tuple[str, ...]
     recognises: Callable[[frozenset[str]], bool]
     read: Callable[[Checkpoint, Path | None, Path | None, int | None], Towers]
+    asking: Asking = field(default_factory=Asking)
+    holds_text: bool = False
+    more_options: tuple[str, ...] = ()

@@ -248,4 +248,6 @@ OPEN_CLIP = Family(
     looks_for=(f"{TRUNK}*", f"{TEXT}*"),
     recognises=_is_open_clip,
     read=_read,
+    holds_text=True,
+    more_options=("text_heads",),
 )

@@ -13,6 +13,14 @@ from .open_clip import OPEN_CLIP
 FAMILIES: tuple[Family, ...] = (ALTA, BIOVIL_T, BIOVIL, CHEXZERO, OPENAI_CLIP, OPEN_CLIP)
 
 
+def find_family(name: str) -> Family:
+    """Return the family of a name; raise CheckpointError for one that is not known."""
+    found = next((family for family in FAMILIES if family.name == name), None)
+    if found is None:
+        raise CheckpointError(f"family is not known; there are: {', '.join(family.name for family in FAMILIES)}")
+    return found
+
+
 def recognise(weights: Iterable[str], families: tuple[Family, ...] = FAMILIES) -> Family:
     """Return the family of a checkpoint.
 

@@ -1,4 +1,7 @@
-"""How engines of a family are asked: the pair of prompts of a plain label, named label sets, what cosines are worth."""
+"""How a family is asked: the pair of prompts of a plain label, named label sets, what cosines are worth.
+
+Its engines and its evaluation ask the same.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from alta_sdk.matching.prompts import build_label_sets
 
 @dataclass(frozen=True)
 class Asking:
-    """What a bundle says of a family's prompts.
+    """What is known of a family's prompts; its bundles say so.
 
     prompt_pair: of a label that is a name, {} in the place of the name. logit_scale_note: why the logit scale is not
     a learned one; empty where it is. more_sets: label sets beside those that every engine has.
