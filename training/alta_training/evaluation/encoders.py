@@ -203,7 +203,7 @@ def open_encoder(
         return BundleEncoder(Matcher(path, fusion_mode="frontal"))
     found = recognise_files(GivenFiles(path, text_model, tokenizer, image_heads, text_heads, preprocessing))
     if found.family is not ALTA:
-        return TowersEncoder(found.read(), path.stem or path.resolve().name)
+        return TowersEncoder(found.read(), path.resolve().name if os.path.isdir(path) else path.stem)
     if found.folder is None or not os.path.isdir(found.folder):
         raise TrainingError("a checkpoint needs its text model: give --text-model")
     text, checkpoint = read_text_model(found.folder), found.checkpoint
