@@ -8,7 +8,8 @@ import yaml
 from conftest import ROOT
 
 PACKAGES = ("alta_sdk", "runtimes/alta_runtimes", "training/alta_training", "export/alta_export")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *PAGES)
 MAX_ROOT_FILES = 6
 MAX_DEPTH = 3
 PATH = re.compile(r"`((?:[\w.*-]+/)+[\w.*-]*)`")  # in backticks, with a slash
