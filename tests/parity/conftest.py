@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,40 @@ def seeds_dir():
     if not SEEDS_DIR.is_dir():
         pytest.skip("shared data absent: ALTA_SEEDS_DIR")
     return SEEDS_DIR
+
+
+class Golden:
+    """Arrays and facts of one seed, where its radiographs are, and weights by its rule."""
+
+    def __init__(self, seeds_dir, data_dir, name):
+        self.folder = seeds_dir / name
+        self._seeds_dir, self._images = seeds_dir, data_dir / "nih_cxr" / "images"
+        with np.load(self.folder / "golden.npz") as arrays:
+            self.arrays = dict(arrays)
+        self.facts = json.loads((self.folder / "golden.json").read_text(encoding="utf-8"))
+
+    @property
+    def paths(self):
+        """Those that golden.json names, then pictures that lie beside it."""
+        return [*(self._images / name for name in self.facts["images"]), *sorted(self.folder.glob("*.png"))]
+
+    def save_weights(self, shapes, path):
+        """Write the state dict that the rule makes of the shapes of one model."""
+        sys.path.insert(0, str(self._seeds_dir))
+        sys.modules.pop("seeded_weights", None)
+        try:
+            from seeded_weights import draw_state
+        finally:
+            sys.path.remove(str(self._seeds_dir))
+        drawn = draw_state(self.facts[shapes], self.facts["seed"])
+        torch.save({name: torch.from_numpy(array) for name, array in drawn.items()}, path)
+        return path
+
+
+@pytest.fixture(scope="session")
+def read_golden(seeds_dir, data_dir):
+    """Read one seed by the name of its folder."""
+    return lambda name: Golden(seeds_dir, data_dir, name)
 
 
 @pytest.fixture(scope="session")

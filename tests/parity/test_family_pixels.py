@@ -3,21 +3,14 @@
 The goldens are read from ALTA_SEEDS_DIR: which radiographs, and how many, they tell themselves.
 """
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pydicom
 import pytest
-from conftest import SHARED
 
 from alta_sdk import Slot, Study
 from alta_sdk.dicom.intensity import MINMAX
 from alta_sdk.study.geometry import PAD_SQUARE, SHORTER_SIDE, Geometry
 from alta_sdk.study.study import load_study
-
-SEEDS_DIR = Path(os.environ.get("ALTA_SEEDS_DIR", SHARED / "seeds"))
 
 
 def crop_stretched(px):
@@ -30,28 +23,6 @@ def crop_whole(px):
 
 def pad(px):
     return Geometry(PAD_SQUARE, px, px, "lanczos", grey_first=False)  # CheXzero
-
-
-class Golden:
-    """Arrays and facts of one seed, and where its radiographs are."""
-
-    def __init__(self, name, data_dir):
-        self.folder, self._images = SEEDS_DIR / name, data_dir / "nih_cxr" / "images"
-        with np.load(self.folder / "golden.npz") as arrays:
-            self.arrays = dict(arrays)
-        self.facts = json.loads((self.folder / "golden.json").read_text(encoding="utf-8"))
-
-    @property
-    def paths(self):
-        """Those that golden.json names, then pictures that lie beside it."""
-        return [*(self._images / name for name in self.facts["images"]), *sorted(self.folder.glob("*.png"))]
-
-
-@pytest.fixture(scope="module")
-def read_golden(data_dir):
-    if not SEEDS_DIR.is_dir():
-        pytest.skip("shared data absent: ALTA_SEEDS_DIR")
-    return lambda name: Golden(name, data_dir)
 
 
 @pytest.mark.parametrize(
