@@ -214,6 +214,7 @@ ALLOWED = {
     "training/alta_training/families/checkpoint.py: safe_open",
     "training/alta_training/families/statements.py: safe_open",
     "training/alta_training/families/pickles.py: torch.load",
+    "training/alta_training/families/pickles.py: zipfile.ZipFile",
     "training/alta_training/families/archives.py: zipfile.ZipFile",
     "training/alta_training/run/files.py: torch.load",
     "training/alta_training/data/teacher.py: np.load",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alta_sdk.engine.byte_pairs import build_byte_pairs, list_letters
 from alta_sdk.errors import CheckpointError, PromptError
+from alta_sdk.files.opening import open_file
 
 NAME = "bpe_simple_vocab_16e6.txt.gz"
 GZIP = b"\x1f\x8b"
@@ -40,10 +41,10 @@ def make_clip_tokenizer(tokenizer: Path | None, folder: Path | None, vocabulary:
 def _read_text(path: Path) -> str:
     """Return the file's text, unpacked if it is packed; never more than MAX_BYTES are made of it."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             packed = file.read(len(GZIP)) == GZIP
-        with gzip.open(path) if packed else open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            file.seek(0)
+            data = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise CheckpointError(f"{path.name} holds more than {MAX_BYTES >> 20} MiB: it is not CLIP's merges file")
         return data.decode("utf-8")

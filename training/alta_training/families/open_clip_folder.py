@@ -9,6 +9,7 @@ from alta_sdk.engine.schema import choice, integer, listing, number, parse_json,
 from alta_sdk.engine.tokenizer import adopt_tokenizer, build_wordpiece, split_vocabulary
 from alta_sdk.engine.tokenizer_file import read_tokenizer
 from alta_sdk.errors import CheckpointError, PromptError
+from alta_sdk.files.opening import read_bytes
 
 CONFIG, BERT_CONFIG, TOKENIZER, VOCABULARY = "open_clip_config.json", "config.json", "tokenizer.json", "vocab.txt"
 TOKENIZER_OPTIONS = "tokenizer_config.json"
@@ -109,8 +110,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
 
 def _read_text(folder: Path, name: str) -> str:
     try:
-        with open(folder / name, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_bytes(folder / name, MAX_BYTES)
         if len(data) > MAX_BYTES:
             raise CheckpointError(f"folder {folder.name}: {name} holds more than {MAX_BYTES >> 20} MiB: it is damaged")
         return data.decode("utf-8")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from alta_sdk.errors import CheckpointError
+from alta_sdk.files.opening import open_file
 
 STATE_KEYS = ("model", "state_dict")  # the published files and MRM; Lightning
 PLAIN = (str, int, float, bool, type(None))
@@ -47,7 +48,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 def _refuse_scripted(path: Path) -> None:
     """Raise CheckpointError for a whole program with its weights, which torch would run to load them."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             scripted = any(name.endswith(SCRIPTED) for name in archive.namelist())
     except Exception:  # not a zip, or a damaged one: torch says so
         return
