@@ -27,8 +27,9 @@ DEFAULT_MAX_BATCH = 16
 # Those of our graphs' operators that TensorRT's parser lists as supported, with the restrictions checked below.
 # Source: onnx-tensorrt, docs/operators.md (TensorRT 10.15, opset 9 to 24).
 OPERATORS = frozenset(
-    "Add Cast Concat Conv DequantizeLinear Expand Gather Gelu Gemm Identity LayerNormalization MatMul Mul "
-    "QuantizeLinear Reshape Shape Slice Softmax Split Squeeze Sub Transpose Unsqueeze".split()
+    "Add ArgMax Cast Concat Conv DequantizeLinear Expand Gather GatherElements Gelu Gemm Identity LayerNormalization "
+    "MatMul MaxPool Mul QuantizeLinear ReduceMean Relu Reshape Shape Sigmoid Slice Softmax Split Squeeze Sub Transpose "
+    "Unsqueeze".split()
 )
 PRODUCTS = ("MatMul", "Gemm")
 Shapes = dict[str, list[list[int]]]  # smallest, best and largest shape, by input

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .errors import IntegrityError
-from .graph_shapes import ABSURD, MAX_ALL_AT_WORK, MAX_ELEMENTS, MAX_VALUES, RULES, Tensor, check_sizes
+from .graph_shapes import ABSURD, MAX_ALL_AT_WORK, MAX_ELEMENTS, RULES, check_sizes
+from .graph_tensors import MAX_VALUES, Tensor
 from .onnx_wire import OUTSIDE, read_model
 
 MAX_BYTES = 1 << 31  # of an ONNX file: what Protocol Buffers can hold

@@ -7,13 +7,13 @@ Source: the ONNX operator specification, opset 21.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import IntegrityError
+from .graph_tensors import MAX_VALUES, Attributes, Inputs, Rule, Tensor, need, read_values
+from .graph_windows import find_maximum, slide_kernels, slide_maximum, take_mean
 
 MAX_ELEMENTS = 1 << 28  # of one tensor: 1 GiB in FP32
 MAX_ALL_ELEMENTS = 1 << 31  # of every tensor of a graph together; the published size has 1 << 27
@@ -21,27 +21,7 @@ MAX_ALL_AT_WORK = 1 << 33  # the same of a run as large as any; BERT's base with
 MAX_LIVE_ELEMENTS = 1 << 30  # of the weights and of the tensors that some operator still needs, at any moment
 MAX_PRODUCTS = 1 << 42  # multiply-adds of one run; the published size has 1 << 36 for two radiographs
 MAX_RANK = 8
-MAX_VALUES = 64  # of a tensor whose values are followed: shapes are shorter
 ABSURD = "would take more memory or time than any engine needs"
-UNKNOWN = "has shapes that cannot be told before it runs"
-
-
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """A tensor's shape, and its values where it is a small one of integers that are known."""
-
-    shape: tuple[int, ...]
-    values: NDArray[np.int64] | None = None
-
-    @property
-    def elements(self) -> int:
-        """The number of its elements."""
-        return math.prod(self.shape)
-
-
-Attributes = dict[str, Any]
-Inputs = Sequence[Tensor | None]  # None where an optional one is left out
-Rule = Callable[[Attributes, Inputs], list[Tensor]]
 
 
 def check_sizes(
@@ -84,10 +64,10 @@ def count_products(kind: str, inputs: Inputs, outputs: Sequence[Tensor]) -> int:
     """Count the multiply-adds of one product; 0 for other operators."""
     if kind not in ("MatMul", "Gemm", "Conv"):
         return 0
-    weight = _need(inputs, 1)
+    weight = need(inputs, 1)
     if kind == "Conv":
         return outputs[0].elements * math.prod(weight.shape[1:])
-    left = _need(inputs, 0)
+    left = need(inputs, 0)
     return outputs[0].elements * max(left.shape[-2:]) if kind == "Gemm" else outputs[0].elements * left.shape[-1]
 
 
@@ -98,32 +78,18 @@ def _read_attribute(item: dict[str, Any]) -> Any:
     return next((item[name] for name in ("ints", "floats", "strings") if item[name]), None)
 
 
-def _need(inputs: Inputs, index: int) -> Tensor:
-    tensor = inputs[index]
-    if tensor is None:
-        raise ValueError("an input is left out")
-    return tensor
-
-
-def _values(inputs: Inputs, index: int) -> list[int]:
-    values = _need(inputs, index).values
-    if values is None:
-        raise IntegrityError(UNKNOWN)
-    return [int(value) for value in values.reshape(-1)]
-
-
 def _same(_: Attributes, inputs: Inputs) -> list[Tensor]:
     """Keep the shape of the first input; further outputs (of LayerNormalization) are no larger."""
-    return [Tensor(_need(inputs, 0).shape)] * 3
+    return [Tensor(need(inputs, 0).shape)] * 3
 
 
 def _cast(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
     is_integer = attributes["to"] in (6, 7)
-    return [_need(inputs, 0)] if is_integer else [Tensor(_need(inputs, 0).shape)]
+    return [need(inputs, 0)] if is_integer else [Tensor(need(inputs, 0).shape)]
 
 
 def _keep(_: Attributes, inputs: Inputs) -> list[Tensor]:
-    return [_need(inputs, 0)]
+    return [need(inputs, 0)]
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -140,7 +106,7 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _by_element(compute: Callable[..., Any]) -> Rule:
     def rule(_: Attributes, inputs: Inputs) -> list[Tensor]:
-        both = [_need(inputs, 0), _need(inputs, 1)]
+        both = [need(inputs, 0), need(inputs, 1)]
         shape = broadcast(*(tensor.shape for tensor in both))
         known = [tensor.values for tensor in both if tensor.values is not None]
         if len(known) < 2 or math.prod(shape) > MAX_VALUES:
@@ -152,14 +118,14 @@ def _by_element(compute: Callable[..., Any]) -> Rule:
 
 
 def _matmul(_: Attributes, inputs: Inputs) -> list[Tensor]:
-    left, right = _need(inputs, 0).shape, _need(inputs, 1).shape
+    left, right = need(inputs, 0).shape, need(inputs, 1).shape
     if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
         raise ValueError("a product of other shapes")
     return [Tensor((*broadcast(left[:-2], right[:-2]), left[-2], right[-1]))]
 
 
 def _gemm(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    left, right = _need(inputs, 0).shape, _need(inputs, 1).shape
+    left, right = need(inputs, 0).shape, need(inputs, 1).shape
     rows, inner = left[::-1] if attributes.get("transA") else left
     again, columns = right[::-1] if attributes.get("transB") else right
     if inner != again:
@@ -167,24 +133,8 @@ def _gemm(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
     return [Tensor((rows, columns))]
 
 
-def _conv(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    data, weight = _need(inputs, 0).shape, _need(inputs, 1).shape
-    axes = len(data) - 2
-    strides, dilations = attributes.get("strides") or [1] * axes, attributes.get("dilations") or [1] * axes
-    pads = attributes.get("pads") or [0] * (2 * axes)
-    if attributes.get("auto_pad", "NOTSET") != "NOTSET" or min(*strides, *dilations) < 1 or min(pads) < 0:
-        raise ValueError("a convolution of another kind")
-    lengths = [
-        (data[2 + i] + pads[i] + pads[i + axes] - dilations[i] * (weight[2 + i] - 1) - 1) // strides[i] + 1
-        for i in range(axes)
-    ]
-    if min(lengths) < 0 or data[1] != weight[1] * attributes.get("group", 1):
-        raise ValueError("a kernel larger than the image")
-    return [Tensor((data[0], weight[0], *lengths))]
-
-
 def _concat(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    parts = [_need(inputs, index) for index in range(len(inputs))]
+    parts = [need(inputs, index) for index in range(len(inputs))]
     axis = range(len(parts[0].shape))[attributes["axis"]]
     length = sum(part.shape[axis] for part in parts)
     if len({part.shape[:axis] + part.shape[axis + 1 :] for part in parts}) != 1:
@@ -195,23 +145,33 @@ def _concat(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
 
 
 def _expand(_: Attributes, inputs: Inputs) -> list[Tensor]:
-    wanted = tuple(_values(inputs, 1))
+    wanted = tuple(read_values(inputs, 1))
     if any(length < 0 for length in wanted):
         raise ValueError("a negative length")
-    return [Tensor(broadcast(_need(inputs, 0).shape, wanted))]
+    return [Tensor(broadcast(need(inputs, 0).shape, wanted))]
 
 
 def _gather(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    data, indices = _need(inputs, 0), _need(inputs, 1)
+    data, indices = need(inputs, 0), need(inputs, 1)
     axis = range(len(data.shape))[attributes.get("axis", 0)]
     known = data.values is not None and indices.values is not None
     values = np.take(data.values, indices.values, axis=axis) if known else None  # type: ignore[arg-type]
     return [Tensor((*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), values)]
 
 
+def _gather_elements(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
+    data, indices = need(inputs, 0).shape, need(inputs, 1).shape
+    axis = range(len(data))[attributes.get("axis", 0)]
+    others = [length for place, length in enumerate(data) if place != axis]
+    taken = [length for place, length in enumerate(indices) if place != axis]
+    if len(data) != len(indices) or any(one > other for one, other in zip(taken, others, strict=True)):
+        raise ValueError("indices of another shape")
+    return [Tensor(indices)]
+
+
 def _reshape(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    data = _need(inputs, 0)
-    wanted = _values(inputs, 1)
+    data = need(inputs, 0)
+    wanted = read_values(inputs, 1)
     if not attributes.get("allowzero"):
         wanted = [length or data.shape[axis] for axis, length in enumerate(wanted)]
     if -1 in wanted:
@@ -225,15 +185,15 @@ def _reshape(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
 
 
 def _shape(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    part = _need(inputs, 0).shape[attributes.get("start", 0) : attributes.get("end")]
+    part = need(inputs, 0).shape[attributes.get("start", 0) : attributes.get("end")]
     return [Tensor((len(part),), np.array(part, dtype=np.int64))]
 
 
 def _slice(_: Attributes, inputs: Inputs) -> list[Tensor]:
-    data = _need(inputs, 0)
-    starts, ends = _values(inputs, 1), _values(inputs, 2)
-    axes = _values(inputs, 3) if len(inputs) > 3 and inputs[3] else list(range(len(starts)))
-    steps = _values(inputs, 4) if len(inputs) > 4 and inputs[4] else [1] * len(starts)
+    data = need(inputs, 0)
+    starts, ends = read_values(inputs, 1), read_values(inputs, 2)
+    axes = read_values(inputs, 3) if len(inputs) > 3 and inputs[3] else list(range(len(starts)))
+    steps = read_values(inputs, 4) if len(inputs) > 4 and inputs[4] else [1] * len(starts)
     cuts = [slice(None)] * len(data.shape)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         cuts[axis] = slice(start, end, step)
@@ -242,10 +202,10 @@ def _slice(_: Attributes, inputs: Inputs) -> list[Tensor]:
 
 
 def _split(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    shape = _need(inputs, 0).shape
+    shape = need(inputs, 0).shape
     axis = range(len(shape))[attributes.get("axis", 0)]
     if len(inputs) > 1 and inputs[1]:
-        lengths = _values(inputs, 1)
+        lengths = read_values(inputs, 1)
     else:
         count = int(attributes["num_outputs"])
         lengths = [min(step := -(-shape[axis] // count), shape[axis] - step * i) for i in range(count)]
@@ -255,9 +215,9 @@ def _split(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
 
 
 def _squeeze(_: Attributes, inputs: Inputs) -> list[Tensor]:
-    data = _need(inputs, 0)
+    data = need(inputs, 0)
     rank = len(data.shape)
-    given = _values(inputs, 1) if len(inputs) > 1 and inputs[1] else [i for i in range(rank) if data.shape[i] == 1]
+    given = read_values(inputs, 1) if len(inputs) > 1 and inputs[1] else [i for i in range(rank) if data.shape[i] == 1]
     axes = {range(rank)[axis] for axis in given}
     if any(data.shape[axis] != 1 for axis in axes):
         raise ValueError("an axis that is longer than 1")
@@ -265,7 +225,7 @@ def _squeeze(_: Attributes, inputs: Inputs) -> list[Tensor]:
 
 
 def _unsqueeze(_: Attributes, inputs: Inputs) -> list[Tensor]:
-    data, given = _need(inputs, 0), _values(inputs, 1)
+    data, given = need(inputs, 0), read_values(inputs, 1)
     rank = len(data.shape) + len(given)
     axes = {range(rank)[axis] for axis in given}
     rest = iter(data.shape)
@@ -277,7 +237,7 @@ def _reshaped(data: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _transpose(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
-    shape = _need(inputs, 0).shape
+    shape = need(inputs, 0).shape
     order = attributes.get("perm") or list(range(len(shape)))[::-1]
     if sorted(order) != list(range(len(shape))):
         raise ValueError("an order of other axes")
@@ -286,21 +246,27 @@ def _transpose(attributes: Attributes, inputs: Inputs) -> list[Tensor]:
 
 RULES: dict[str, Rule] = {
     "Add": _by_element(np.add),
+    "ArgMax": find_maximum,
     "Cast": _cast,
     "Concat": _concat,
-    "Conv": _conv,
+    "Conv": slide_kernels,
     "DequantizeLinear": _same,
     "Expand": _expand,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Gelu": _same,
     "Gemm": _gemm,
     "Identity": _keep,
     "LayerNormalization": _same,
     "MatMul": _matmul,
+    "MaxPool": slide_maximum,
     "Mul": _by_element(np.multiply),
     "QuantizeLinear": _same,
+    "ReduceMean": take_mean,
+    "Relu": _same,
     "Reshape": _reshape,
     "Shape": _shape,
+    "Sigmoid": _same,
     "Slice": _slice,
     "Softmax": _same,
     "Split": _split,

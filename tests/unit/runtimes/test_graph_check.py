@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from alta_runtimes import AltaError, EngineError, IntegrityError, load, private_copy
 from alta_runtimes.graph_check import check_graph
+from alta_runtimes.graph_shapes import RULES
+from alta_runtimes.graph_tensors import Tensor
 from alta_runtimes.private_copy import PrivateCopy
 
 HUGE = 1 << 20
@@ -120,6 +122,30 @@ FORGED = {
         [node("Cast", "x", output="k", to=TensorProto.INT64), node("Expand", "x", "k")], shape=(4,)
     ),
     "shapes that do not fit": lambda: make([node("MatMul", "x", "w")], {"w": np.ones((5, 2), np.float32)}),
+    "pooling that leaves more than there was": lambda: make(
+        [node("MaxPool", "x", kernel_shape=[1, 1], pads=[HUGE, HUGE, HUGE, HUGE])], shape=(1, 1, 4, 4)
+    ),
+    "pooling larger than the image": lambda: make([node("MaxPool", "x", kernel_shape=[9, 9])], shape=(1, 1, 4, 4)),
+    "pooling by a window of nothing": lambda: make([node("MaxPool", "x", kernel_shape=[0, 2])], shape=(1, 1, 4, 4)),
+    "pooling of another kind": lambda: make(
+        [node("MaxPool", "x", kernel_shape=[2, 2], ceil_mode=1)], shape=(1, 1, 5, 5)
+    ),
+    "mean along an axis twice": lambda: make([node("ReduceMean", "x", "k")], {"k": np.array([0, -2])}),
+    "mean along an axis that is not there": lambda: make([node("ReduceMean", "x", "k")], {"k": np.array([2])}),
+    "mean along axes that the image tells": lambda: make(
+        [node("Cast", "x", output="k", to=TensorProto.INT64), node("ReduceMean", "x", "k")], shape=(4,)
+    ),
+    "mean of everything": lambda: make([node("ReduceMean", "x")]),
+    "maximum along an axis that is not there": lambda: make([node("ArgMax", "x", axis=2)]),
+    "elements of other axes": lambda: make([node("GatherElements", "x", "k", axis=0)], {"k": np.zeros((3, 5), int)}),
+    "elements of more axes": lambda: make([node("GatherElements", "x", "k")], {"k": np.zeros((1, 2, 4), int)}),
+    "elements without end": lambda: make(
+        [
+            node("Expand", "k", "big", output="kk"),
+            node("GatherElements", "x", "kk", axis=0),
+        ],
+        {"k": np.zeros((1, 4), int), "big": np.array([HUGE * 512, 4])},
+    ),
     "absurd input": lambda: make([node("Identity", "x")], shape=(1 << 40,)),
     "uncomputed": lambda: make([node("Identity", "nowhere")]),
     "computed twice": lambda: make([node("Identity", "x"), node("Identity", "x")]),
@@ -301,6 +327,30 @@ def test_sane_graphs_are_taken(kinds):
         name: np.asarray(value, np.float32 if kind == "Add" else np.int64) for name, value in constants.items()
     }
     check_graph(make([node(kind, "x", "k")], constants).SerializeToString(), "graph")
+
+
+@pytest.mark.parametrize(
+    ("kind", "constants", "attributes", "shape"),
+    [
+        ("Relu", {}, {}, (2, 3)),
+        ("Sigmoid", {}, {}, (2, 3)),
+        ("MaxPool", {}, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, (2, 3, 9, 8)),
+        ("MaxPool", {}, {"kernel_shape": [2], "dilations": [3]}, (2, 3, 9)),
+        ("ReduceMean", {"k": np.array([2, 3])}, {"keepdims": 0}, (2, 3, 5, 4)),
+        ("ReduceMean", {"k": np.array([-1])}, {}, (2, 3, 5, 4)),
+        ("ArgMax", {}, {"axis": -1, "keepdims": 0}, (2, 3)),
+        ("ArgMax", {}, {}, (2, 3)),
+        ("GatherElements", {"k": np.zeros((2, 1, 4), int)}, {"axis": 1}, (2, 3, 4)),
+        ("GatherElements", {"k": np.zeros((7, 2), int)}, {}, (2, 3)),
+    ],
+)
+def test_shapes_are_those_that_the_back_end_makes(kind, constants, attributes, shape):
+    graph = make([node(kind, "x", *constants, **attributes)], constants, shape)
+    if kind == "ArgMax":
+        graph.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    made = load(graph.SerializeToString(), runtime="onnxruntime").run({"x": np.ones(shape, np.float32)})["y"]
+    inputs = [Tensor(shape), *(Tensor(value.shape, value) for value in constants.values())]
+    assert RULES[kind](attributes, inputs)[0].shape == made.shape
 
 
 @given(st.data())
