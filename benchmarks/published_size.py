@@ -23,7 +23,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from transformers import BertConfig
 
-from alta_export.describe import measure_merging
+from alta_export.families.alta import measure_merging
 from alta_export.graph import IR_VERSION, OPSET, export_graph, image_inputs
 from alta_export.precision import PrecisionPlan, Ranges, apply_precision
 from alta_export.ranges import Arrays, measure_ranges

@@ -36,11 +36,31 @@ def image_inputs(image_px: int) -> list[GraphInput]:
     return [GraphInput("pixels", pixels, {0: "n"}), GraphInput("slot", slot, {0: "n"})]
 
 
+def pixel_inputs(px: int) -> list[GraphInput]:
+    """Describe the input of an image graph that knows no slots: pixels (n, 1, px, px) uint8."""
+    return image_inputs(px)[:1]
+
+
+def feature_inputs(width: int, side: int) -> list[GraphInput]:
+    """Describe the fuse graph's inputs: features of a radiograph and of its prior, (n, width, side, side) float32.
+
+    Two tensors, though both are the same numbers: of one object the exporter makes one input.
+    """
+    example = torch.zeros(EXAMPLE_BATCH, width, side, side)
+    return [GraphInput(name, example.clone(), {0: "n"}) for name in ("features", "prior_features")]
+
+
 def text_inputs() -> list[GraphInput]:
     """Describe the text graph's inputs: input_ids and attention_mask (n, tokens) int64."""
     example = torch.ones(EXAMPLE_BATCH, EXAMPLE_TOKENS, dtype=torch.int64)
     axes = {0: "n", 1: "tokens"}
     return [GraphInput("input_ids", example, axes), GraphInput("attention_mask", example.clone(), axes)]
+
+
+def token_inputs(context: int) -> list[GraphInput]:
+    """Describe the input of a text graph that needs no mask: input_ids (n, tokens) int64, tokens at most context."""
+    ids = text_inputs()[0]
+    return [GraphInput(ids.name, ids.example[:, :context], ids.dynamic_axes)]
 
 
 def patch_inputs(sizes: ImageSizes) -> list[GraphInput]:

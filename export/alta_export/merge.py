@@ -103,3 +103,36 @@ def fold_last_attention(maps: AttentionMaps, heads: int) -> tuple[Tensor, Tensor
     key = maps.key.unflatten(0, (heads, -1))
     value = maps.value.unflatten(0, (heads, -1)).transpose(1, 2)
     return key, value
+
+
+def fold_channel_scaling(kernel: Tensor, bias: Tensor | None, mean: Tensor, std: Tensor) -> PatchEmbedding:
+    """Fold `(grey - mean)/std` of three channels that show the same grey values into the patch embedding.
+
+    kernel: (width, 3, patch_px, patch_px); bias: (width,) or None; mean, std: (3,) in grey values 0..255. The result
+    reads one channel. Exact, because the patch grid has no padding.
+    """
+    scaled = kernel.double() / std.double()[None, :, None, None]
+    shift = (scaled.sum(dim=(2, 3)) * mean.double()).sum(dim=1)
+    start = torch.zeros_like(shift) if bias is None else bias.double()
+    return PatchEmbedding(scaled.sum(dim=1, keepdim=True), start - shift)
+
+
+def scale_query(query: Tensor, heads: int) -> Tensor:
+    """Fold 1/√(head size) into the query's product (width, width), which has no bias."""
+    return query / math.sqrt(query.shape[0] // heads)
+
+
+def fold_missing_prior(first: Affine, missing: Tensor) -> Affine:
+    """Fold what stands for a prior that is missing, (width,) at every place, into a map of [features; prior's part].
+
+    first: (out, 2 · width). Returns (out, width).
+    """
+    width = len(missing)
+    return Affine(first.weight[:, :width], first.bias + first.weight[:, width:] @ missing)
+
+
+def fold_post_norm(first: Affine, gain: Tensor, shift: Tensor) -> Affine:
+    """Fold gain and shift, both (width,), of the norm that the second half of its input comes from into a map."""
+    width = len(gain)
+    ours, normed = first.weight[:, :width], first.weight[:, width:]
+    return Affine(torch.cat([ours, normed * gain], dim=1), first.bias + normed @ shift)

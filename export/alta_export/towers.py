@@ -11,8 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.models.bert.modeling_bert import BertLayer, BertModel
 
-from alta_training.adapters import ADAPTER_SCALE
+from alta_training.adapters import ADAPTER_SCALE, AdapterTerms
 from alta_training.model.alta import GREY_MEAN, GREY_STD
 from alta_training.model.text import AdapterBertLayer, TextTower
 from alta_training.model.vision import AdapterBlock, ImageTower
@@ -182,8 +183,8 @@ class PatchTower(nn.Module):
 class MergedTextLayer(nn.Module):
     """A BERT layer; its MLP adapter shares the MLP's input product, the rest of both adapters stays."""
 
-    def __init__(self, layer: AdapterBertLayer, heads: int) -> None:
-        """Merge one layer of the text tower."""
+    def __init__(self, layer: BertLayer, heads: int) -> None:
+        """Merge one layer of a text tower, with adapters or without."""
         super().__init__()
         attention = layer.attention
         products = (
@@ -194,15 +195,15 @@ class MergedTextLayer(nn.Module):
         maps = split_attention(products, Affine.of(attention.output.dense), heads)
         self.attention = MergedAttention(maps, heads)
         self.projection, self.norm1 = maps.projection.to_linear(), attention.output.LayerNorm
-        terms = layer.attn_adapter.merged()
-        self.down = None if terms.adds_nothing else terms.down
-        self.up = None if terms.adds_nothing else terms.up
-        terms = layer.mlp_adapter.merged()
+        terms = find_terms(layer, "attn_adapter")
+        self.down = None if terms is None else terms.down
+        self.up = None if terms is None else terms.up
+        terms = find_terms(layer, "mlp_adapter")
         dense = Affine.of(layer.intermediate.dense)
-        shared = dense if terms.adds_nothing else merge_shared_input(dense, Affine.of(terms.down))
+        shared = dense if terms is None else merge_shared_input(dense, Affine.of(terms.down))
         self.shared = shared.to_linear()
         self.fc2, self.norm2 = layer.output.dense, layer.output.LayerNorm
-        self.side = None if terms.adds_nothing else Affine.of(terms.up).scaled(ADAPTER_SCALE).to_linear()
+        self.side = None if terms is None else Affine.of(terms.up).scaled(ADAPTER_SCALE).to_linear()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Transform tokens (n, t, w); mask (n, 1, 1, t) is added to the attention logits."""
@@ -219,31 +220,51 @@ class MergedTextLayer(nn.Module):
         return out
 
 
-class MergedTextTower(nn.Module):
-    """The text tower from token ids to both projections."""
+class MergedBert(nn.Module):
+    """BERT from token ids to hidden states."""
 
-    def __init__(self, tower: TextTower) -> None:
-        """Merge a text tower; the masked-word head goes."""
+    def __init__(self, bert: BertModel, heads: int) -> None:
+        """Merge the embeddings and the layers."""
         super().__init__()
-        embeddings = tower.bert.embeddings
+        embeddings = bert.embeddings
         self.words = embeddings.word_embeddings
         position = embeddings.position_embeddings.weight.detach().double()
         kind = embeddings.token_type_embeddings.weight.detach().double()[0]
         self.position = nn.Parameter((position + kind).float())
         self.norm = embeddings.LayerNorm
-        heads = tower.sizes.config.num_attention_heads
         self.layers = nn.ModuleList(
-            [MergedTextLayer(layer, heads) for layer in tower.bert.encoder.layer if isinstance(layer, AdapterBertLayer)]
+            [MergedTextLayer(layer, heads) for layer in bert.encoder.layer if isinstance(layer, BertLayer)]
         )
-        self.global_head, self.local_head = tower.cls_projection_head, tower.local_projection_head
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode tokens (n, t) int64 to the global (n, embedding) and local (n, t - 1, embedding) projections."""
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode tokens (n, t) int64 to (n, t, w), [CLS] first."""
         x = self.norm(self.words(input_ids) + self.position[: input_ids.shape[1]])
         mask = (1.0 - attention_mask.float())[:, None, None] * MASKED
         for layer in self.layers:
             x = layer(x, mask)
+        return x
+
+
+class MergedTextTower(MergedBert):
+    """The text tower from token ids to both projections."""
+
+    def __init__(self, tower: TextTower) -> None:
+        """Merge a text tower; the masked-word head goes."""
+        super().__init__(tower.bert, tower.sizes.config.num_attention_heads)
+        self.global_head, self.local_head = tower.cls_projection_head, tower.local_projection_head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode tokens (n, t) int64 to the global (n, embedding) and local (n, t - 1, embedding) projections."""
+        x = self.encode(input_ids, attention_mask)
         return self.global_head(x[:, 0]), self.local_head(x[:, 1:])
+
+
+def find_terms(layer: BertLayer, adapter: str) -> AdapterTerms | None:
+    """Return what an adapter of a text layer adds; None if there is none, or it adds exactly nothing."""
+    if not isinstance(layer, AdapterBertLayer):
+        return None
+    terms: AdapterTerms = getattr(layer, adapter).merged()
+    return None if terms.adds_nothing else terms
 
 
 def without_bias(weight: Tensor) -> nn.Linear:

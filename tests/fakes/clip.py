@@ -16,7 +16,7 @@ SCALING = PixelScaling([0.0] * 3, [1.0] * 3)
 EMBEDDING = 12
 
 
-def make_clip_weights(patch_px=32, grid=3, width=64, seed=0):
+def make_clip_weights(patch_px=32, grid=3, width=64, seed=0, context=16):
     """Return a state dict by published names, as wide as one published head."""
     torch.manual_seed(seed)
     sizes = ClipSizes(
@@ -24,7 +24,7 @@ def make_clip_weights(patch_px=32, grid=3, width=64, seed=0):
         text=TransformerSizes(width, 2, 1, 24),
         grid=grid,
         patch_px=patch_px,
-        context=16,
+        context=context,
         vocabulary=len(number_tokens(MERGES)),
         embedding=EMBEDDING,
     )

@@ -14,7 +14,7 @@ from .clip import EMBEDDING, SCALING, draw_weights
 WORDS = [*SPECIAL_TOKENS, "no", "edema", "there", "is"]
 
 
-def make_open_clip_weights(width=64, seed=0):
+def make_open_clip_weights(width=64, seed=0, context=16):
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(WORDS),
@@ -22,19 +22,19 @@ def make_open_clip_weights(width=64, seed=0):
         num_hidden_layers=2,
         num_attention_heads=1,
         intermediate_size=24,
-        max_position_embeddings=20,
+        max_position_embeddings=context + 4,
     )
     sizes = TrunkSizes(2 * width, 2, 2, 41, 96, 32, EMBEDDING)
     return draw_weights(OpenClipModel(sizes, SCALING, config, 10), open_clip.published_name)
 
 
-def make_open_clip_config():
+def make_open_clip_config(context=16):
     text = {"hf_model_name": "some", "hf_proj_type": "mlp", "hf_pooler_type": "cls_last_hidden_state_pooler"}
     return {
         "model_cfg": {
             "embed_dim": EMBEDDING,
             "vision_cfg": {"timm_model_name": "some", "timm_pool": "", "timm_proj": "linear", "image_size": 96},
-            "text_cfg": {**text, "context_length": 16},
+            "text_cfg": {**text, "context_length": context},
         },
         "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
     }

@@ -2,20 +2,30 @@
 
 from alta_sdk.errors import ExportError
 from alta_training.families.asking import Asking
+from alta_training.families.registry import find_family
 
 from . import alta, biovil, chexzero, open_clip
+from .family_export import FamilyExport
 
-ASKING_BY_FAMILY: dict[str, Asking] = {
-    "alta": alta.ASKING,
-    "biovil-t": biovil.ASKING,
-    "biovil": biovil.ASKING,
-    "chexzero": chexzero.ASKING,
-    "open-clip": open_clip.ASKING,
+EXPORTS: dict[str, FamilyExport] = {
+    "alta": alta.EXPORT,
+    "biovil-t": biovil.BIOVIL_T_EXPORT,
+    "biovil": biovil.BIOVIL_EXPORT,
+    "chexzero": chexzero.EXPORT,
+    "openai-clip": chexzero.EXPORT,
+    "open-clip": open_clip.EXPORT,
 }
+ASKING_BY_FAMILY: dict[str, Asking] = {name: find_family(name).asking for name in EXPORTS}
+
+
+def find_export(family: str) -> FamilyExport:
+    """Return how a family is exported; raise ExportError for one that no export writes."""
+    if family not in EXPORTS:
+        raise ExportError(f"family is not known; there are: {', '.join(EXPORTS)}")
+    return EXPORTS[family]
 
 
 def find_asking(family: str) -> Asking:
     """Return how a family is asked; raise ExportError for one that no export writes."""
-    if family not in ASKING_BY_FAMILY:
-        raise ExportError(f"family is not known; there are: {', '.join(ASKING_BY_FAMILY)}")
+    find_export(family)
     return ASKING_BY_FAMILY[family]

@@ -3,7 +3,7 @@
 import pytest
 
 from alta_export.affine import Affine
-from alta_export.describe import measure_merging
+from alta_export.families.alta import measure_merging
 from alta_export.merge import merge_attention_adapter, widen_mlp
 from alta_export.show_report import show_left_out
 from alta_export.towers import MergedImageTower, MergedTextTower

@@ -4,7 +4,7 @@ import torch
 from tolerances import FLOAT32
 
 from alta_export.cost import measure_cost
-from alta_export.describe import measure_merging
+from alta_export.families.alta import measure_merging
 from alta_export.towers import (
     MergedImageTower,
     MergedTextTower,
