@@ -8,9 +8,8 @@ import click
 from alta_sdk.cli.option_groups import COUNT, PATH, fusion_mode_option, group_options, overwrite_option
 from alta_sdk.cli.terminal import say
 from alta_sdk.dicom.intensity import PROFILES
-from alta_sdk.engine.manifest_content import FUSION_MODES
 
-from .demo_model import find_inputs
+from .demo_model import choose_output, find_inputs
 from .options import DEFAULT_SAMPLES, ENGINES, METHODS, PRECISIONS, ExportOptions, default_precision
 
 
@@ -22,10 +21,11 @@ def fill_in(**given: Any) -> Callable[[], ExportOptions]:
     """
 
     def make() -> ExportOptions:
-        names = ("checkpoint", "text_model", "output")
-        found = dict(zip(names, find_inputs(*(given[name] for name in names)), strict=True))
-        if given["checkpoint"] is None:
-            say(f"no --checkpoint: exporting the demo model to {found['output']}")
+        checkpoint, text_model, output = given["checkpoint"], given["text_model"], given["output"]
+        if checkpoint is None:
+            checkpoint, text_model, output = find_inputs(checkpoint, text_model, output)
+            say(f"no --checkpoint: exporting the demo model to {output}")
+        found = {"checkpoint": checkpoint, "text_model": text_model, "output": choose_output(checkpoint, output)}
         precision = given["precision"] or default_precision(given["engine"])
         return ExportOptions(**{**given, **found, "precision": precision})
 
@@ -38,12 +38,12 @@ export_options = group_options(
     click.option(
         "--checkpoint",
         type=PATH,
-        help="ALTA.pth, or our .safetensors. [default: the repository's demo model]",
+        help="The published file, or our .safetensors; BiomedCLIP's folder. [default: the repository's demo model]",
     ),
     click.option(
         "--text-model",
         type=PATH,
-        help="The BERT folder the text tower was trained from. [default: text-model beside the checkpoint]",
+        help="The text model's folder. [default: text-model beside the checkpoint; its own folder, if it needs none]",
     ),
     click.option(
         "--output",
@@ -55,17 +55,32 @@ export_options = group_options(
         "--precision", type=click.Choice(PRECISIONS), help="Number format. [default: fp32; fp16 with --engine trt]"
     ),
     fusion_mode_option(
-        "How a study's radiographs become one vector, unless a Matcher says otherwise.", "frontal", FUSION_MODES
+        "How a study's radiographs become one vector, unless a Matcher says otherwise. [default: the family's own]"
     ),
     click.option(
         "--intensity-profile",
         type=click.Choice(PROFILES),
-        help=f"How stored DICOM values become grey. [default: the checkpoint's word, else {PROFILES[0]}]",
+        help="How stored DICOM values become grey. [default: the checkpoint's word, else the family's]",
     ),
     click.option(
         "--image-heads",
         type=COUNT,
         help="Attention heads of the image tower. [default: the checkpoint's word, or the text model's head size]",
+    ),
+    click.option(
+        "--text-heads",
+        type=COUNT,
+        help="CLIP families: attention heads of the text tower. [default: the checkpoint's word, or 64 numbers each]",
+    ),
+    click.option(
+        "--tokenizer",
+        type=PATH,
+        help="CheXzero, CLIP: bpe_simple_vocab_16e6.txt.gz. [default: beside the checkpoint]",
+    ),
+    click.option(
+        "--preprocessing",
+        type=click.Choice(("chexzero", "openai")),
+        help="CheXzero, CLIP: whose pixels it reads, where the file does not tell.",
     ),
     click.option("--name", help="The engine's name in tables. [default: the output's]"),
     click.option(

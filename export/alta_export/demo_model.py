@@ -23,8 +23,17 @@ def find_inputs(
         checkpoint = folder / f"{DEMO_NAME}.safetensors"
         if not os.path.isfile(checkpoint):
             raise ExportError("no --checkpoint, and the demo model is only in the repository: give --checkpoint")
-    if text_model is None:
-        text_model = checkpoint.parent / "text-model"
-        if not os.path.isdir(text_model):
-            raise ExportError("no text-model folder beside the checkpoint: give --text-model")
-    return checkpoint, text_model, output or Path(f"{checkpoint.stem}.alta")
+    return checkpoint, text_model or find_text_model(checkpoint), choose_output(checkpoint, output)
+
+
+def find_text_model(checkpoint: Path) -> Path:
+    """Return the text model beside a checkpoint; raise ExportError if there is none."""
+    text_model = checkpoint.parent / "text-model"
+    if not os.path.isdir(text_model):
+        raise ExportError("no text-model folder beside the checkpoint: give --text-model")
+    return text_model
+
+
+def choose_output(checkpoint: Path, output: Path | None) -> Path:
+    """Return the engine to write: of the checkpoint's name, in the working folder, if none was named."""
+    return output or Path(f"{checkpoint.stem}.alta")

@@ -23,6 +23,7 @@ from .graph import find_products
 from .precision import PrecisionPlan, Ranges, apply_precision, read_precision
 from .radiographs import Radiographs
 from .ranges import Arrays
+from .verify import take_vectors
 
 MOST_RAISED = 0.5  # share of a graph's layers that may be raised before the export gives up
 
@@ -100,8 +101,8 @@ def answer(image: Session, text: Session, head: Head, inputs: GateInputs) -> Ans
 
 def embed_radiographs(session: Session, head: Head, radiographs: Radiographs) -> Vector:
     """Embed radiographs one by one, as the SDK runs them: (n, embedding), unit length."""
-    cls = [session.run(one)["cls"][0] for one in radiographs.inputs()]
-    return to_unit_length(head.project(np.stack(cls)))
+    vectors = [take_vectors(session.run(one))[0] for one in radiographs.inputs()]
+    return to_unit_length(head.project(np.stack(vectors)))
 
 
 def project_prompts(session: Session, prompts: list[Arrays]) -> Vector:

@@ -1,27 +1,26 @@
 """What the heat maps of an engine rest on: the temperature of the words' attention, and how exact the patches are."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import onnx
 
 from alta_runtimes import Session, load
-from alta_training.model import AltaModel
 
+from .families.merged import Arrays
 from .graph import count_operators
-from .verify import LIMITS, Arrays, compare_patches, widen_limits
+from .verify import LIMITS, compare_patches, widen_limits
 
 PRECISION = "fp32"  # of the patch graph: it is one block in twelve, and runs on demand
 
 
 @dataclass(frozen=True, eq=False)
 class LocalHeads:
-    """A model, its patch graph, and the engine's image graph, loaded, that gives the patch graph its tokens."""
+    """A patch graph, the engine's image graph, loaded, that gives it its tokens, and the words' temperature."""
 
-    model: AltaModel
     patches: onnx.ModelProto
     image: Session
+    patch_scale: float
 
 
 def describe_local_heads(heads: LocalHeads, image_precision: str, self_test: Arrays) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def describe_local_heads(heads: LocalHeads, image_precision: str, self_test: Arr
     drift = compare_patches(heads.image, session, self_test, LIMITS)
     return {
         "precision": PRECISION,
-        "patch_scale": math.exp(heads.model.logit_scale_local1.item()),
+        "patch_scale": heads.patch_scale,
         "operators": count_operators(heads.patches),
         "drift": {"worst_cosine": drift.worst_cosine, "max_abs": drift.max_abs},
         "limits": LIMITS if image_precision == "fp32" else widen_limits([drift]),

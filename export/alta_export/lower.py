@@ -2,6 +2,7 @@
 
 import os
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +15,13 @@ from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.heads import Head
 from alta_sdk.engine.label_sets import LabelSet
+from alta_sdk.engine.manifest_content import FRONTAL, IMAGE, TEXT
 from alta_sdk.engine.sessions import compute_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.errors import CalibrationError, ExportError
 from alta_sdk.study.geometry import Geometry
+from alta_sdk.study.slots import Slot
 
 from .calibration import Calibration, calibrate, read_calibration
 from .gate import (
@@ -71,13 +74,23 @@ class LoweredEngine:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The FP32 engine that others are compared with; geometry: of the radiographs that it reads."""
+    """The FP32 engine that others are compared with.
+
+    geometry: of the radiographs that it reads. slots: that its family reads. inputs: of its graphs, by name.
+    """
 
     graphs: Graphs
     head: Head
     logit_scale: float
     checkpoint_sha256: str
     geometry: Geometry
+    slots: tuple[Slot, ...]
+    inputs: Mapping[str, tuple[str, ...]]
+
+    @property
+    def reads_slot(self) -> bool:
+        """Tell whether the image graph reads a radiograph's slot."""
+        return "slot" in self.inputs[IMAGE]
 
 
 def lower_engine(
@@ -87,8 +100,8 @@ def lower_engine(
 
     Raises CalibrationError for data that cannot be used, ExportError for an engine beyond the limits.
     """
-    batch = partial(make_token_batches, tokenizer)
-    shown, held = read_data(options, reference.geometry)
+    batch = partial(make_token_batches, tokenizer, reads=reference.inputs[TEXT])
+    shown, held = read_data(options, reference)
     calibration = find_calibration(options, reference, shown, batch(choose_prompts(label_sets)))
     prompts, labels = make_labels(list(dict.fromkeys((*GATE_LABELS, options.finding))))
     inputs = GateInputs(held, batch(prompts), labels, options.finding, reference.logit_scale)
@@ -127,23 +140,35 @@ def lower_engine(
     gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
     timed = {"fp32": opened["image"], options.precision: image.session}
     # Of a TensorRT engine the graph alone is here: its time on a CPU says nothing.
-    milliseconds = {} if options.engine == "trt" else time_radiographs(timed, reference.geometry.crop_px)
+    milliseconds = {} if options.engine == "trt" else time_radiographs(timed, make_synthetic(reference, 1))
     return LoweredEngine(image, text, drift, gate, calibration, milliseconds)
 
 
-def read_data(options: ExportOptions, geometry: Geometry) -> tuple[Radiographs | None, Radiographs]:
+def read_data(options: ExportOptions, reference: Reference) -> tuple[Radiographs | None, Radiographs]:
     """Return the radiographs to calibrate with, if any were given, and those that are held out for the gate."""
     shown = held = None
-    profile = options.intensity_profile or PUBLISHED
+    profile, geometry = options.intensity_profile or PUBLISHED, reference.geometry
+    read = partial(
+        read_radiographs,
+        fusion_mode=options.fusion_mode or FRONTAL,
+        readable=reference.slots,
+        reads_slot=reference.reads_slot,
+    )
     if options.calibration is not None:
         source = StudySource(options.calibration, options.calibration_split, options.finding, profile, geometry)
-        shown = read_radiographs(source, options.calibration_samples, options.fusion_mode)
+        shown = read(source, options.calibration_samples)
     if options.held_out is not None:
         source = StudySource(options.held_out, options.held_out_split, options.finding, profile, geometry, "--held-out")
-        held = read_radiographs(source, DEFAULT_SAMPLES, options.fusion_mode)
+        held = read(source, DEFAULT_SAMPLES)
     elif shown is not None:
         shown, held = split_off(shown)
-    return shown, held or synthetic(make_radiographs(SYNTHETIC, geometry.crop_px), [0] * SYNTHETIC)
+    return shown, held or make_synthetic(reference, SYNTHETIC)
+
+
+def make_synthetic(reference: Reference, count: int) -> Radiographs:
+    """Return synthetic current frontals of an engine's size."""
+    pixels = make_radiographs(count, reference.geometry.crop_px)
+    return synthetic(pixels, [0] * count, reads_slot=reference.reads_slot)
 
 
 def find_calibration(
@@ -192,14 +217,17 @@ def choose_prompts(label_sets: dict[str, LabelSet]) -> list[str]:
     return [[*pairs, *kept][i] for i in places]
 
 
-def make_token_batches(tokenizer: PromptTokenizer, prompts: list[str]) -> list[Arrays]:
-    """Tokenize prompts, in order, in batches of eight, padded as the engine pads them."""
+def make_token_batches(
+    tokenizer: PromptTokenizer, prompts: list[str], reads: tuple[str, ...] = ("input_ids", "attention_mask")
+) -> list[Arrays]:
+    """Tokenize prompts, in order, in batches of eight, padded as the engine pads them; reads: what the graph takes."""
     encoded = tokenizer.encode(prompts)
     batches: list[Arrays] = []
     for start in range(0, len(encoded), TEXT_ROWS):
         part = encoded[start : start + TEXT_ROWS]
         input_ids, mask = tokenizer.pad(part, len(part))
-        batches.append({"input_ids": input_ids, "attention_mask": mask})
+        given = {"input_ids": input_ids, "attention_mask": mask}
+        batches.append({name: given[name] for name in reads})
     return batches
 
 
@@ -217,9 +245,9 @@ def refusal(precision: str, violations: list[str], graphs: dict[str, PreciseGrap
     )
 
 
-def time_radiographs(sessions: dict[str, Session], crop_px: int) -> dict[str, float]:
+def time_radiographs(sessions: dict[str, Session], radiograph: Radiographs) -> dict[str, float]:
     """Return the median milliseconds of one radiograph of each session, run in turn."""
-    inputs: Arrays = {"pixels": make_radiographs(1, crop_px), "slot": np.zeros(1, dtype=np.int64)}
+    inputs = next(radiograph.inputs())
     times = time_in_turn({name: partial(session.run, inputs) for name, session in sessions.items()}, TIMED_ROUNDS)
     return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 

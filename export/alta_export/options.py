@@ -8,7 +8,6 @@ from pathlib import Path
 
 from alta_runtimes.tensorrt_build import find_builder
 from alta_sdk import __version__
-from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.engine.signature import read_private_key
 from alta_sdk.errors import CalibrationError, ExportError, RuntimeUnavailable
@@ -28,22 +27,26 @@ DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/sou
 class ExportOptions:
     """Options of one export.
 
+    text_model: None where the family needs none, or has it in a folder "text-model" beside the checkpoint.
+    fusion_mode: None takes the family's own.
     image_heads: attention heads of the image tower; None takes the checkpoint's word or the text model's.
-    intensity_profile: how stored DICOM values become grey; None takes the checkpoint's word, else published-v1.
+    intensity_profile: how stored DICOM values become grey; None takes the checkpoint's word, else the family's.
     name: the engine's name in tables; None takes the output's.
     calibration, held_out: folders or tables of studies, to calibrate INT8 with and for the drift gate.
     finding: whose truth a table's column "findings" tells, for the AUC.
     calibration_cache: a calibration.json to read, or to be written if it is not there.
     defer_build, max_batch, workspace_mib: of a TensorRT engine; build it elsewhere; radiographs that it runs at
     once at most; memory that a layer may use while it runs. sign: the private key that signs the engine.
+    tokenizer, text_heads, preprocessing: of families whose checkpoint does not tell: CLIP's merges file, attention
+    heads of the text tower, and whose way of making pixels it was trained with.
     """
 
     checkpoint: Path
-    text_model: Path
+    text_model: Path | None
     output: Path
     engine: str = "onnx"
     precision: str = "fp32"
-    fusion_mode: str = "frontal"
+    fusion_mode: str | None = None
     intensity_profile: str | None = None
     image_heads: int | None = None
     name: str | None = None
@@ -61,6 +64,9 @@ class ExportOptions:
     max_batch: int | None = None
     workspace_mib: int | None = None
     sign: Path | None = None
+    tokenizer: Path | None = None
+    text_heads: int | None = None
+    preprocessing: str | None = None
 
 
 def default_precision(engine: str) -> str:
@@ -87,7 +93,8 @@ def check_options(options: ExportOptions) -> None:
         )
     if options.output.suffix != ".alta":
         raise ExportError("--output must end in .alta: a bundle is a folder NAME.alta")
-    read = (options.checkpoint, options.text_model, options.calibration, options.held_out, options.calibration_cache)
+    calibrated_by = (options.calibration, options.held_out, options.calibration_cache)
+    read = (options.checkpoint, options.text_model, options.tokenizer, *calibrated_by)
     refuse_inputs(options.output, read, "engine", ExportError)
     check_folder(
         options.output, overwrite=options.overwrite, list_own=list_bundle_files, by="alta-export", error=ExportError
@@ -110,8 +117,8 @@ def read_stated_date() -> datetime | None:
         raise ExportError(f"{DATE_VARIABLE} is no date: set it to whole seconds since 1970, or unset it") from error
 
 
-def choose_profile(asked: str | None, stated: str | None) -> str:
-    """Return the engine's intensity profile from what was asked for and what the checkpoint states.
+def choose_profile(asked: str | None, stated: str | None, usual: str) -> str:
+    """Return the engine's intensity profile from what was asked for, what the checkpoint states, and the family's.
 
     Raises ExportError if they differ: the model would see at the workstation what it was not trained on.
     """
@@ -120,7 +127,7 @@ def choose_profile(asked: str | None, stated: str | None) -> str:
             f"checkpoint was trained with intensity profile {stated}: an engine of it cannot read by {asked}; "
             "leave --intensity-profile out"
         )
-    return asked or stated or PUBLISHED
+    return asked or stated or usual
 
 
 def _check_build(options: ExportOptions) -> None:

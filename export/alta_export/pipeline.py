@@ -1,39 +1,35 @@
 """The whole way from a checkpoint to an engine, on one screen."""
 
-import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 
-from alta_sdk.dicom.intensity import check_profile
 from alta_sdk.engine import bundle as names
-from alta_sdk.engine.heads import Head
 from alta_sdk.engine.label_sets import render_label_sets
 from alta_sdk.engine.manifest import Manifest
-from alta_sdk.engine.manifest_content import ALTA
+from alta_sdk.engine.manifest_content import ALTA, IMAGE, PATCHES, TEXT, name_graph_file
 from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.signature import read_private_key
-from alta_sdk.engine.tokenizer import PromptTokenizer, build_wordpiece
-from alta_sdk.errors import ExportError
-from alta_sdk.study.geometry import ALTA_GEOMETRY
-from alta_training.families.checkpoint import Checkpoint, TextModel, load_model, read_checkpoint, read_text_model
-from alta_training.model import AltaModel
+from alta_sdk.engine.tokenizer import PromptTokenizer
+from alta_sdk.study.slots import Slot
 
-from .bundle import make_head, open_written, pack_arrays, try_written, write_bundle
-from .describe import describe_engine, measure_merging
-from .families.registry import find_asking
-from .graph import export_graph, image_inputs, patch_inputs, text_inputs
+from .bundle import open_written, pack_arrays, try_written, write_bundle
+from .describe import describe_engine
+from .families.merged import MergedEngine
+from .graph import export_graph
 from .local_heads import LocalHeads, describe_local_heads
 from .lower import LoweredEngine, Reference, lower_engine
-from .options import ExportOptions, check_options, choose_profile
+from .options import ExportOptions, check_options
+from .reading import Source, read_source
 from .tensorrt_graph import check_for_tensorrt, open_deferred
-from .towers import MergedTextTower, PatchTower, TracedImageTower
 from .verify import (
     LIMITS,
     PROMPTS,
@@ -73,50 +69,37 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
     """
     check_options(options)
     with stage("Read checkpoint"):
-        checkpoint, text_model, model = read_model(options)
-        profile = choose_profile(options.intensity_profile, checkpoint.metadata.get("intensity_profile"))
-        options = replace(options, intensity_profile=check_profile(profile))
-    with stage("Merge adapters"):
-        image_tower, text_tower = TracedImageTower(model.image).eval(), MergedTextTower(model.text).eval()
-        head = make_head(model)
-        merging = measure_merging(model, image_tower, text_tower)
+        source, options = read_source(options)
+        towers = source.towers
+    with stage(source.export.merging):
+        merged = source.export.merge(towers)
     with stage("Export image graph"):
-        image = export_graph(image_tower, image_inputs(model.sizes.image.image_px), ["cls", "tokens"])
-        patches = export_graph(PatchTower(model.image).eval(), patch_inputs(model.sizes.image), ["patches"])
+        graphs = export_graphs(merged, [name for name in merged.graphs if name != TEXT])
     with stage("Export text graph"):
-        text = export_graph(text_tower, text_inputs(), ["projection", "words"])
+        graphs |= export_graphs(merged, [TEXT])
     with stage("Verify against PyTorch"):
-        tokenizer_json = build_wordpiece(text_model.vocabulary, lowercase=text_model.lowercase)
-        label_sets = find_asking(ALTA).list_label_sets()
-        max_tokens = model.sizes.text.config.max_position_embeddings
+        label_sets = source.family.asking.list_label_sets()
+        tokenizer = PromptTokenizer(towers.tokenizer_json, towers.sizes["max_tokens"], towers.prompt_rule)
         prompts = [prompt for label in label_sets["chexpert5"].values() for prompt in label.positive[:2]]
-        tokenizer = PromptTokenizer(tokenizer_json, max_tokens)
-        inputs = make_inputs(model, tokenizer, prompts[:PROMPTS])
-        verification = verify_graphs(model, head, image, text, patches, inputs)
+        inputs = make_inputs(merged, towers.geometry.crop_px, tokenizer, prompts[:PROMPTS])
+        verification = verify_graphs(merged, graphs, inputs)
     with stage(f"Bring to {options.precision}"):
-        reference = Reference(
-            {"image": image, "text": text}, head, math.exp(model.logit_scale.item()), checkpoint.sha256, ALTA_GEOMETRY
-        )
+        reference = make_reference(source, merged, graphs)
         lowered = lower_engine(options, reference, tokenizer, label_sets)
-        self_test_limits = measure_limits(options, lowered, head, verification)
-        local_heads = describe_local_heads(
-            LocalHeads(model, patches, lowered.image.session), options.precision, verification.self_test
-        )
+        self_test_limits = measure_limits(options, lowered, merged, verification)
+        local_heads = describe_patches(options, lowered, merged, graphs, verification)
     with stage("Write and open bundle"):
+        graphs |= {IMAGE: lowered.image.graph, TEXT: lowered.text.graph}
         contents = {
-            names.IMAGE_GRAPH: lowered.image.graph.SerializeToString(deterministic=True),
-            names.TEXT_GRAPH: lowered.text.graph.SerializeToString(deterministic=True),
-            names.PATCH_GRAPH: patches.SerializeToString(deterministic=True),
-            names.HEAD: pack_arrays(head.arrays()),
-            names.TOKENIZER: tokenizer_json.encode(),
+            **{name_graph_file(name): graph.SerializeToString(deterministic=True) for name, graph in graphs.items()},
+            names.HEAD: pack_arrays(merged.head.arrays()),
+            names.TOKENIZER: towers.tokenizer_json.encode(),
             names.PROMPTS: render_label_sets(label_sets).encode(),
             names.SELF_TEST: pack_arrays(verification.self_test),
         }
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()
-        describe = describe_engine(
-            options, checkpoint, model, merging, verification.drifts, lowered, self_test_limits, local_heads
-        )
+        describe = describe_engine(options, source, merged, verification.drifts, lowered, self_test_limits, local_heads)
         finish = choose_finish(options, lowered)
         key = None if options.sign is None else read_private_key(options.sign)
         manifest = write_bundle(
@@ -128,8 +111,30 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             radiograph_s = time_radiograph(options.output)
     if lowered.calibration is not None and options.calibration_cache is not None:
         lowered.calibration.keep(options.calibration_cache)
-    heads_from = tell_heads(checkpoint, model, options)
+    heads_from = tell_heads(source, options)
     return ExportReport(options.output, manifest, verification.drifts, lowered, radiograph_s, heads_from)
+
+
+def export_graphs(merged: MergedEngine, chosen: list[str]) -> dict[str, onnx.ModelProto]:
+    """Export some of the graphs, by name."""
+    found = {}
+    for name in chosen:
+        graph = merged.graphs[name]
+        found[name] = export_graph(graph.tower, graph.inputs, list(graph.outputs))
+    return found
+
+
+def make_reference(source: Source, merged: MergedEngine, graphs: Mapping[str, onnx.ModelProto]) -> Reference:
+    """Return the FP32 engine that one of lower precision is compared with."""
+    return Reference(
+        graphs={name: graphs[name] for name in (IMAGE, TEXT)},
+        head=merged.head,
+        logit_scale=source.towers.logit_scale,
+        checkpoint_sha256=source.checkpoint.sha256,
+        geometry=source.towers.geometry,
+        slots=tuple(Slot[name.upper()] for name in merged.slots),
+        inputs={name: merged.describe_graph(name).inputs for name in (IMAGE, TEXT)},
+    )
 
 
 def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[Path], object]:
@@ -148,7 +153,7 @@ def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[P
 
 
 def measure_limits(
-    options: ExportOptions, lowered: LoweredEngine, head: Head, verification: Verification
+    options: ExportOptions, lowered: LoweredEngine, merged: MergedEngine, verification: Verification
 ) -> dict[str, float]:
     """Return the limits of the bundle's self-test: at FP32 the export's own, else by what this engine drifts.
 
@@ -157,31 +162,33 @@ def measure_limits(
     """
     if options.precision == "fp32":
         return LIMITS
-    image, text = lowered.image.session, lowered.text.session
-    return widen_limits(compare_with_reference(image, text, head, verification.self_test, ("image", "text")))
+    sessions = {IMAGE: lowered.image.session, TEXT: lowered.text.session}
+    return widen_limits(compare_with_reference(merged, sessions, verification.self_test, ("image", "text")))
 
 
-def read_model(options: ExportOptions) -> tuple[Checkpoint, TextModel, AltaModel]:
-    """Read a checkpoint and its text model, and refuse sizes that the SDK's preprocessing does not make."""
-    checkpoint = read_checkpoint(options.checkpoint)
-    text_model = read_text_model(options.text_model)
-    model = load_model(checkpoint, text_model, options.image_heads, decodes=False)
-    image_px = model.sizes.image.image_px
-    made_px = ALTA_GEOMETRY.crop_px
-    if image_px != made_px:
-        raise ExportError(f"image tower reads {image_px} px; the preprocessing of this version makes {made_px} px")
-    activation = model.sizes.text.config.hidden_act
-    if activation != "gelu":
-        raise ExportError(f'text model has the activation "{activation}"; the merging is exact for "gelu" alone')
-    return checkpoint, text_model, model
+def describe_patches(
+    options: ExportOptions,
+    lowered: LoweredEngine,
+    merged: MergedEngine,
+    graphs: Mapping[str, onnx.ModelProto],
+    verification: Verification,
+) -> dict[str, Any] | None:
+    """Say what the heat maps of an engine with a patch graph rest on; None for others."""
+    if merged.patch_scale is None:
+        return None
+    heads = LocalHeads(graphs[PATCHES], lowered.image.session, merged.patch_scale)
+    return describe_local_heads(heads, options.precision, verification.self_test)
 
 
-def tell_heads(checkpoint: Checkpoint, model: AltaModel, options: ExportOptions) -> str:
-    """Say who told the image tower's heads: wrong ones that divide its width cannot be told from the weights."""
-    if "image_heads" in checkpoint.metadata:
+def tell_heads(source: Source, options: ExportOptions) -> str:
+    """Say who told the image tower's heads: wrong ones that divide its width cannot be told from the weights.
+
+    Of other families than ALTA they are the published ones, or those that were given.
+    """
+    sizes = source.towers.sizes
+    if source.family.name != ALTA or "image_heads" in source.checkpoint.metadata:
         return CHECKPOINT
-    text = model.sizes.text.config
-    usual = model.sizes.image.width // (text.hidden_size // text.num_attention_heads)
+    usual = sizes["image_width"] // (sizes["text_width"] // sizes["text_heads"])
     if options.image_heads in (None, usual):
         return "the text model's head size"
     return f"--image-heads, where the text model's head size gives {usual}"

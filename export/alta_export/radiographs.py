@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,13 +31,15 @@ class Radiographs:
     """Radiographs as the image graph takes them.
 
     pixels: (n, 1, px, px) uint8. slots: (n,) int64. truth: (n,) bool where a table told, for frontals
-    only, else None. source: what they are, for the manifest, without a path.
+    only, else None. source: what they are, for the manifest, without a path. reads_slot: whether the graph that they
+    are for reads their slots.
     """
 
     pixels: NDArray[np.uint8]
     slots: NDArray[np.int64]
     truth: NDArray[np.bool_] | None
     source: str
+    reads_slot: bool = True
 
     def __len__(self) -> int:
         """Return the number of radiographs."""
@@ -46,12 +48,15 @@ class Radiographs:
     def inputs(self) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield the image graph's inputs one radiograph at a time, as the SDK runs them."""
         for i in range(len(self)):
-            yield {"pixels": self.pixels[i : i + 1], "slot": self.slots[i : i + 1]}
+            pixels = {"pixels": self.pixels[i : i + 1]}
+            yield {**pixels, "slot": self.slots[i : i + 1]} if self.reads_slot else pixels
 
     def take(self, chosen: NDArray[np.int64], source: str | None = None) -> "Radiographs":
         """Return some of them, by position."""
         truth = None if self.truth is None else self.truth[chosen]
-        return Radiographs(self.pixels[chosen], self.slots[chosen], truth, source or self.source)
+        return replace(
+            self, pixels=self.pixels[chosen], slots=self.slots[chosen], truth=truth, source=source or self.source
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,15 @@ class _Item:
     truth: bool | None
 
 
-def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radiographs:
-    """Read up to `limit` studies, evenly spread over the source, in the slots that the fusion mode uses.
+def read_radiographs(
+    source: StudySource,
+    limit: int,
+    fusion_mode: str,
+    readable: Sequence[Slot] = tuple(Slot),
+    *,
+    reads_slot: bool = True,
+) -> Radiographs:
+    """Read up to `limit` studies, evenly spread over the source, in the slots that the fusion mode and family use.
 
     A folder's entries are studies: DICOM files or folders, JPEG or PNG frontals. A table has the columns
     of training (image_path, …) or of labels (image, findings). Raises CalibrationError for a source
@@ -94,7 +106,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
         except AltaError as error:
             problems.append(f"study {number}: {error}")
             continue
-        for slot in choose_slots(study.slots, fusion_mode):
+        for slot in choose_slots(study.slots, fusion_mode, readable):
             pixels.append(study.radiographs[slot].pixels_for(source.geometry)[None])
             slots.append(int(slot))
             truth.append(item.truth if slot == Slot.FRONTAL else None)
@@ -118,6 +130,7 @@ def read_radiographs(source: StudySource, limit: int, fusion_mode: str) -> Radio
         np.array(slots, dtype=np.int64),
         np.array(truth, dtype=bool) if labelled else None,
         f"{len(chosen)} studies" + (f" of split {source.split}" if source.split else ""),
+        reads_slot,
     )
 
 
@@ -174,6 +187,7 @@ def _read_item(item: _Item, profile: str) -> Study:
     return Study(radiographs)
 
 
-def synthetic(pixels: NDArray[np.uint8], slots: Sequence[int]) -> Radiographs:
+def synthetic(pixels: NDArray[np.uint8], slots: Sequence[int], *, reads_slot: bool = True) -> Radiographs:
     """Return synthetic radiographs, for exports that were given none."""
-    return Radiographs(pixels, np.array(slots, dtype=np.int64), None, "synthetic images: no --held-out was given")
+    source = "synthetic images: no --held-out was given"
+    return Radiographs(pixels, np.array(slots, dtype=np.int64), None, source, reads_slot)

@@ -26,7 +26,8 @@ def show_report(report: ExportReport) -> None:
             for tower in ("image", "text")
         ],
     )
-    show_left_out(merging["adapters"])
+    if "adapters" in merging:
+        show_left_out(merging["adapters"])
     print_table(
         "Parity with PyTorch float32",
         ["output", "rows", "worst cosine", "max abs difference", "limit"],
@@ -50,7 +51,7 @@ def show_report(report: ExportReport) -> None:
             ("precision", manifest.engine["precision"]),
             ("fusion mode", manifest.fusion_mode),
             ("intensity profile", manifest.intensity_profile),
-            ("image heads", manifest.sizes["image_heads"]),
+            *((("image heads", manifest.sizes["image_heads"]),) if "image_heads" in manifest.sizes else ()),
             *show_time(report),
             *((SLOWER,) if is_slower(report) else ()),
             ("bundle", report.path),

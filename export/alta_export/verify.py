@@ -3,30 +3,31 @@
 The same synthetic inputs and the towers' answers go into the bundle as its self-test.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from alta_runtimes import Session, load
-from alta_sdk.engine.heads import Head
+from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT
 from alta_sdk.engine.self_test import PATCHES, Drift, measure_drift, measure_patch_drift
 from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.errors import ExportError
-from alta_training.model import AltaModel
-from alta_training.model.alta import to_model_input
+
+from .families.merged import Arrays, MergedEngine, to_priors, to_vectors
 
 LIMITS = {"min_cosine": 0.99999, "max_abs": 1e-4}
 RADIOGRAPHS = 4
 PROMPTS = 8
 SEED = 20250611
 SELF_TEST_SLACK = 1e-3
-Arrays = dict[str, NDArray[Any]]
+KEPT = ("image", "text", PATCHES, "paired")  # of the answers, in the self-test
+LARGE = (PATCHES,)
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,16 @@ class Verification:
     drifts: list[Drift]
 
 
-def make_inputs(model: AltaModel, tokenizer: PromptTokenizer, prompts: list[str]) -> Arrays:
-    """Make synthetic radiographs, one in each slot, and tokens of prompts; the same for every export."""
+def make_inputs(merged: MergedEngine, px: int, tokenizer: PromptTokenizer, prompts: list[str]) -> Arrays:
+    """Make synthetic radiographs of px × px and tokens of prompts; the same for every export.
+
+    The radiographs are one in each slot where the family knows slots, else current frontals.
+    """
     encoded = tokenizer.encode(prompts)
     input_ids, mask = tokenizer.pad(encoded, len(encoded))
     return {
-        "pixels": make_radiographs(RADIOGRAPHS, model.sizes.image.image_px),
-        "slot": np.arange(RADIOGRAPHS, dtype=np.int64),
+        "pixels": make_radiographs(RADIOGRAPHS, px),
+        "slot": np.arange(RADIOGRAPHS, dtype=np.int64) * merged.has_slots,
         "input_ids": input_ids,
         "attention_mask": mask,
     }
@@ -61,59 +65,31 @@ def make_radiographs(count: int, size_px: int) -> NDArray[np.uint8]:
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)[:, None]
 
 
-def answer_with_pytorch(model: AltaModel, inputs: Arrays) -> Arrays:
-    """Run the towers with their adapters in: unit-length embeddings, CLS, and the local projections of both."""
-    with torch.no_grad():
-        pixels = to_model_input(torch.from_numpy(inputs["pixels"][:, 0]))
-        tokens = model.image(pixels, torch.from_numpy(inputs["slot"]))
-        cls = tokens[:, 0]
-        hidden = model.text(torch.from_numpy(inputs["input_ids"]), torch.from_numpy(inputs["attention_mask"]))
-        projection, words = model.text.project(hidden)
-        image = model.image.projection_head(cls)
-        patches = model.image.local_projection_head(tokens[:, 1:])
-    return {
-        "image": to_unit_length(image.numpy()),
-        "text": to_unit_length(projection.numpy()),
-        "cls": cls.numpy(),
-        "words": words.numpy(),
-        "patches": patches.numpy(),
-    }
-
-
-def verify_graphs(
-    model: AltaModel,
-    head: Head,
-    image: onnx.ModelProto,
-    text: onnx.ModelProto,
-    patches: onnx.ModelProto,
-    inputs: Arrays,
-) -> Verification:
-    """Run the graphs against the towers.
+def verify_graphs(merged: MergedEngine, graphs: Mapping[str, onnx.ModelProto], inputs: Arrays) -> Verification:
+    """Run the graphs against the published towers.
 
     Raises ExportError if an embedding's cosine is under 0.99999, or differs by over 1e-4 anywhere.
     """
-    reference = answer_with_pytorch(model, inputs)
-    loaded = [load(graph.SerializeToString(), runtime="onnxruntime") for graph in (image, text, patches)]
-    given = {**inputs, **reference}
-    drifts = compare_with_reference(loaded[0], loaded[1], head, given, ("image", "text", "cls", "words"))
-    drifts.append(compare_patches(loaded[0], loaded[2], given, LIMITS))
+    reference = merged.answer(inputs)
+    loaded = {name: load(graph.SerializeToString(), runtime="onnxruntime") for name, graph in graphs.items()}
+    drifts = compare_with_reference(merged, loaded, {**inputs, **reference}, tuple(reference))
     for drift in drifts:
         if not drift.is_within_limits:
             raise ExportError(
                 f"{drift.output}: the graph differs from PyTorch (worst cosine {drift.worst_cosine:.7f}, "
                 f"largest difference {drift.max_abs:.1e}); nothing was written"
             )
-    answers = {name: reference[name] for name in ("image", "text")} | {PATCHES: reference[PATCHES][:1]}
-    return Verification({**inputs, **answers}, drifts)
+    kept = {name: answer[:1] if name in LARGE else answer for name, answer in reference.items() if name in KEPT}
+    return Verification({**inputs, **kept}, drifts)
 
 
 def compare_with_reference(
-    image: Session, text: Session, head: Head, self_test: Arrays, outputs: tuple[str, ...]
+    merged: MergedEngine, sessions: Mapping[str, Session], self_test: Arrays, outputs: tuple[str, ...]
 ) -> list[Drift]:
     """Run loaded graphs on the self-test's inputs and compare the outputs named with the reference's."""
-    computed = _answer_with_graphs(image, text, head, self_test)
+    computed = answer_with_graphs(merged, sessions, self_test)
     drifts = []
-    for name in outputs:  # cls and words are not of unit length: directions are compared
+    for name in outputs:  # but for embeddings none is of unit length: directions are compared
         ours, theirs = (to_unit_length(a[name].reshape(-1, a[name].shape[-1])) for a in (computed, self_test))
         drifts.append(measure_drift(name, ours, theirs, LIMITS))
     return drifts
@@ -134,12 +110,31 @@ def widen_limits(drifts: list[Drift]) -> dict[str, float]:
     }
 
 
-def _answer_with_graphs(image: Session, text: Session, head: Head, inputs: Arrays) -> Arrays:
-    seen = image.run({"pixels": inputs["pixels"], "slot": inputs["slot"]})
-    read = text.run({"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]})
-    return {
-        "image": to_unit_length(head.project(seen["cls"])),
-        "text": to_unit_length(read["projection"]),
-        "cls": seen["cls"],
-        "words": read["words"],
+def answer_with_graphs(merged: MergedEngine, sessions: Mapping[str, Session], inputs: Arrays) -> Arrays:
+    """Run the graphs that are given, the image and the text graph among them, and name what they give as `answer` does.
+
+    Maps become vectors of their places, as `to_vectors` makes them.
+    """
+
+    def run(name: str, given: Mapping[str, NDArray[Any]]) -> Arrays:
+        return dict(sessions[name].run(merged.describe_graph(name).select_inputs(given)))
+
+    seen, read = run(IMAGE, inputs), run(TEXT, inputs)
+    found = {
+        "image": to_unit_length(merged.head.project(take_vectors(seen))),
+        "text": to_unit_length(read.pop("projection")),
+        **read,
+        **{name: array if array.ndim < 4 else to_vectors(array) for name, array in seen.items()},
     }
+    if PATCHES in sessions:
+        found[PATCHES] = run(PATCHES, seen)[PATCHES]
+    if FUSE in sessions:
+        paired = run(FUSE, {"features": seen["features"], "prior_features": to_priors(seen["features"])})
+        found["paired"] = to_unit_length(paired["projection"])
+        found["paired_patches"] = to_vectors(paired["patches"])
+    return found
+
+
+def take_vectors(seen: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Return what the head reads (n, width) of what an image graph gives; of one that needs no head, projections."""
+    return seen["cls"] if "cls" in seen else seen["projection"]
