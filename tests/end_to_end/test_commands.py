@@ -86,6 +86,20 @@ def test_quickstart_of_ranking(demo):
     assert len(json.loads(found.stdout)["matches"]) == 4
 
 
+def test_quickstart_of_a_follow_up(follow_up_bundle, tmp_path):
+    examples = ROOT / "examples"
+    for picture, *given in (("00001299_000.jpg", "study"), ("00001637_001.jpg", "earlier", "20250601")):
+        write = (examples / "02_write_dicom_study.py", examples / "data" / picture, *given)
+        assert run(sys.executable, *write, cwd=tmp_path).returncode == 0
+    command = (examples / "07_follow_up_study.py", follow_up_bundle, "study", "earlier")
+    result = run(sys.executable, *command, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    alone, beside, *told = result.stdout.splitlines()
+    assert alone.startswith("alone: {") and alone.endswith("mode frontal of frontal")
+    assert beside.startswith("beside its prior: {") and beside.endswith("mode prior of frontal, prior_frontal")
+    assert told[0].startswith("pneumonia: improving 0.") and told[1].startswith("pleural effusion: improving 0.")
+
+
 def test_quickstart_of_exporting_makes_an_engine_that_opens(tmp_path):
     exported = run(sys.executable, ROOT / "examples" / "06_export_an_engine.py", "half.alta", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
