@@ -41,6 +41,8 @@ def test_the_families_ask_as_published():
     for family in ("biovil-t", "biovil"):
         ensemble = find_asking(family).list_label_sets()["rsna-ensemble"]["pneumonia"]
         assert len(ensemble.positive) == len(ensemble.negative) == 4
+    reads_priors = [name for name in ASKING_BY_FAMILY if "progression" in find_asking(name).list_label_sets()]
+    assert reads_priors == ["biovil-t"]
     assert [name for name in ASKING_BY_FAMILY if find_asking(name).logit_scale_note] == [
         *("biovil-t", "biovil", "chexzero"),
     ]

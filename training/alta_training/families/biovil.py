@@ -5,6 +5,7 @@ tensors; the numbers of layers and heads, and the positions, are the published o
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from alta_sdk.engine.label_sets import Label
 from alta_sdk.engine.manifest_content import PHRASE, STRIP_FINAL_PUNCTUATION
 from alta_sdk.errors import CheckpointError
+from alta_sdk.matching.progression import build_progression_set
+from alta_sdk.matching.prompts import PROGRESSION
 from alta_sdk.study.geometry import SHORTER_SIDE, Geometry
 
 from .asking import Asking
@@ -54,6 +57,7 @@ ASKING = Asking(
     ),
     more_sets={"rsna-ensemble": {"pneumonia": PNEUMONIA}},
 )
+BIOVIL_T_ASKING = replace(ASKING, more_sets={**ASKING.more_sets, PROGRESSION: build_progression_set()})
 
 Weights = Mapping[str, Tensor]
 
@@ -194,7 +198,7 @@ BIOVIL_T = Family(
     looks_for=(f"{TRUNK}*", f"{TEMPORAL}*"),
     recognises=lambda names: _has_trunk(names) and _has_temporal(names),
     read=_read_biovil_t,
-    asking=ASKING,
+    asking=BIOVIL_T_ASKING,
 )
 BIOVIL = Family(
     name="biovil",
