@@ -67,7 +67,8 @@ def calibrate(
             matcher.choose_threshold(studies, truth.tolist(), name, labels=label_set, target=target, at_least=at_least)
         )
     say_notices(matcher)
-    told = {"thresholds": [asdict(one) for one in chosen], "provenance": matcher.provenance}
+    provenance = {**matcher.provenance, "fusion_mode": chosen[0].binding.fusion_mode}
+    told = {"thresholds": [asdict(one) for one in chosen], "provenance": provenance}
     take_every_step(
         partial(matcher.keep_thresholds, chosen, overwrite=overwrite),
         lambda: print_object(told) if as_json else show_thresholds(chosen, matcher.provenance.get("family")),

@@ -1,7 +1,6 @@
 """A graph of a bundle beside its two main ones: proven when the engine opens, loaded when it is first asked for.
 
-Scores of a study that do not need it never wait for it. It runs in the image graph's back end, if that is one for
-ONNX graphs, with as many threads.
+It runs in the image graph's back end, if that is one for ONNX graphs, with as many threads.
 """
 
 import threading
@@ -58,6 +57,6 @@ class GraphBeside:
         is_onnx = info.runtime in ONNX_RUNTIMES
         runtime = info.runtime if is_onnx else ONNX_RUNTIMES[0]
         device = info.device if is_onnx and info.device in DEVICES and not self._cpu else CPU
-        with self._bundle.copy(name) as graph:  # proven again: it may have changed since the opening
+        with self._bundle.copy(name) as graph:  # proven again unless it was held: it may have changed since
             # A GPU session may count no threads.
             return load(graph, name=name, device=device, threads=info.threads or None, runtime=runtime)

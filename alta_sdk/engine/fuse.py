@@ -1,8 +1,7 @@
 """A radiograph beside its prior, for families that read the prior inside the image tower: BioViL-T.
 
 The fuse graph takes the features of both, which know nothing of their dates: those that a radiograph had when it was
-current are those that it has as a prior. Pairs run one by one, so a vector does not depend on its company. It is
-loaded, and its self-test is run, with the first study that has a prior.
+current are those that it has as a prior. Pairs run one by one, so a vector does not depend on its company.
 """
 
 from typing import Any
@@ -17,7 +16,7 @@ from .bundle import Bundle
 from .image_encoder import FEATURES, ImageEncoder
 from .manifest_content import FUSE
 from .patches import list_places
-from .self_test import Drift, require, run_pair_test
+from .self_test import Drift, run_pair_test
 from .vectors import Vector, take_output
 
 
@@ -25,45 +24,33 @@ class FuseGraph:
     """The fuse graph of an engine, or what says that it has none; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle, image: Session, images: ImageEncoder) -> None:
-        """Take a verified bundle, its image graph and what encodes with it; the fuse graph is not loaded yet."""
+        """Take a verified bundle, its image graph and what encodes with it."""
         graph = bundle.manifest.graphs.get(FUSE)
         self._bundle = bundle
         self._images = images
         self._graph = None if graph is None else GraphBeside(bundle, graph, image, cpu=False)
-        self._is_tested = False
 
     def project(self, features: Vector, prior_features: Vector) -> Vector:
         """Project a current radiograph beside its prior, by features (channels, side, side): (embedding,) float32.
 
-        Not normalised. Raises EngineError for an engine without the graph, or if its self-test fails here.
+        Not normalised. Raises EngineError for an engine without the graph.
         """
-        projection: Vector = take_output(self._run_tested(features, prior_features), "projection", 1, 2)[0]
+        projection: Vector = take_output(self._run(features, prior_features), "projection", 1, 2)[0]
         return projection
 
     def project_patches(self, features: Vector, prior_features: Vector) -> Vector:
         """Project the current radiograph's patches beside its prior: (patches, embedding), not normalised."""
-        patches: Vector = list_places(take_output(self._run_tested(features, prior_features), "patches", 1, 4))[0]
+        patches: Vector = list_places(take_output(self._run(features, prior_features), "patches", 1, 4))[0]
         return patches
 
     def run_self_test(self, rows: int | None = None) -> list[Drift]:
         """Run the self-test of pairs, or of `rows` of them: one drift, or none for an engine without the graph."""
-        return [] if self._graph is None else [run_pair_test(self._bundle, self._images, self._project_untested, rows)]
+        return [] if self._graph is None else [run_pair_test(self._bundle, self._images, self.project, rows)]
 
     def close(self) -> None:
-        """Let go of the graph; it is loaded no more if it was not."""
+        """Let go of the graph."""
         if self._graph is not None:
             self._graph.close()
-
-    def _run_tested(self, features: Vector, prior_features: Vector) -> dict[str, NDArray[Any]]:
-        if not self._is_tested:
-            for drift in self.run_self_test(rows=1):
-                require(drift)
-            self._is_tested = True
-        return self._run(features, prior_features)
-
-    def _project_untested(self, features: Vector, prior_features: Vector) -> Vector:
-        projection: Vector = take_output(self._run(features, prior_features), "projection", 1, 2)[0]
-        return projection
 
     def _run(self, features: Vector, prior_features: Vector) -> dict[str, NDArray[Any]]:
         if self._graph is None:

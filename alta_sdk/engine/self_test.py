@@ -26,7 +26,7 @@ ANSWERS = ("image", "text")
 MAX_ROWS = 64
 PATCHES = "patches"  # of the first radiograph alone; tested when a heat map is first asked for
 # Where there is a fuse graph: unit vectors (pairs, embedding), of radiograph i as the current one with radiograph i + 1
-# as its prior, after the last one the first; tested with the first study that has a prior.
+# as its prior, after the last one the first.
 PAIRED = "paired"
 
 

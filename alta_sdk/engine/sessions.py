@@ -5,6 +5,7 @@ from alta_runtimes import Session, choose_runtime, load
 from ..errors import RuntimeUnavailable
 from .bundle import HEAD, IMAGE_GRAPH, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
 from .manifest import Manifest
+from .manifest_content import FUSE
 from .plans import PLANS, is_for_tensorrt, open_plans
 from .plans import RUNTIME as TENSORRT
 from .text_encoder import TEXT_ROWS
@@ -18,7 +19,8 @@ PORTABLE = "onnx"  # the runtime of an engine that any back end may run
 def list_loaded(manifest: Manifest) -> tuple[str, ...]:
     """Return the files of a bundle that opening it loads, and so holds in memory between proof and use."""
     graphs = tuple(PLANS.values()) if is_for_tensorrt(manifest) else (IMAGE_GRAPH, TEXT_GRAPH)
-    return (*LOADED, *graphs)
+    beside = (manifest.graphs[FUSE].file,) if FUSE in manifest.graphs else ()
+    return (*LOADED, *graphs, *beside)
 
 
 def open_sessions(

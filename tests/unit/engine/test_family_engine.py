@@ -121,7 +121,7 @@ def test_phrases_without_patches_are_refused_where_the_graph_lies(other, study, 
         Matcher(folder, runtime="onnxruntime", threads=1).locate(study, "edema")
 
 
-def test_a_fuse_graph_that_is_none_is_refused_with_the_first_prior(other, study, tmp_path):
+def test_an_image_graph_without_the_features_that_a_prior_needs_is_refused(other, study, tmp_path):
     folder = shutil.copytree(other, tmp_path / "prior.alta")
     shutil.copy(folder / "text.onnx", folder / "fuse.onnx")
     manifest = open_bundle(folder).manifest

@@ -1,7 +1,7 @@
 """A radiograph beside its prior: features are kept by content alone, and a missing prior is no black one."""
 
 import shutil
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +10,11 @@ from fakes.follow_up import GEOMETRY, PAIRS
 from fakes.manifests import reseal
 
 from alta_export.bundle import pack_arrays
+from alta_runtimes.session import SessionInfo
 from alta_sdk import Engine, EngineError, IntegrityError, Matcher, Slot, Study
 from alta_sdk.cli import main
 from alta_sdk.dicom.intensity import MINMAX
+from alta_sdk.engine import beside
 from alta_sdk.engine.bundle import open_bundle
 from alta_sdk.engine.image_encoder import ENTRY_BYTES, ImageEncoder, RadiographCache
 from alta_sdk.engine.manifest import BundleGraph
@@ -41,7 +43,7 @@ def count_runs(matcher, monkeypatch):
 
 
 def prove_pairs(matcher):
-    """Let the self-test of pairs and the first batch of two be behind us."""
+    """Let the first batch of two, which is run both ways, be behind us."""
     matcher.embed(make_study(make_image(90), make_image(91)))
 
 
@@ -121,9 +123,14 @@ def test_a_missing_prior_is_not_a_black_one(matcher):
     np.testing.assert_allclose(alone.vector, expected / np.linalg.norm(expected), rtol=1e-6)
 
 
-def test_a_study_without_a_prior_never_loads_the_fuse_graph(matcher):
+def test_a_study_without_a_prior_never_runs_the_fuse_graph(matcher, monkeypatch):
+    runs, graph = [], matcher.engine._fuse._graph
+    run = graph.run
+    monkeypatch.setattr(graph, "run", lambda given: runs.append(1) or run(given))
     matcher.zero_shot(make_study(make_image(7)), ["edema"])
-    assert matcher.engine._fuse._graph._session is None
+    assert not runs
+    matcher.zero_shot(make_study(make_image(7), make_image(8)), ["edema"])
+    assert len(runs) == 1
 
 
 def test_doctor_and_the_self_test_know_the_pairs(follow_up_bundle):
@@ -147,42 +154,37 @@ def change_answers(folder, **changes):
     return reseal(folder)
 
 
-def test_a_machine_that_fuses_otherwise_scores_no_pair(copy):
+def test_a_machine_that_fuses_otherwise_opens_no_engine(copy):
     paired = np.roll(np.load(copy / "selftest.npz")["paired"], 1, axis=1)
-    opened = Matcher(change_answers(copy, paired=paired))
-    opened.embed(make_study(make_image(8)))
     with pytest.raises(EngineError, match="self-test failed on this machine: paired"):
-        opened.embed(make_study(make_image(8), make_image(9)))
+        Matcher(change_answers(copy, paired=paired))
 
 
 @pytest.mark.parametrize("paired", [None, np.zeros((5, 128), np.float32), np.zeros((1, 4), np.float32)])
 def test_answers_of_pairs_that_are_missing_or_of_another_shape_are_refused(copy, paired):
-    opened = Matcher(change_answers(copy, paired=paired))
     with pytest.raises(IntegrityError, match=r"selftest\.npz"):
-        opened.embed(make_study(make_image(8), make_image(9)))
+        Matcher(change_answers(copy, paired=paired))
 
 
 def test_a_fuse_graph_that_was_changed_is_refused(copy):
-    opened = Matcher(copy)
     data = bytearray((copy / "fuse.onnx").read_bytes())
     data[-1] ^= 1
     (copy / "fuse.onnx").write_bytes(data)
-    with pytest.raises(IntegrityError, match=r"fuse\.onnx was changed"):
-        opened.embed(make_study(make_image(8), make_image(9)))
     with pytest.raises(IntegrityError, match=r"fuse\.onnx was changed"):
         Engine.open(copy)
 
 
 def test_a_closed_engine_fuses_nothing_and_loads_nothing(follow_up_bundle):
-    study = make_study(make_image(8), make_image(9))
-    for uses in (lambda opened: opened.embed(study), lambda _: None):
-        opened = Matcher(follow_up_bundle)
-        uses(opened)
+    study, features = make_study(make_image(8), make_image(9)), np.zeros((6, 14, 14), np.float32)
+    for check in (Engine.check_quickly, lambda _: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Engine, "check_quickly", check)
+            opened = Engine.open(follow_up_bundle)
         opened.close()
         with pytest.raises(EngineError, match="engine is closed"):
-            opened.embed(study)
+            Matcher(opened).embed(study)
         with pytest.raises(EngineError, match="engine is closed"):
-            opened.engine._fuse._run(np.zeros((6, 14, 14), np.float32), np.zeros((6, 14, 14), np.float32))
+            opened._fuse.project(features, features)
 
 
 def test_an_engine_without_the_graph_says_so(bundle):
@@ -200,6 +202,24 @@ def test_both_runtimes_fuse_alike(follow_up_bundle, matcher, runtime):
         assert opened.engine._fuse._graph._session.info.runtime == runtime
 
 
+@pytest.mark.parametrize(
+    ("info", "cpu", "expected"),
+    [
+        (("openvino", "cpu", 3), False, ("openvino", "cpu", 3)),
+        (("onnxruntime", "cuda", 0), False, ("onnxruntime", "cuda", None)),
+        (("onnxruntime", "cuda", 0), True, ("onnxruntime", "cpu", None)),
+        (("tensorrt", "NVIDIA X", 0), False, ("onnxruntime", "cpu", None)),
+    ],
+)
+def test_it_runs_where_the_image_graph_runs(follow_up_bundle, monkeypatch, info, cpu, expected):
+    asked = []
+    monkeypatch.setattr(beside, "load", lambda graph, **given: asked.append(given))
+    opened = open_bundle(follow_up_bundle)
+    image = SimpleNamespace(info=SessionInfo(info[0], "1", *info[1:]))
+    beside.GraphBeside(opened, opened.manifest.graphs["fuse"], image, cpu=cpu)._load()
+    assert [(one["runtime"], one["device"], one["threads"]) for one in asked] == [expected]
+
+
 def test_the_geometry_is_the_manifests(follow_up_bundle):
     manifest = open_bundle(follow_up_bundle).manifest
-    assert manifest.geometry == GEOMETRY and replace(manifest).graphs["fuse"].file == "fuse.onnx"
+    assert manifest.geometry == GEOMETRY and manifest.graphs["fuse"].file == "fuse.onnx"

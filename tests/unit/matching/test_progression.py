@@ -214,6 +214,13 @@ def test_the_command_finds_the_prior_in_one_folder(follow_up_bundle, two_studies
     assert json.loads(done.stdout)["provenance"]["slots"] == ["frontal", "prior_frontal"]
 
 
+def test_the_command_takes_two_pictures_whose_order_the_caller_knows(follow_up_bundle, radiograph_path):
+    other = sorted(radiograph_path.parent.glob("*.jpg"))[1]
+    done = run("progress", radiograph_path, other, "--engine", follow_up_bundle, "--label", "edema", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["provenance"]["slots"] == ["frontal", "prior_frontal"]
+
+
 def test_the_command_checks_the_patient_the_order_and_the_family(follow_up_bundle, bundle, two_studies):
     now, before, make = two_studies
     other = make("other/a.dcm", 3, "20240101", PatientID="P2")
