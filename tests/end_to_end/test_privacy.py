@@ -114,6 +114,14 @@ def test_comparison_of_two_studies(bundle, write):
         assert_clean(result.output)
 
 
+def test_progression_since_a_prior(follow_up_bundle, write):
+    now, before = write("now.dcm"), write("before.dcm", study=2, seed=1, StudyDate=EARLIER_DATE)
+    for more in ([], ["--json"]):
+        result = run("progress", now, before, "--engine", follow_up_bundle, "--any-picture", *more)
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+
+
 def test_heat_maps(bundle, write, output):
     files = ["--output", output / "map.png", "--dicom", output / "map.dcm"]
     for more in ([], ["--json", "--overwrite"]):

@@ -14,7 +14,7 @@ TINY = 1 << 20
 def set_picture_size(rng: np.random.Generator, data: bytearray) -> bytearray:
     """State other sides, with a right checksum in a PNG."""
     width, height = (int(one) for one in rng.choice(SIDES, 2))
-    if data[12:16] == b"IHDR":
+    if data[12:16] == b"IHDR" and len(data) > 33:  # an earlier mutation may have cut it off
         struct.pack_into(">II", data, 16, width, height)
         struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
     for marker in (b"\xff\xc0", b"\xff\xc2"):

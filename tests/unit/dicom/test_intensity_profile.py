@@ -42,11 +42,11 @@ def study_path(tmp_path):
 
 
 def test_the_checkpoints_profile_is_taken_and_not_contradicted():
-    assert choose_profile(None, None) == PUBLISHED
-    assert choose_profile(None, MIMIC_JPG) == choose_profile(MIMIC_JPG, MIMIC_JPG) == MIMIC_JPG
-    assert choose_profile(VOI, None) == VOI
+    assert choose_profile(None, None, PUBLISHED) == PUBLISHED != choose_profile(None, None, MINMAX) == MINMAX
+    assert choose_profile(None, MIMIC_JPG, PUBLISHED) == choose_profile(MIMIC_JPG, MIMIC_JPG, PUBLISHED) == MIMIC_JPG
+    assert choose_profile(VOI, None, PUBLISHED) == VOI
     with pytest.raises(ExportError, match="trained with intensity profile mimic-jpg-v1"):
-        choose_profile(VOI, MIMIC_JPG)
+        choose_profile(VOI, MIMIC_JPG, PUBLISHED)
 
 
 def test_the_manifest_records_the_profile_and_another_one_is_refused(voi_bundle, study_path):
