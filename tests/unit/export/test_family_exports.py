@@ -1,10 +1,11 @@
 """Each family becomes a bundle that opens and passes its self-test, and states what its family decides."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import export_quietly
+from conftest import export_quietly, write_radiographs
 from fakes.biovil import make_image_weights, make_text_config, make_text_weights, write_text_folder
 from fakes.clip import make_clip_weights, write_merges
 from fakes.open_clip import make_open_clip_config, make_open_clip_weights, write_open_clip_folder
@@ -146,6 +147,31 @@ def test_the_self_test_holds_what_a_prior_changes(exported):
         if family == "biovil-t":
             assert arrays["paired"].shape == arrays["image"].shape and len(arrays["paired"]) == rows
             assert np.abs(arrays["paired"] - arrays["image"]).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("family", "precision"), [("chexzero", "int8"), ("chexzero", "fp16"), ("open-clip", "int8"), ("open-clip", "bf16")]
+)
+def test_clip_families_are_lowered_as_alta_is(family, precision, tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (20, 12, 10), dtype=np.uint8).repeat(30, 1).repeat(30, 2)
+    (tmp_path / "studies").mkdir()
+    output = tmp_path / "x.alta"
+    export_quietly(
+        ExportOptions(
+            **write_published(family, tmp_path),
+            output=output,
+            precision=precision,
+            calibration=write_radiographs(tmp_path / "studies", images),
+        )
+    )
+    with Engine.open(output) as engine:
+        assert all(drift.is_within_limits for drift in engine.run_self_test())
+        achieved = engine.manifest.engine["image_precision"]["achieved"]
+    assert achieved.get(precision, 0) > 0
+    if family == "chexzero":  # the resize stays in FP32 whatever its products' names
+        weights = onnx.load(output / "image.onnx").graph.initializer
+        resizes = [item for item in weights if 320 in item.dims]
+        assert resizes and {item.data_type for item in resizes} == {onnx.TensorProto.FLOAT}
 
 
 def test_doctor_and_inspect_open_it(exported):
