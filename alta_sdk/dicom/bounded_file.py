@@ -15,6 +15,7 @@ MAX_READ_BYTES = 1 << 26  # of everything before the pixels that is read, not sk
 MAX_VALUE_BYTES = 1 << 23  # of one value: the records of a medium
 MAX_CHARACTER_SET_BYTES = 128
 CHARACTER_SET_TAGS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")  # SpecificCharacterSet in either byte order
+LONG_LENGTH_BYTES = 4
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 READS_OF_ITEM = 3  # what a data set of its own costs beside its elements
 
@@ -61,7 +62,9 @@ class BoundedFile:
         self._bytes -= len(data)
         if self._bytes < 0:
             raise DicomError(f"DICOM file has a header longer than {MAX_READ_BYTES >> 20} MiB: refused")
-        self._is_character_set = size == 8 and data.startswith(CHARACTER_SET_TAGS)
+        # Of some kinds of element four bytes of length stand between its head and its value.
+        is_length = self._is_character_set and size == LONG_LENGTH_BYTES
+        self._is_character_set = is_length or size == 8 and data.startswith(CHARACTER_SET_TAGS)
         if size == 8 and data.startswith(ITEM_TAGS):
             self._budget.take(READS_OF_ITEM)
         return data

@@ -97,6 +97,14 @@ def test_what_has_to_be_parsed_is_bounded(extra):
         read_image(insert(extra))
 
 
+@pytest.mark.parametrize("kind", [b"CS", b"LO", b"UC", b"UT", b"UN", b"OB"])
+@pytest.mark.parametrize("put", [lambda one: one, lambda one: endless(0x00091010, item(one))], ids=["top", "item"])
+def test_character_sets_are_refused_before_each_is_looked_up(kind, put):
+    """Of some of these kinds four bytes of length stand between head and value."""
+    with pytest.raises(DicomError, match="names more character sets than there are"):
+        read_image(insert(put(element(0x00080005, kind, b"\\" * 60_000))))
+
+
 def test_files_of_one_study_share_what_one_may_cost(tmp_path):
     hostile = insert(endless(0x00091010, item(b"") * 15_000))
     read_image(hostile)  # one is read
