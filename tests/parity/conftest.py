@@ -1,14 +1,13 @@
 """The published code's outputs: read from ALTA_PARITY_DIR, ALTA_DATA_DIR and ALTA_SEEDS_DIR, unknown here."""
 
-import json
 import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from conftest import SHARED
+from parity.goldens import Golden, read_arrays, read_facts
 
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model
 from alta_training.model.alta import to_model_input
@@ -31,49 +30,33 @@ def seeds_dir():
     return SEEDS_DIR
 
 
-class Golden:
-    """Arrays and facts of one seed, where its radiographs are, and weights by its rule."""
+@pytest.fixture(scope="session")
+def draw_weights(seeds_dir):
+    """State dicts by the rule of the seeds: of facts, and the name of the shapes in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(seeds_dir)
+        patch.delitem(sys.modules, "seeded_weights", raising=False)
+        from seeded_weights import draw_state
 
-    def __init__(self, seeds_dir, data_dir, name):
-        self.folder = seeds_dir / name
-        self._seeds_dir, self._images = seeds_dir, data_dir / "nih_cxr" / "images"
-        with np.load(self.folder / "golden.npz") as arrays:
-            self.arrays = dict(arrays)
-        self.facts = json.loads((self.folder / "golden.json").read_text(encoding="utf-8"))
-
-    @property
-    def paths(self):
-        """Those that golden.json names, then pictures that lie beside it."""
-        return [*(self._images / name for name in self.facts["images"]), *sorted(self.folder.glob("*.png"))]
-
-    def save_weights(self, shapes, path):
-        """Write the state dict that the rule makes of the shapes of one model."""
-        sys.path.insert(0, str(self._seeds_dir))
-        sys.modules.pop("seeded_weights", None)
-        try:
-            from seeded_weights import draw_state
-        finally:
-            sys.path.remove(str(self._seeds_dir))
-        drawn = draw_state(self.facts[shapes], self.facts["seed"])
-        torch.save({name: torch.from_numpy(array) for name, array in drawn.items()}, path)
-        return path
+    return lambda facts, shapes: {
+        name: torch.from_numpy(array) for name, array in draw_state(facts[shapes], facts["seed"]).items()
+    }
 
 
 @pytest.fixture(scope="session")
-def read_golden(seeds_dir, data_dir):
+def read_golden(seeds_dir, data_dir, draw_weights):
     """Read one seed by the name of its folder."""
-    return lambda name: Golden(seeds_dir, data_dir, name)
+    return lambda name: Golden(seeds_dir / name, data_dir, draw_weights)
 
 
 @pytest.fixture(scope="session")
 def golden(parity_dir):
-    with np.load(parity_dir / "golden.npz") as arrays:
-        return dict(arrays)
+    return read_arrays(parity_dir)
 
 
 @pytest.fixture(scope="session")
 def facts(parity_dir):
-    return json.loads((parity_dir / "golden.json").read_text(encoding="utf-8"))
+    return read_facts(parity_dir)
 
 
 @pytest.fixture(scope="session")

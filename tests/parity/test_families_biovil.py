@@ -1,12 +1,11 @@
 """BioViL-T and BioViL agree with the published code: read from ALTA_SEEDS_DIR, nothing about it known here."""
 
-import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import torch
+from parity.goldens import read_arrays, read_facts
 from tolerances import FAMILY_PATCHES, FAMILY_VECTORS
 from torch.nn import functional as F
 from transformers import BertConfig
@@ -29,13 +28,12 @@ def folder(seeds_dir):
 
 @pytest.fixture(scope="module")
 def golden(folder):
-    with np.load(folder / "golden.npz") as arrays:
-        return dict(arrays)
+    return read_arrays(folder)
 
 
 @pytest.fixture(scope="module")
 def facts(folder):
-    return json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+    return read_facts(folder)
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +173,8 @@ def test_biovil(read, golden):
         assert_projected(golden, "biovil", towers.image.project(towers.image.static(pixels)))
 
 
-def test_the_published_size_by_rule(seeds_dir, text_folder, golden, facts, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(seeds_dir)
-    monkeypatch.delitem(sys.modules, "seeded_weights", raising=False)
-    from seeded_weights import draw_state
-
-    state = {name: torch.from_numpy(array) for name, array in draw_state(facts["full_shapes"], facts["seed"]).items()}
-    torch.save(state, tmp_path / "published.pt")
-    del state
+def test_the_published_size_by_rule(text_folder, golden, facts, tmp_path, draw_weights):
+    torch.save(draw_weights(facts, "full_shapes"), tmp_path / "published.pt")
     checkpoint = read_checkpoint(tmp_path / "published.pt")
     image = recognise(checkpoint.weights).read(checkpoint, text_folder, None, None).image
     del checkpoint

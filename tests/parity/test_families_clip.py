@@ -1,13 +1,12 @@
 """CheXzero and BiomedCLIP agree with the published code: read from ALTA_SEEDS_DIR, nothing about it known here."""
 
-import json
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from parity.goldens import read_arrays, read_facts
 from tokenizers import Tokenizer
 from tolerances import FAMILY_VECTORS
 from torch.nn import functional as F
@@ -24,36 +23,19 @@ def folder(seeds_dir):
 
 @pytest.fixture(scope="module")
 def golden(folder):
-    with np.load(folder / "golden.npz") as arrays:
-        return dict(arrays)
+    return read_arrays(folder)
 
 
 @pytest.fixture(scope="module")
 def facts(folder):
-    return json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+    return read_facts(folder)
 
 
 @pytest.fixture(scope="module")
-def draw(seeds_dir, facts):
-    """A state dict by the rule, from the shapes of one of the two."""
-    sys.path.insert(0, str(seeds_dir))
-    sys.modules.pop("seeded_weights", None)
-    try:
-        from seeded_weights import draw_state
-    finally:
-        sys.path.remove(str(seeds_dir))
-
-    def draw_weights(shapes):
-        return {name: torch.from_numpy(array) for name, array in draw_state(facts[shapes], facts["seed"]).items()}
-
-    return draw_weights
-
-
-@pytest.fixture(scope="module")
-def chexzero(folder, facts, draw, tmp_path_factory):
+def chexzero(folder, facts, draw_weights, tmp_path_factory):
     """CheXzero from a file of its published kind; a narrow text tower's heads are stated, which no tensor tells."""
     path = tmp_path_factory.mktemp("chexzero") / "checkpoint.pt"
-    torch.save(draw("chexzero_shapes"), path)
+    torch.save(draw_weights(facts, "chexzero_shapes"), path)
     checkpoint = replace(
         read_checkpoint(path), metadata={"text_heads": str(facts["chexzero_sizes"]["transformer_heads"])}
     )
@@ -61,11 +43,11 @@ def chexzero(folder, facts, draw, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def biomedclip(folder, facts, draw, tmp_path_factory):
+def biomedclip(folder, facts, draw_weights, tmp_path_factory):
     """BiomedCLIP from its published folder; the heads of a narrow image tower are given, which no tensor tells."""
     published = next(path.parent for path in folder.glob("*/open_clip_config.json"))
     copied = shutil.copytree(published, tmp_path_factory.mktemp("open_clip") / published.name)
-    torch.save(draw("biomedclip_shapes"), copied / "open_clip_pytorch_model.bin")
+    torch.save(draw_weights(facts, "biomedclip_shapes"), copied / "open_clip_pytorch_model.bin")
     checkpoint = read_checkpoint(find_open_clip_weights(copied))
     heads = facts["biomedclip_heads"]
     checkpoint = replace(checkpoint, metadata={"text_heads": str(heads["text"])})
@@ -173,5 +155,5 @@ def test_biomedclip_texts(biomedclip, golden):
     )
 
 
-def test_biomedclip_temperature(biomedclip, facts, draw):
-    assert biomedclip.logit_scale == pytest.approx(float(draw("biomedclip_shapes")["logit_scale"].exp()))
+def test_biomedclip_temperature(biomedclip, facts, draw_weights):
+    assert biomedclip.logit_scale == pytest.approx(float(draw_weights(facts, "biomedclip_shapes")["logit_scale"].exp()))

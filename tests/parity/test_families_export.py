@@ -3,16 +3,14 @@
 What is run are the bundles' own graphs in onnxruntime, their tokenizer and their head: what a workstation has.
 """
 
-import contextlib
-import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import export_quietly
+from parity.goldens import read_arrays, read_facts
 from tolerances import FAMILY_PATCHES, FAMILY_VECTORS
 
 from alta_export.families.registry import find_export
@@ -58,12 +56,8 @@ def clip(seeds_dir):
 
 
 @pytest.fixture(scope="module")
-def golden(seeds_dir):
-    def read(folder):
-        with np.load(folder / "golden.npz") as arrays:
-            return dict(arrays), json.loads((folder / "golden.json").read_text(encoding="utf-8"))
-
-    return read
+def golden():
+    return lambda folder: (read_arrays(folder), read_facts(folder))
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +68,6 @@ def export(tmp_path_factory):
         return Bundle(output)
 
     return make
-
-
-@pytest.fixture(scope="module")
-def draw(seeds_dir):
-    """State dicts by the rule."""
-    with contextlib.ExitStack() as stack:
-        sys.path.insert(0, str(seeds_dir))
-        stack.callback(sys.path.remove, str(seeds_dir))
-        sys.modules.pop("seeded_weights", None)
-        from seeded_weights import draw_state
-
-    return lambda facts, shapes: {
-        name: torch.from_numpy(array) for name, array in draw_state(facts[shapes], facts["seed"]).items()
-    }
 
 
 def find_text_folder(folder):
@@ -141,10 +121,10 @@ def test_biovil(biovil, golden, export):
     assert_seen(arrays, "biovil", bundle.run("image", pixels=arrays["pixels_480_u8"][:, None]))
 
 
-def test_chexzero(clip, golden, draw, export, tmp_path):
+def test_chexzero(clip, golden, draw_weights, export, tmp_path):
     """Its merges file is found beside it; a narrow text tower's heads are given, which no tensor tells."""
     arrays, facts = golden(clip)
-    torch.save(draw(facts, "chexzero_shapes"), tmp_path / "best.pt")
+    torch.save(draw_weights(facts, "chexzero_shapes"), tmp_path / "best.pt")
     shutil.copy(next(clip.glob("bpe_*.txt.gz")), tmp_path)
     bundle = export(tmp_path / "best.pt", text_heads=facts["chexzero_sizes"]["transformer_heads"])
     pixels = arrays["chexzero_pixels_u8"][:, None]
@@ -154,12 +134,12 @@ def test_chexzero(clip, golden, draw, export, tmp_path):
     assert (bundle.manifest.prompt_pair, bundle.manifest.logit_scale) == (tuple(facts["pair"]), 1.0)
 
 
-def test_biomedclip(clip, golden, draw, export, tmp_path):
+def test_biomedclip(clip, golden, draw_weights, export, tmp_path):
     """The published folder is the checkpoint; heads of narrow towers are given."""
     arrays, facts = golden(clip)
     published = next(path.parent for path in clip.glob("*/open_clip_config.json"))
     folder = Path(shutil.copytree(published, tmp_path / published.name))
-    torch.save(draw(facts, "biomedclip_shapes"), folder / "open_clip_pytorch_model.bin")
+    torch.save(draw_weights(facts, "biomedclip_shapes"), folder / "open_clip_pytorch_model.bin")
     heads = facts["biomedclip_heads"]
     bundle = export(folder, image_heads=heads["image"], text_heads=heads["text"])
     pixels = arrays["biomedclip_pixels_u8"][:, None]
@@ -167,10 +147,10 @@ def test_biomedclip(clip, golden, draw, export, tmp_path):
     assert_texts(bundle, arrays, facts["biomedclip_prompts"], "biomedclip_text")
 
 
-def test_biovil_t_of_the_published_size(biovil, golden, draw, tmp_path):
+def test_biovil_t_of_the_published_size(biovil, golden, draw_weights, tmp_path):
     """By rule; the two graphs of radiographs alone, since the text model beside them stays narrow."""
     arrays, facts = golden(biovil)
-    torch.save(draw(facts, "full_shapes"), tmp_path / "published.pt")
+    torch.save(draw_weights(facts, "full_shapes"), tmp_path / "published.pt")
     checkpoint = read_checkpoint(tmp_path / "published.pt")
     towers = recognise(checkpoint.weights).read(checkpoint, find_text_folder(biovil), None, None)
     merged = find_export(towers.family).merge(towers).graphs
