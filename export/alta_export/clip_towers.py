@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alta_training.families.clip_model import Block as ClipBlock
-from alta_training.families.clip_model import ClipText
+from alta_training.families.clip_model import ClipText, quick_gelu
 from alta_training.families.pixel_scaling import PixelScaling
 
 from .affine import Affine
@@ -46,11 +46,6 @@ class VisionParts:
     blocks: Sequence[BlockParts]
     norm: nn.LayerNorm
     heads: int
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """Return x · sigmoid(1.702 x), as OpenAI's models have it."""
-    return x * torch.sigmoid(1.702 * x)
 
 
 def take_clip_block(block: ClipBlock) -> BlockParts:

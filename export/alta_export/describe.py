@@ -1,7 +1,6 @@
 """What the manifest of an exported engine says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -10,14 +9,13 @@ from alta_sdk import __version__
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import BundleFile, Manifest
-from alta_sdk.engine.manifest_content import ALTA, LOCAL_HEADS
+from alta_sdk.engine.manifest_content import LOCAL_HEADS
 from alta_sdk.engine.preprocessing import describe_geometry
 from alta_sdk.engine.self_test import Drift
 from alta_training.families.family import Family, Towers
 
 from .calibration import Calibration
 from .families.merged import MergedEngine
-from .families.registry import find_asking
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
 from .options import RUNTIMES, ExportOptions, read_stated_date
@@ -27,30 +25,6 @@ from .verify import LIMITS, PROMPTS, RADIOGRAPHS
 
 DISCLAIMER = "Not for clinical use."
 UNSTATED_TRAINING = "not stated in the checkpoint"
-
-
-@dataclass(frozen=True)
-class FamilyStatement:
-    """What the family of a checkpoint states of itself: word for word in the bundle.
-
-    method: with the paper. licence: of the published weights, where the checkpoint itself states none.
-    """
-
-    name: str
-    method: str
-    licence: str
-    intended_use: str
-
-
-ALTA_STATEMENT = FamilyStatement(
-    name=ALTA,
-    method="ALTA (Lian et al., IEEE TMI 2025), adapters merged",
-    licence="not stated in the checkpoint; published ALTA weights are CC BY-NC 4.0",
-    intended_use=(
-        "Research and evaluation of zero-shot matching of chest radiographs with text. "
-        "Not for clinical use: not a medical device."
-    ),
-)
 
 
 def describe_engine(
@@ -68,7 +42,7 @@ def describe_engine(
     """
     date = read_stated_date()
     towers, stated = source.towers, source.checkpoint.metadata
-    family = find_statement(source.family)
+    family, licence = source.family, source.export.unstated_licence or source.family.licence
     beyond = lowered.gate["beyond_limits"]
     drifted = (f"DRIFT ACCEPTED: {', '.join(beyond)}.",) if beyond else ()
     notices = (*((stated["notice"],) if "notice" in stated else ()), *drifted, DISCLAIMER)
@@ -79,7 +53,6 @@ def describe_engine(
             created=(date or datetime.now(UTC)).isoformat(timespec="seconds"),
             sdk_version=__version__,
             source=towers.provenance,
-            method=family.method,
             **describe_family(family),
             **describe_towers(towers, merged),
             sizes=towers.sizes,
@@ -120,8 +93,7 @@ def describe_engine(
                 "drift": {d.output: {"worst_cosine": d.worst_cosine, "max_abs": d.max_abs} for d in drifts},
                 "gate": lowered.gate,
             },
-            intended_use=family.intended_use,
-            licence=stated.get("licence", family.licence),
+            licence=stated.get("licence", licence),
             training_data=stated.get("training_data", UNSTATED_TRAINING),
             notices=notices,
             files=files,
@@ -130,20 +102,14 @@ def describe_engine(
     return make
 
 
-def find_statement(family: Family) -> FamilyStatement:
-    """Return what the bundle states of a checkpoint's family."""
-    if family.name == ALTA:
-        return ALTA_STATEMENT
-    return FamilyStatement(family.name, family.method, family.licence, family.intended_use)
-
-
-def describe_family(family: FamilyStatement) -> dict[str, Any]:
-    """Say how engines of a family are asked."""
-    asking = find_asking(family.name)
+def describe_family(family: Family) -> dict[str, Any]:
+    """Say of which family an engine is, how it is asked, and what was published on its use, word for word."""
     return {
         "family": family.name,
-        "prompt_pair": asking.prompt_pair,
-        "logit_scale_note": asking.logit_scale_note,
+        "method": family.method,
+        "intended_use": family.intended_use,
+        "prompt_pair": family.asking.prompt_pair,
+        "logit_scale_note": family.asking.logit_scale_note,
     }
 
 

@@ -14,12 +14,13 @@ from PIL import Image
 
 from alta_runtimes import Session, load
 from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT
+from alta_sdk.engine.patches import list_places
 from alta_sdk.engine.self_test import PATCHES, Drift, measure_drift, measure_patch_drift
 from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.errors import ExportError
 
-from .families.merged import Arrays, MergedEngine, to_priors, to_vectors
+from .families.merged import Arrays, MergedEngine, to_priors
 
 LIMITS = {"min_cosine": 0.99999, "max_abs": 1e-4}
 RADIOGRAPHS = 4
@@ -113,7 +114,7 @@ def widen_limits(drifts: list[Drift]) -> dict[str, float]:
 def answer_with_graphs(merged: MergedEngine, sessions: Mapping[str, Session], inputs: Arrays) -> Arrays:
     """Run the graphs that are given, the image and the text graph among them, and name what they give as `answer` does.
 
-    Maps become vectors of their places, as `to_vectors` makes them.
+    Maps become vectors of their places, as `list_places` makes them.
     """
 
     def run(name: str, given: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -124,14 +125,14 @@ def answer_with_graphs(merged: MergedEngine, sessions: Mapping[str, Session], in
         "image": to_unit_length(merged.head.project(take_vectors(seen))),
         "text": to_unit_length(read.pop("projection")),
         **read,
-        **{name: array if array.ndim < 4 else to_vectors(array) for name, array in seen.items()},
+        **{name: array if array.ndim < 4 else list_places(array) for name, array in seen.items()},
     }
     if PATCHES in sessions:
         found[PATCHES] = run(PATCHES, seen)[PATCHES]
     if FUSE in sessions:
         paired = run(FUSE, {"features": seen["features"], "prior_features": to_priors(seen["features"])})
         found["paired"] = to_unit_length(paired["projection"])
-        found["paired_patches"] = to_vectors(paired["patches"])
+        found["paired_patches"] = list_places(paired["patches"])
     return found
 
 

@@ -12,7 +12,7 @@ from alta_sdk.engine.vectors import to_unit_length
 from alta_sdk.errors import ExportError
 from alta_sdk.study.geometry import ALTA_GEOMETRY
 from alta_training.adapters import Adapter
-from alta_training.families.alta import AltaImage
+from alta_training.families.alta import ALTA, AltaImage
 from alta_training.families.family import Towers
 from alta_training.model import AltaModel
 from alta_training.model.alta import GREY_MEAN, GREY_STD, to_model_input
@@ -138,4 +138,6 @@ EXPORT = FamilyExport(
     check=check_towers,
     engines=ENGINES,
     precisions=PRECISIONS,
+    # Most checkpoints of this form are somebody's own.
+    unstated_licence=f"not stated in the checkpoint; published ALTA weights are {ALTA.licence}",
 )

@@ -8,6 +8,7 @@ from torch import nn
 
 from alta_sdk.engine.heads import NoHead
 from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT
+from alta_sdk.engine.patches import list_places
 from alta_sdk.engine.vectors import to_unit_length
 from alta_training.families.bert_tower import BertTower
 from alta_training.families.biovil_image import BiovilImage, BiovilTImage
@@ -18,7 +19,7 @@ from ..biovil_towers import MergedBiovil, MergedBiovilT, MergedFusion
 from ..cost import measure_cost, measure_towers
 from ..graph import feature_inputs, pixel_inputs, text_inputs
 from .family_export import FamilyExport
-from .merged import Arrays, MergedEngine, MergedGraph, answer_prompts, to_priors, to_vectors
+from .merged import Arrays, MergedEngine, MergedGraph, answer_prompts, to_priors
 
 FRONTALS = ("frontal", "prior_frontal")  # the image towers were trained on these views alone
 
@@ -54,7 +55,7 @@ def answer_biovil(towers: Towers, inputs: Arrays) -> Arrays:
     return {
         "image": to_unit_length(projection.numpy()),
         "text": answer_prompts(towers, inputs),
-        "patches": to_vectors(patches.numpy()),
+        "patches": list_places(patches.numpy()),
     }
 
 
@@ -68,7 +69,7 @@ def answer_biovil_t(towers: Towers, inputs: Arrays) -> Arrays:
     return {
         **answer_biovil(towers, inputs),
         "paired": to_unit_length(projection.numpy()),
-        "paired_patches": to_vectors(patches.numpy()),
+        "paired_patches": list_places(patches.numpy()),
     }
 
 

@@ -18,7 +18,8 @@ class FamilyExport:
 
     merge: towers to what is exported. merging: the stage's name, for people. check: raises ExportError for towers
     that cannot be merged.
-    engines, precisions: that it can be exported as.
+    engines, precisions: that it can be exported as. unstated_licence: said of a checkpoint that states none, where that
+    is not the licence of the published weights.
     """
 
     merge: Callable[[Towers], MergedEngine]
@@ -26,3 +27,4 @@ class FamilyExport:
     check: Callable[[Towers], None] = accept_all
     engines: tuple[str, ...] = ("onnx", "openvino")
     precisions: tuple[str, ...] = ("fp32",)
+    unstated_licence: str | None = None

@@ -74,11 +74,6 @@ class MergedEngine:
         return self.graphs[name].describe(name)
 
 
-def to_vectors(maps: NDArray[Any]) -> NDArray[Any]:
-    """Turn maps (n, channels, height, width) into the vectors of their places, row by row: (n, places, channels)."""
-    return np.ascontiguousarray(maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1))
-
-
 def to_priors(features: NDArray[Any]) -> NDArray[Any]:
     """Give each of the self-test's radiographs the next one as its prior, the last one the first: features (n, …)."""
     return np.roll(features, -1, axis=0)

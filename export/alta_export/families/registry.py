@@ -1,8 +1,6 @@
 """What is known of each family at export, by the name that its checkpoints are recognised under."""
 
 from alta_sdk.errors import ExportError
-from alta_training.families.asking import Asking
-from alta_training.families.registry import find_family
 
 from . import alta, biovil, chexzero, open_clip
 from .family_export import FamilyExport
@@ -15,7 +13,6 @@ EXPORTS: dict[str, FamilyExport] = {
     "openai-clip": chexzero.EXPORT,
     "open-clip": open_clip.EXPORT,
 }
-ASKING_BY_FAMILY: dict[str, Asking] = {name: find_family(name).asking for name in EXPORTS}
 
 
 def find_export(family: str) -> FamilyExport:
@@ -23,9 +20,3 @@ def find_export(family: str) -> FamilyExport:
     if family not in EXPORTS:
         raise ExportError(f"family is not known; there are: {', '.join(EXPORTS)}")
     return EXPORTS[family]
-
-
-def find_asking(family: str) -> Asking:
-    """Return how a family is asked; raise ExportError for one that no export writes."""
-    find_export(family)
-    return ASKING_BY_FAMILY[family]

@@ -1,14 +1,22 @@
 """How engines of each family are asked, and what their bundles state of licence and intended use."""
 
+from dataclasses import replace
+
 import pytest
 
-from alta_export.describe import ALTA_STATEMENT, FamilyStatement, describe_family
-from alta_export.families.registry import ASKING_BY_FAMILY, find_asking
+from alta_export.describe import describe_family
+from alta_export.families.registry import EXPORTS, find_export
 from alta_sdk import ExportError
 from alta_sdk.engine.bundle import open_bundle
 from alta_sdk.engine.label_sets import parse_label_sets, render_label_sets
 from alta_sdk.engine.manifest_content import ALTA_CONTENT
 from alta_sdk.matching.prompts import build_label_sets, make_pair, resolve_labels
+from alta_training.families.alta import ALTA
+from alta_training.families.registry import find_family
+
+
+def find_asking(family):
+    return find_family(family).asking
 
 
 def test_altas_questions_are_as_they_were(bundle):
@@ -22,11 +30,11 @@ def test_an_exported_engine_states_the_family_alta(bundle):
     manifest = open_bundle(bundle).manifest
     assert manifest.schema_version == 2
     assert {name: getattr(manifest, name) for name in ALTA_CONTENT} == dict(ALTA_CONTENT)
-    assert (manifest.method, manifest.intended_use) == (ALTA_STATEMENT.method, ALTA_STATEMENT.intended_use)
-    assert manifest.licence == ALTA_STATEMENT.licence
+    assert (manifest.method, manifest.intended_use) == (ALTA.method, ALTA.intended_use)
+    assert manifest.licence == "not stated in the checkpoint; published ALTA weights are CC BY-NC 4.0"
 
 
-@pytest.mark.parametrize("family", ASKING_BY_FAMILY)
+@pytest.mark.parametrize("family", EXPORTS)
 def test_the_sets_of_a_family_can_be_asked(family):
     asking = find_asking(family)
     sets = parse_label_sets(render_label_sets(asking.list_label_sets()).encode())
@@ -41,16 +49,16 @@ def test_the_families_ask_as_published():
     for family in ("biovil-t", "biovil"):
         ensemble = find_asking(family).list_label_sets()["rsna-ensemble"]["pneumonia"]
         assert len(ensemble.positive) == len(ensemble.negative) == 4
-    reads_priors = [name for name in ASKING_BY_FAMILY if "progression" in find_asking(name).list_label_sets()]
+    reads_priors = [name for name in EXPORTS if "progression" in find_asking(name).list_label_sets()]
     assert reads_priors == ["biovil-t"]
-    assert [name for name in ASKING_BY_FAMILY if find_asking(name).logit_scale_note] == [
+    assert [name for name in EXPORTS if find_asking(name).logit_scale_note] == [
         *("biovil-t", "biovil", "chexzero"),
     ]
     with pytest.raises(ExportError, match="family is not known; there are: alta, biovil-t"):
-        find_asking("medsiglip")
+        find_export("medsiglip")
 
 
 def test_a_family_states_its_own_words():
-    statement = FamilyStatement("chexzero", "CheXzero (2022)", "MIT", "Research alone.")
-    stated = describe_family(statement)
+    stated = describe_family(replace(find_family("chexzero"), method="CheXzero (2022)", intended_use="Research alone."))
     assert (stated["family"], stated["prompt_pair"]) == ("chexzero", ("{}", "no {}"))
+    assert (stated["method"], stated["intended_use"]) == ("CheXzero (2022)", "Research alone.")

@@ -37,12 +37,17 @@ class ClipSizes:
     embedding: int
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    """Return x · sigmoid(1.702 x), which the published models were trained with; not the exact GELU."""
+    return x * torch.sigmoid(1.702 * x)
+
+
 class QuickGelu(nn.Module):
-    """x · sigmoid(1.702 x), which the published models were trained with; not the exact GELU."""
+    """The same as a module, which stands in the published blocks."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform any tensor, each number for itself."""
-        return x * torch.sigmoid(1.702 * x)
+        return quick_gelu(x)
 
 
 class Attention(nn.Module):
