@@ -94,8 +94,9 @@ class ProgramGroup(Program, click.Group):
     """A group of commands that is a program."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command as a program has it, or None."""
-        command = super().get_command(ctx, cmd_name)
+        """Return a command as a program has it, or None; its file is imported here."""
+        with end_in_one_line():
+            command = super().get_command(ctx, cmd_name)
         if command is not None:
             leave_rights(command)
         return command

@@ -127,7 +127,7 @@ def measure_smoothness(pixels_u8: Grey) -> float:
     down = 2 * (power - flat[width:] @ flat[:-width]) - top @ top - bottom @ bottom
     across = 2 * (power - flat[1:] @ flat[:-1] + right[:-1] @ left[1:]) - left @ left - right @ right
     steps = (down / (values.size - width) + across / (values.size - len(values))) / 2
-    return float(1 - steps / (2 * max(power / values.size, np.float32(1e-6))))
+    return 1 - float(steps) / (2 * max(float(power) / values.size, 1e-6))
 
 
 def measure_ramp(pixels_u8: Grey) -> float:
@@ -137,7 +137,7 @@ def measure_ramp(pixels_u8: Grey) -> float:
     slopes = [values.sum(axis=axis) @ places / len(places) for axis in (0, 1)]
     explained = np.square(slopes).sum() / (np.square(places).sum() * len(places))
     flat = values.ravel()
-    return float(explained / max(flat @ flat / flat.size, np.float32(1e-6)))
+    return float(explained) / max(float(flat @ flat) / flat.size, 1e-6)
 
 
 def _centre(pixels_u8: Grey) -> NDArray[np.float32]:
