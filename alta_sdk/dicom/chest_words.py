@@ -6,6 +6,7 @@ as a word of its own; glued to it it is another body part ("CHESTABDOMEN").
 """
 
 import re
+from functools import cache
 
 from .words import CHEST_WORDS, fold, split_words
 
@@ -19,12 +20,6 @@ _STEMS = (
 _GLUED = "abd|pelv|beck|bauch|lumb|lomb|wirb|werv|spin|vert|neck|cerv|hals|sacr|sakr"
 
 
-def _compile(stems: str) -> str:
-    """Join folded stems; those of scripts without blanks between words may stand anywhere in one."""
-    return "|".join(rf"\w*{stem}" if stem >= "\u3000" else stem for stem in fold(stems).split())
-
-
-_CHEST = re.compile(rf"(?:{_compile(_STEMS)})(?!\w*(?:{_GLUED}))")
 # How words of the limbs and the spine begin, by what they are.
 _OTHER_PARTS = (
     # knee
@@ -63,7 +58,6 @@ _OTHER_PARTS = (
     # head
     "skull schädel crane$ crâne$ cráneo cranio czaszk lebka череп 頭蓋 头颅 두개 "
 )
-_OTHER = re.compile(_compile(_OTHER_PARTS))
 # "In piedi", "de pie", "em pé": standing, and no foot.
 _STANDING = re.compile(r"\b(?:de|en|in|em|a|ao|sur)\s+(?:pie|pieds?|piedi|pe)\b")
 
@@ -71,5 +65,17 @@ _STANDING = re.compile(r"\b(?:de|en|in|em|a|ao|sur)\s+(?:pie|pieds?|piedi|pe)\b"
 def names_chest(text: str) -> bool:
     """True if unified text says that the chest is shown, and says no limb and no spine."""
     words = split_words(_STANDING.sub(" ", text))
-    says = any(word in CHEST_WORDS or _CHEST.match(word) for word in words)
-    return says and not any(_OTHER.match(word) for word in words)
+    chest, other = _compile_patterns()
+    says = any(word in CHEST_WORDS or chest.match(word) for word in words)
+    return says and not any(other.match(word) for word in words)
+
+
+@cache
+def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Compile what tells the chest and what tells other parts, when a first text is read."""
+    return re.compile(rf"(?:{_join(_STEMS)})(?!\w*(?:{_GLUED}))"), re.compile(_join(_OTHER_PARTS))
+
+
+def _join(stems: str) -> str:
+    """Join folded stems; those of scripts without blanks between words may stand anywhere in one."""
+    return "|".join(rf"\w*{stem}" if stem >= "\u3000" else stem for stem in fold(stems).split())

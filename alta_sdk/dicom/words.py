@@ -6,6 +6,7 @@ and what hospitals write in pieces ("P.A.", "postero-anterior", "L L") or glued 
 
 import re
 import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ _PIECES = (
     (rf"\b(xr|rx|cr|dx)(?=(?:{_GLUED}))", r"\1 "),
     (rf"\b({_GLUED})(?=(?:{_TAILS}|\d)+\b)", r"\1 "),
 )
-_COMPILED = tuple((re.compile(pattern), word) for pattern, word in _PIECES)
 
 
 def read_text(header: "Dataset", keyword: str) -> str:
@@ -80,9 +80,15 @@ def words_of(header: "Dataset", keyword: str) -> set[str]:
 def unify(text: str) -> str:
     """Return text folded, with what is written in pieces or glued as words of their own."""
     folded = fold(text).replace("_", " ")
-    for pattern, word in _COMPILED:
+    for pattern, word in _compile_pieces():
         folded = pattern.sub(word, folded)
     return folded
+
+
+@cache
+def _compile_pieces() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compile when a first text is read: it takes as long as reading ten radiographs, and pictures have no text."""
+    return tuple((re.compile(pattern), word) for pattern, word in _PIECES)
 
 
 def split_words(text: str) -> list[str]:
