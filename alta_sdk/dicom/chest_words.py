@@ -13,8 +13,8 @@ from .words import CHEST_WORDS, fold, split_words
 # How words begin that tell the chest in some form: "toracica", "thoraxaufnahme", "pulmonar", "klatka", "грудной".
 _STEMS = (
     "thora[cxk] tora[cxk] teletora teletho pulmon polmon poumon pneumolog klatk piersiow plucn plicn lungen lungront "
-    "brustk brustr bröstk brystk keuhko rintake hrudn grudn mellkas gogu?s akciger грудн легк легоч флюорогр θωρακ "
-    "胸(?!椎|骨|腰|鎖|锁|腹|廓出口) 肺 흉(?!추|골|요|복|쇄) 폐"
+    "brustk brustr bröstk(?!ot) brystk keuhko rintake hrudn grudn mellkas gogu?s akciger грудн легк легоч флюорогр "
+    "θωρακ 胸(?!椎|骨|腰|鎖|锁|腹|廓出口) 肺 흉(?!추|골|요|복|쇄) 폐"
 )
 # Glued to one of these it is another part of the body, or more than the chest: "thoracolumbar", "toracoabdominal".
 _GLUED = "abd|pelv|beck|bauch|lumb|lomb|wirb|werv|spin|vert|neck|cerv|hals|sacr|sakr"
@@ -55,6 +55,8 @@ _OTHER_PARTS = (
     "ryggr wirbel [bhl]?ws$ kregosl kregow páteř páteřn obrat(?:le|el) wervel ruggengraat selkä selka omurga "
     "kralježn hrbtenic gerinc lumb lomb sacr sakr coccy steiss krzyz ledzw cervic dorsolumb бвп позвон шейн 椎 脊 "
     "척추 요추 경추 흉추 "
+    # the breast, and what lies in the chest or beside it
+    "mammo brysto$ outlet valv[eu] apertur dental dentis zahn "
     # head
     "skull schädel crane$ crâne$ cráneo cranio czaszk lebka череп 頭蓋 头颅 두개 "
 )

@@ -54,6 +54,7 @@ def _compile_count() -> re.Pattern[str]:
         rf"{number}\W*(?:(?:{_FILLERS})\b\W*){{0,3}}{thing}|{_TWO_IN_ONE}"
         rf"|(?:>|\bmore than|\bmehr als|\bplus d.|\bmas de|\bpiu di)\s*(?:1|one|eine\w?|une?|una)\W*{thing}"
         rf"|\b(?:{_any_of(_PLURALS)})\W{{0,3}}(?:x\W?)?[2-9](?!\d)"
+        r"|(?<!\d)(?<!\d\W)\b[xх×]\W?[2-4]\b(?!\W?[x\d])"  # "PA X 2"; "14 X 17" is a cassette
     )
 
 
