@@ -112,6 +112,11 @@ def test_a_run_tells_the_mode_of_each_study(follow_up_bundle, patients, tmp_path
     assert {row["family"] for row in rows} == {"biovil-t"}
     page = (tmp_path / "run.html").read_text()
     assert "<dd>biovil-t</dd>" in page and "<dd>prior, frontal</dd>" in page
+    assert "<td>frontal, prior frontal (fusion prior)</td>" in page and "<td>frontal (fusion frontal)</td>" in page
+    with Matcher(follow_up_bundle, runtime="onnxruntime", threads=1) as opened:
+        manifest = opened.engine.manifest
+    for told in (manifest.intended_use, manifest.licence, manifest.logit_scale_note):
+        assert f"<dd>{told}</dd>" in page
     told = json.loads(run("score", *patients, *options, "--json").stdout)["studies"]
     assert [one["provenance"]["fusion_mode"] for one in told] == ["prior", "frontal"]
 
