@@ -6,9 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import export_quietly, write_radiographs
-from fakes.biovil import make_image_weights, make_text_config, make_text_weights, write_text_folder
-from fakes.clip import make_clip_weights, write_merges
-from fakes.open_clip import make_open_clip_config, make_open_clip_weights, write_open_clip_folder
+from fakes.families import write_published
 from tolerances import EMBEDDING
 
 from alta_export.options import ExportOptions
@@ -19,7 +17,6 @@ from alta_sdk.engine.vectors import to_unit_length
 from alta_training.evaluation.encoders import open_encoder
 from alta_training.families.registry import FAMILIES
 
-PLACES = 400  # of narrow text towers, whose vocabularies cut prompts into letters
 STATED = {
     "biovil-t": {
         "graphs": {
@@ -78,23 +75,6 @@ STATED = {
         "logit_scale_note": "",
     },
 }
-
-
-def write_published(family, folder):
-    """Write a family's narrow files; return what an export of them is given."""
-    if family in ("biovil-t", "biovil"):
-        torch.save(make_image_weights(family), folder / "image.pt")
-        config = make_text_config(max_position_embeddings=PLACES)
-        return {
-            "checkpoint": folder / "image.pt",
-            "text_model": write_text_folder(folder / "text", make_text_weights(config), config),
-        }
-    if family in ("chexzero", "openai-clip"):
-        torch.save(make_clip_weights(context=PLACES), folder / "best.pt")
-        given = {"checkpoint": folder / "best.pt", "tokenizer": write_merges(folder), "text_model": None}
-        return given | ({"preprocessing": "openai"} if family == "openai-clip" else {})
-    config, weights = make_open_clip_config(PLACES), make_open_clip_weights(context=PLACES)
-    return {"checkpoint": write_open_clip_folder(folder / "BiomedCLIP", config, weights), "text_model": None}
 
 
 @pytest.fixture(scope="module", params=STATED)
