@@ -12,7 +12,7 @@ import onnx
 import pytest
 from conftest import export_quietly, write_radiographs
 from fakes.families import write_published
-from fakes.tensorrt import MAGIC
+from fakes.tensorrt import MAGIC, fail_at
 from onnx import numpy_helper
 
 from alta_export.options import ExportOptions
@@ -162,12 +162,7 @@ def bundle_of(export, tmp_path):
 def test_a_build_that_fails_at_the_last_plan_leaves_the_bundle_deferred(gpu, deferred, monkeypatch):
     before = (deferred / "manifest.json").read_bytes()
 
-    def fail_at_fuse(graph, *given):
-        if graph == (deferred / "fuse.onnx").read_bytes():
-            raise EngineError("TensorRT cannot build this engine: out of memory")
-        return tensorrt_build.build_plan(graph, *given)
-
-    monkeypatch.setattr(plans, "build_plan", fail_at_fuse)
+    monkeypatch.setattr(plans, "build_plan", fail_at(deferred / "fuse.onnx"))
     with pytest.raises(EngineError, match="out of memory"):
         build_bundle(deferred)
     assert (deferred / "manifest.json").read_bytes() == before
