@@ -23,12 +23,16 @@ CPU, DEVICES = "cpu", ("cpu", "cuda")
 class GraphBeside:
     """A graph that is loaded in its first run; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, graph: BundleGraph, beside: Session, *, cpu: bool) -> None:
-        """Take a graph of a verified bundle, and the loaded one whose back end it takes; cpu: but not its device."""
+    def __init__(self, bundle: Bundle, graph: BundleGraph, beside: Session, *, cpu: bool, compute: str = "f32") -> None:
+        """Take a graph of a verified bundle, and the loaded one whose back end it takes; cpu: but not its device.
+
+        compute: as in `load`.
+        """
         self._bundle = bundle
         self._graph = graph
         self._beside = beside
         self._cpu = cpu
+        self._compute = compute
         self._session: ClosableSession | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -59,4 +63,5 @@ class GraphBeside:
         device = info.device if is_onnx and info.device in DEVICES and not self._cpu else CPU
         with self._bundle.copy(name) as graph:  # proven again unless it was held: it may have changed since
             # A GPU session may count no threads.
-            return load(graph, name=name, device=device, threads=info.threads or None, runtime=runtime)
+            threads = info.threads or None
+            return load(graph, name=name, device=device, threads=threads, runtime=runtime, compute=self._compute)

@@ -39,7 +39,9 @@ from .vectors import Vector
 class Engine:
     """Open one with `Engine.open("chest.alta")`."""
 
-    def __init__(self, bundle: Bundle, image: Session, text: Session, runtime_reason: str) -> None:
+    def __init__(
+        self, bundle: Bundle, image: Session, text: Session, runtime_reason: str, fuse: Session | None = None
+    ) -> None:
         """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
@@ -52,7 +54,7 @@ class Engine:
         self._texts = TextEncoder(bundle, self._sessions[1])
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])
-        self._fuse = FuseGraph(bundle, self._sessions[0], self._images)
+        self._fuse = FuseGraph(bundle, self._sessions[0], self._images, fuse)
 
     @classmethod
     def open(

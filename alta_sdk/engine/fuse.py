@@ -13,8 +13,9 @@ from alta_runtimes import Session
 from ..errors import EngineError
 from .beside import GraphBeside
 from .bundle import Bundle
+from .closing import ClosableSession
 from .image_encoder import FEATURES, ImageEncoder
-from .manifest_content import FUSE
+from .manifest_content import FUSE, compute_type
 from .patches import list_places
 from .self_test import Drift, run_pair_test
 from .vectors import Vector, take_output
@@ -23,12 +24,17 @@ from .vectors import Vector, take_output
 class FuseGraph:
     """The fuse graph of an engine, or what says that it has none; safe to use from several threads."""
 
-    def __init__(self, bundle: Bundle, image: Session, images: ImageEncoder) -> None:
-        """Take a verified bundle, its image graph and what encodes with it."""
+    def __init__(self, bundle: Bundle, image: Session, images: ImageEncoder, plan: Session | None = None) -> None:
+        """Take a verified bundle, its image graph and what encodes with it; plan: of a built TensorRT engine."""
         graph = bundle.manifest.graphs.get(FUSE)
+        compute = compute_type(bundle.manifest.engine["precision"])
         self._bundle = bundle
         self._images = images
-        self._graph = None if graph is None else GraphBeside(bundle, graph, image, cpu=False)
+        self._graph: GraphBeside | ClosableSession | None = None
+        if plan is not None:
+            self._graph = ClosableSession(plan)
+        elif graph is not None:
+            self._graph = GraphBeside(bundle, graph, image, cpu=False, compute=compute)
 
     def project(self, features: Vector, prior_features: Vector) -> Vector:
         """Project a current radiograph beside its prior, by features (channels, side, side): (embedding,) float32.

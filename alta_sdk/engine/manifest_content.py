@@ -97,6 +97,11 @@ def name_graph_file(graph: str) -> str:
     return f"{graph}.onnx"
 
 
+def compute_type(precision: str) -> str:
+    """Return what a back end has to compute an engine's floating-point products in: "f32" or "bf16"."""
+    return "bf16" if precision == "bf16" else "f32"
+
+
 def _graph(name: str) -> Rule:
     inputs, needed, more = TENSORS[name]
     return record(

@@ -21,22 +21,20 @@ from alta_runtimes.tensorrt_session import PlanOrigin
 from .._version import __version__
 from ..errors import EngineError, IntegrityError, RuntimeUnavailable
 from ..files.atomic import new_file
-from . import bundle as files
 from .bundle import Bundle, open_bundle
 from .fuse import FuseGraph
 from .heads import read_head
 from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
-from .manifest_content import IMAGE
+from .manifest_content import FUSE, IMAGE, TEXT
 from .patches import PatchGraph
-from .schema import integer, listing, mapping, matching, plain, record, text
+from .schema import Rule, integer, listing, mapping, matching, plain, record, require, text
 from .self_test import run_self_test
 from .signature import TrustedKeys
 from .text_encoder import TextEncoder
 
 RUNTIME = "tensorrt"
-GRAPHS = {"image": files.IMAGE_GRAPH, "text": files.TEXT_GRAPH}
-PLANS = {"image": "image.plan", "text": "text.plan"}
+PLANS = {name: f"{name}.plan" for name in (IMAGE, TEXT, FUSE)}  # of the graphs that are built, where an engine has them
 TIMING_CACHE = "timing.cache"
 LOCK = ".build.lock"
 LOCK_TIMEOUT_S = 3600.0  # a build of the published size takes minutes
@@ -50,20 +48,31 @@ def _workspace(value: Any, where: str) -> None:
 
 SHAPES = mapping(listing(listing(integer(1, 1 << 16), 8, 1), 3, 3), 8)
 LAYERS = mapping(integer(0, 1 << 32), 16)
+
+
+def _by_graph(rule: Rule) -> Rule:
+    return record(dict.fromkeys((IMAGE, TEXT), rule), {FUSE: rule})
+
+
 BUILT = record(
     {
         "origin": record(dict.fromkeys((field.name for field in fields(PlanOrigin)), text(200))),
-        "layers": record(dict.fromkeys(GRAPHS, LAYERS)),
+        "layers": _by_graph(LAYERS),
         "deferred_sha256": matching("[0-9a-f]{64}", "a SHA-256"),
     },
     {"at": text(100), "by": text(100)},
     plain,
 )
-SECTION = record({"profiles": record(dict.fromkeys(GRAPHS, SHAPES)), "workspace_mib": _workspace}, {"built": BUILT})
+SECTION = record({"profiles": _by_graph(SHAPES), "workspace_mib": _workspace}, {"built": BUILT})
 NOT_BUILT = (
     "this engine has not been built yet: on the GPU that will run it, run alta-export build NAME.alta, or open it "
     "once with allow_build=True"
 )
+
+
+def list_plans(manifest: Manifest) -> dict[str, str]:
+    """Return the plans that a TensorRT engine has once it is built: their files, by graph."""
+    return {name: file for name, file in PLANS.items() if name in manifest.graphs}
 
 
 def is_for_tensorrt(manifest: Manifest) -> bool:
@@ -86,6 +95,7 @@ def _read_section(manifest: Manifest) -> dict[str, Any]:
     section: Any = manifest.engine.get(RUNTIME)
     try:
         SECTION(section, "")
+        _check_graphs(section, list_plans(manifest))
     except ValueError as error:
         raise IntegrityError(
             f"{MANIFEST_NAME} does not tell how this engine is built ({error}): copy or export it again"
@@ -93,8 +103,14 @@ def _read_section(manifest: Manifest) -> dict[str, Any]:
     return dict(section)
 
 
-def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Session, Session]:
-    """Load the plans of a built engine: image, text.
+def _check_graphs(section: Mapping[str, Any], plans: Mapping[str, str]) -> None:
+    """Raise ValueError unless a section tells of those graphs that the engine has."""
+    for place, told in (("profiles", section["profiles"]), ("built.layers", section.get("built", {}).get("layers"))):
+        require(told is None or told.keys() == plans.keys(), place, "is of other graphs")
+
+
+def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> dict[str, Session]:
+    """Load the plans of a built engine, by graph: image, text and, where there is one, fuse.
 
     Raises RuntimeUnavailable for an engine that was not built, or was built for another GPU or TensorRT
     version, and where there is no driver; IntegrityError for one that was built from another export.
@@ -105,11 +121,10 @@ def open_plans(bundle: Bundle, *, device: str, runtime: str | None) -> tuple[Ses
         raise RuntimeUnavailable(NOT_BUILT)
     strip_build(bundle.manifest)  # raises if it was built from another export
     origin = _read_section(bundle.manifest)["built"]["origin"]
-    image, text = (
-        load(bundle.read(name), name=name, device=device, runtime=RUNTIME, compute="plan", built_on=origin)
-        for name in PLANS.values()
-    )
-    return image, text
+    return {
+        graph: load(bundle.read(name), name=name, device=device, runtime=RUNTIME, compute="plan", built_on=origin)
+        for graph, name in list_plans(bundle.manifest).items()
+    }
 
 
 def build_bundle(
@@ -151,14 +166,15 @@ def check_target(manifest: Manifest) -> None:
 def _build(bundle: Bundle) -> Manifest:
     deferred = strip_build(bundle.manifest)
     cache = bundle.read(TIMING_CACHE) if is_built(bundle.manifest) else b""
-    graphs = {name: bundle.read(graph) for name, graph in GRAPHS.items()}
+    named = {name: bundle.manifest.graphs[name].file for name in list_plans(bundle.manifest)}
+    graphs = {name: bundle.read(file) for name, file in named.items()}
     if deferred != bundle.manifest:  # the old plans are overwritten: until then the bundle is not built
         _write(bundle, MANIFEST_NAME, deferred.render())
     plans = {}
     for name, graph in graphs.items():
         profile = read_profile(deferred, name)
         largest = {tensor: shapes[-1] for tensor, shapes in profile.items()}
-        check_graph(graph, GRAPHS[name]).check_shapes(largest)
+        check_graph(graph, named[name]).check_shapes(largest)
         plans[name] = build_plan(graph, profile, read_options(deferred), cache)
         cache = plans[name].timing_cache
         _write(bundle, PLANS[name], plans[name].plan)
@@ -220,10 +236,11 @@ def strip_build(manifest: Manifest) -> Manifest:
 
 def prove(bundle: Bundle) -> None:
     """Run the whole self-test of a built engine before it is called built; raise EngineError if it fails."""
-    image, text = open_plans(bundle, device="auto", runtime=None)
+    plans = open_plans(bundle, device="auto", runtime=None)
+    image = plans[IMAGE]
     images = ImageEncoder(image, graph=bundle.manifest.graphs[IMAGE])
-    drifts = run_self_test(bundle, images, TextEncoder(bundle, text), read_head(bundle))
-    beside = (FuseGraph(bundle, image, images), PatchGraph(bundle, image))
+    drifts = run_self_test(bundle, images, TextEncoder(bundle, plans[TEXT]), read_head(bundle))
+    beside = (FuseGraph(bundle, image, images, plans.get(FUSE)), PatchGraph(bundle, image))
     for drift in (*drifts, *(drift for graph in beside for drift in graph.run_self_test())):
         if not drift.is_within_limits:
             raise EngineError(

@@ -1,4 +1,4 @@
-"""A calibration: the ranges of both graphs' products and their smoothing, kept as calibration.json and tied to a
+"""A calibration: the ranges of the graphs' products and their smoothing, kept as calibration.json and tied to a
 checkpoint.
 
 It holds numbers by layer and no pixel, prompt, path or name of a study.
@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from alta_runtimes import load
+from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT
 from alta_sdk.errors import CalibrationError
 from alta_sdk.files.atomic import new_file
 from alta_sdk.files.opening import read_text
 
-from .graph import find_products
+from .answers import FEATURES, pair_with_next
 from .options import METHODS
+from .quantize import list_ranged_tensors
 from .radiographs import Radiographs
 from .ranges import Arrays, measure_ranges
 from .smooth import SmoothingFactors, choose_smoothing, find_foldable_norms, fold_smoothing
 
 SCHEMA_VERSION = 2  # 2: with smoothing
-GRAPHS = ("image", "text")
 GraphRanges = dict[str, tuple[float, float]]
 
 
@@ -31,7 +33,7 @@ GraphRanges = dict[str, tuple[float, float]]
 class Calibration:
     """What INT8 needs of radiographs and prompts.
 
-    ranges: of the input of each product, by graph and layer, smoothed as below. radiographs, prompts: how many
+    ranges: by graph and layer, as `list_ranged_tensors` names them, smoothed as below. radiographs, prompts: how many
     were seen. smoothing: factors per channel by graph and layer; none where they do not help.
     """
 
@@ -49,7 +51,7 @@ class Calibration:
 
     def smooth(self, graphs: dict[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
         """Return the FP32 graphs that the ranges belong to."""
-        smoothed = (name for name in GRAPHS if self.smoothing[name])  # the others need no copy: they are large
+        smoothed = (name for name, found in self.smoothing.items() if found)  # the others need no copy: they are large
         return graphs | {name: fold_smoothing(graphs[name], self.smoothing[name]) for name in smoothed}
 
     def keep(self, path: Path) -> None:
@@ -74,17 +76,27 @@ def calibrate(
 ) -> Calibration:
     """Run the FP32 graphs on radiographs, one at a time, and on token batches of prompts; keep the ranges.
 
+    A fuse graph is run on each radiograph beside the next one.
     Raises CalibrationError if a range is not one of finite numbers.
     """
     ranges: dict[str, GraphRanges] = {}
     smoothing: dict[str, SmoothingFactors] = {}
-    for name, inputs in (("image", list(radiographs.inputs())), ("text", prompts)):
+    given: dict[str, list[Arrays]] = {IMAGE: list(radiographs.inputs()), TEXT: prompts}
+    if FUSE in graphs:
+        given[FUSE] = pair_radiographs(graphs[IMAGE], radiographs)
+    for name, inputs in given.items():
         plain = measure_ranges(graphs[name], inputs, method)
         _check_ranges({name: plain})
         smoothing[name], chosen = choose_smoothing(graphs[name], plain, inputs, method)
         ranges[name] = dict(chosen)
     seen = sum(len(batch["input_ids"]) for batch in prompts)
     return Calibration(checkpoint_sha256, method, len(radiographs), seen, ranges, smoothing)
+
+
+def pair_radiographs(image: onnx.ModelProto, radiographs: Radiographs) -> list[Arrays]:
+    """Run an image graph and return the fuse graph's inputs for each radiograph beside the next one."""
+    session = load(image.SerializeToString(), runtime="onnxruntime")
+    return pair_with_next([session.run(one)[FEATURES][0] for one in radiographs.inputs()])
 
 
 def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.ModelProto]) -> Calibration:
@@ -96,13 +108,13 @@ def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.
         content = json.loads(read_text(path))
         ranges = {
             name: {layer: (float(low), float(high)) for layer, (low, high) in content["ranges"][name].items()}
-            for name in GRAPHS
+            for name in graphs
         }
         smoothing = {
             name: {
                 layer: [float(factor) for factor in factors] for layer, factors in content["smoothing"][name].items()
             }
-            for name in GRAPHS
+            for name in graphs
         }
         calibration = Calibration(**{**content, "ranges": ranges, "smoothing": smoothing})
         _check_ranges(ranges)
@@ -114,8 +126,8 @@ def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.
         raise CalibrationError(f"{path.name} is of another version of alta-sdk: calibrate again with --calibration")
     if calibration.checkpoint_sha256 != checkpoint_sha256:
         raise CalibrationError(f"{path.name} was made for another checkpoint: calibrate again with --calibration")
-    for name in GRAPHS:
-        if calibration.ranges[name].keys() != find_products(graphs[name]).keys():
+    for name in graphs:
+        if calibration.ranges[name].keys() != list_ranged_tensors(graphs[name]).keys():
             raise CalibrationError(f"{path.name} names other layers than the {name} graph: calibrate again")
         _check_smoothing(path.name, graphs[name], calibration.smoothing[name])
     return calibration

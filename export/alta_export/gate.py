@@ -5,7 +5,7 @@ that is not enough the export stops with the table.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,21 @@ import onnx
 from numpy.typing import NDArray
 
 from alta_runtimes import Session
-from alta_sdk.engine.heads import Head
+from alta_sdk.engine.manifest_content import PATCHES
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.matching.prompts import make_pair
 from alta_sdk.matching.scoring import average_prompts, score_labels
 from alta_sdk.statistics.auc import compute_auc
 
-from .graph import find_products
-from .precision import PrecisionPlan, Ranges, apply_precision, read_precision
-from .radiographs import Radiographs
-from .ranges import Arrays
-from .verify import take_vectors
+from .answers import Answers, GateInputs
+from .precision import PrecisionPlan, apply_precision, read_precision
+from .quantize import Ranges, find_sums, list_lowered
 
+MEAN, WORST = "mean_cosine", "worst_cosine"
+PATCH_COSINE = 0.9  # in the mean over all patches: heat maps are smoothed from them, so one alone decides nothing
 MOST_RAISED = 0.5  # share of a graph's layers that may be raised before the export gives up
+
+Embed = Callable[[Session], Mapping[str, Vector]]  # of a loaded graph: rows of vectors, by what they are of
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class GateLimits:
     worst_cosine: float
     auc_loss: float = 0.005
 
+    def find(self, name: str) -> float:
+        """Return the limit of a cosine by its name, which ends in `WORST` or `MEAN`."""
+        if PATCHES in name:
+            return PATCH_COSINE
+        return self.worst_cosine if name.endswith(WORST) else self.mean_cosine
+
 
 LIMITS = {
     "fp32": GateLimits(0.99999, 0.99999),
@@ -45,28 +53,12 @@ LIMITS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class GateInputs:
-    """What both engines are asked. prompts: token batches. labels: rows of a positive and a negative prompt."""
-
-    radiographs: Radiographs
-    prompts: list[Arrays]
-    labels: Mapping[str, tuple[int, int]]
-    finding: str
-    logit_scale: float
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """Unit-length embeddings of radiographs (n, embedding), and projections of prompts (m, embedding)."""
-
-    radiographs: Vector
-    prompts: Vector
-
-
 @dataclass(frozen=True)
 class GateDrift:
-    """The gate's figures. score shift: largest change of a label's score. flipped: share of changed decisions."""
+    """The gate's figures. score shift: largest change of a label's score. flipped: share of changed decisions.
+
+    beside: mean and worst cosines by name, and those of patches in the mean alone, of families that have them.
+    """
 
     radiographs: int
     prompts: int
@@ -78,14 +70,14 @@ class GateDrift:
     flipped_share: float
     auc_reference: float | None
     auc_engine: float | None
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     def find_violations(self, limits: GateLimits) -> list[str]:
         """Say what is beyond the limits; nothing if the engine may ship."""
         found = [
-            f"{graph} {kind} cosine {value:.5f} (limit {limit})"
-            for graph in ("image", "text")
-            for kind, limit in (("mean", limits.mean_cosine), ("worst", limits.worst_cosine))
-            if not (value := getattr(self, f"{graph}_{kind}_cosine")) >= limit
+            f"{name.replace('_', ' ')} {value:.5f} (limit {limit})"
+            for name, value in self.list_cosines().items()
+            if not value >= (limit := limits.find(name))
         ]
         if self.auc_reference is not None and self.auc_engine is not None:
             loss = self.auc_reference - self.auc_engine
@@ -93,21 +85,10 @@ class GateDrift:
                 found.append(f"AUC loss {loss:.4f} (limit {limits.auc_loss})")
         return found
 
-
-def answer(image: Session, text: Session, head: Head, inputs: GateInputs) -> Answers:
-    """Ask one pair of loaded graphs."""
-    return Answers(embed_radiographs(image, head, inputs.radiographs), project_prompts(text, inputs.prompts))
-
-
-def embed_radiographs(session: Session, head: Head, radiographs: Radiographs) -> Vector:
-    """Embed radiographs one by one, as the SDK runs them: (n, embedding), unit length."""
-    vectors = [take_vectors(session.run(one))[0] for one in radiographs.inputs()]
-    return to_unit_length(head.project(np.stack(vectors)))
-
-
-def project_prompts(session: Session, prompts: list[Arrays]) -> Vector:
-    """Project token batches: (m, embedding), not normalised."""
-    return np.concatenate([session.run(batch)["projection"] for batch in prompts])
+    def list_cosines(self) -> dict[str, float]:
+        """Return the cosines that have a limit, by name: those that end in `WORST` are the worst, the others means."""
+        names = [f"{graph}_{kind}" for graph in ("image", "text") for kind in (MEAN, WORST)]
+        return {**{name: getattr(self, name) for name in names}, **self.beside}
 
 
 def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> GateDrift:
@@ -131,6 +112,7 @@ def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> Gat
         flipped_share=float(((before > 0.5) != (after > 0.5)).mean()),
         auc_reference=aucs[0],
         auc_engine=aucs[1],
+        beside=_take_cosines(reference.beside, engine.beside),
     )
 
 
@@ -139,12 +121,14 @@ class PreciseGraph:
     """A graph in its precision, loaded as the engine will be: its plan, and how sensitive its layers are.
 
     sensitivity: 1 - mean cosine with that layer alone in low precision; empty if it was not needed.
+    raised: of the layers that the plan keeps in FP32, those that it keeps since they drift.
     """
 
     graph: onnx.ModelProto
     session: Session
     plan: PrecisionPlan
     sensitivity: dict[str, float]
+    raised: frozenset[str] = frozenset()
 
     def describe(self) -> dict[str, Any]:
         """Say it for the manifest; the precisions are read back from the graph."""
@@ -162,19 +146,22 @@ class GraphProbe:
     """One FP32 graph, how a lowered one is loaded, and how its embeddings are taken.
 
     embed: of all held-out inputs; probe: of a few, for measuring layer by layer. symmetric: INT8 for TensorRT.
+    kept: the layers that stay in FP32 at every precision.
     """
 
     graph: onnx.ModelProto
     ranges: Ranges | None
     open_graph: Callable[[onnx.ModelProto], Session]
-    embed: Callable[[Session], Vector]
-    probe: Callable[[Session], Vector]
+    embed: Embed
+    probe: Embed
     symmetric: bool = False
+    kept: frozenset[str] = frozenset()
 
-    def lower(self, plan: PrecisionPlan, sensitivity: dict[str, float]) -> PreciseGraph:
-        """Bring the graph to a plan and load it."""
+    def lower(self, precision: str, raised: frozenset[str], sensitivity: dict[str, float]) -> PreciseGraph:
+        """Bring the graph to a precision, but for the layers that are raised and those that are kept, and load it."""
+        plan = PrecisionPlan(precision, raised | self.kept)
         graph = apply_precision(self.graph, plan, self.ranges, symmetric=self.symmetric)
-        return PreciseGraph(graph, self.open_graph(graph), plan, sensitivity)
+        return PreciseGraph(graph, self.open_graph(graph), plan, sensitivity, raised)
 
 
 def lower_precision(asked: GraphProbe, precision: str, reference: Session) -> PreciseGraph:
@@ -183,35 +170,47 @@ def lower_precision(asked: GraphProbe, precision: str, reference: Session) -> Pr
     reference: the FP32 graph, loaded. Returns the last that was tried; the caller looks at what it drifts.
     """
     limits, target = LIMITS[precision], asked.embed(reference)
-    found = asked.lower(PrecisionPlan(precision), {})
-    if _is_close(_cosines(target, asked.embed(found.session)), limits):
+    found = asked.lower(precision, frozenset(), {})
+    if _is_close(target, asked.embed(found.session), limits):
         return found
     sensitivity = measure_sensitivity(asked, precision, reference)
     order = sorted(sensitivity, key=lambda name: -sensitivity[name])
     raised = 1
     while raised <= max(1, int(MOST_RAISED * len(order))):
-        found = asked.lower(PrecisionPlan(precision, frozenset(order[:raised])), sensitivity)
-        if _is_close(_cosines(target, asked.embed(found.session)), limits):
+        found = asked.lower(precision, frozenset(order[:raised]), sensitivity)
+        if _is_close(target, asked.embed(found.session), limits):
             break
         raised *= 2
     return found
 
 
 def measure_sensitivity(asked: GraphProbe, precision: str, reference: Session) -> dict[str, float]:
-    """Return 1 - mean cosine with each layer alone in low precision."""
-    names, target = list(find_products(asked.graph)), asked.probe(reference)
-    found = {}
+    """Return 1 - mean cosine with each layer alone in low precision, of whatever suffers most.
+
+    A sum of convolutions is rounded only where these are, so of it: what both lose, less what these lose alone.
+    """
+    sums = find_sums(asked.graph)
+    names = [n for n in list_lowered(asked.graph, precision, symmetric=asked.symmetric) if n not in asked.kept]
+    target = asked.probe(reference)
+    found: dict[str, float] = {}
     for name in names:
-        alone = asked.lower(PrecisionPlan(precision, frozenset(names) - {name}), {})
-        found[name] = 1.0 - float(_cosines(target, asked.probe(alone.session)).mean())
+        summed = list(sums[name].sources.values()) if name in sums else []
+        alone = asked.lower(precision, frozenset(names) - {name, *summed}, {})
+        cosines = _take_cosines(target, asked.probe(alone.session))
+        loss = 1.0 - min(value for cosine, value in cosines.items() if cosine.endswith(MEAN))
+        found[name] = max(0.0, loss - sum(found.get(one, 0.0) for one in summed)) if summed else loss
     return found
 
 
 def summarise(drift: GateDrift, limits: GateLimits, *, accepted: bool, source: str) -> dict[str, Any]:
     """Say the gate's result for the manifest."""
+    figures = asdict(drift)
+    beside = figures.pop("beside")
+    of_patches = {"patch_cosine": PATCH_COSINE} if any(PATCHES in name for name in beside) else {}
     return {
-        **asdict(drift),
-        "limits": asdict(limits),
+        **figures,
+        **beside,
+        "limits": {**asdict(limits), **of_patches},
         "beyond_limits": drift.find_violations(limits),
         "drift_accepted": accepted,
         "held_out": source,
@@ -240,8 +239,19 @@ def _score(answers: Answers, inputs: GateInputs) -> NDArray[np.float64]:
     return np.array([list(scores.values()) for scores in scored])
 
 
-def _is_close(cosines: NDArray[np.float64], limits: GateLimits) -> bool:
-    return bool(cosines.mean() >= limits.mean_cosine and cosines.min() >= limits.worst_cosine)
+def _is_close(reference: Mapping[str, Vector], computed: Mapping[str, Vector], limits: GateLimits) -> bool:
+    return all(value >= limits.find(name) for name, value in _take_cosines(reference, computed).items())
+
+
+def _take_cosines(reference: Mapping[str, Vector], computed: Mapping[str, Vector]) -> dict[str, float]:
+    """Return mean and worst cosine of each kind of vector, by its name and `MEAN` or `WORST`; of patches the mean."""
+    return {
+        f"{name}_{kind}": float(of(cosines))
+        for name in reference
+        for cosines in [_cosines(reference[name], computed[name])]
+        for kind, of in ((MEAN, np.mean), (WORST, np.min))
+        if kind == MEAN or PATCHES not in name
+    }
 
 
 def _cosines(reference: Vector, computed: Vector) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ OPSET = 21
 IR_VERSION = 10
 EXAMPLE_BATCH = 2  # with 1 the exporter would make the batch a constant
 EXAMPLE_TOKENS = 16
-PRODUCTS = ("MatMul", "Gemm")
+WEIGHT_RANKS = {"MatMul": 2, "Gemm": 2, "Conv": 4}  # of products: operators that take a weight, and its axes
 SCOPES = "pkg.torch.onnx.name_scopes"  # the exporter's note of the modules that a node comes from
 
 
@@ -90,7 +90,7 @@ def export_graph(tower: nn.Module, inputs: list[GraphInput], outputs: list[str])
                 ),
                 verbose=False,
             )
-        graph: onnx.ModelProto = strip_build_notes(name_products(program.model_proto))  # type: ignore[union-attr]
+        graph: onnx.ModelProto = strip_build_notes(spare_pixels(name_products(program.model_proto)))  # type: ignore[union-attr]
         onnx.checker.check_model(graph, full_check=True)
     except Exception as error:  # the exporter raises many kinds
         raise ExportError(f"graph with outputs {', '.join(outputs)} cannot be exported to ONNX") from error
@@ -110,10 +110,46 @@ def name_products(graph: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
+def spare_pixels(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Let nothing but casts read an 8-bit input, which is all that TensorRT can do with one: shapes are the cast's."""
+    inputs = {v.name for v in graph.graph.input if v.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
+    nodes = list(graph.graph.node)
+    casts = {node.input[0]: node for node in nodes if node.op_type == "Cast" and node.input[0] in inputs}
+    asking = [node for node in nodes if node.op_type == "Shape" and node.input[0] in casts]
+    if asking:
+        first = [casts[name] for name in dict.fromkeys(node.input[0] for node in asking)]
+        del graph.graph.node[:]
+        graph.graph.node.extend([*first, *(node for node in nodes if all(node is not cast for cast in first))])
+        for node in graph.graph.node:
+            if node.op_type == "Shape" and node.input[0] in casts:
+                node.input[0] = casts[node.input[0]].output[0]
+    return graph
+
+
 def find_products(graph: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """Return the products of activations with a two-dimensional weight, by node name in the graph's order."""
-    matrices = {item.name for item in graph.graph.initializer if len(item.dims) == 2}
-    return {node.name: node for node in graph.graph.node if node.op_type in PRODUCTS and node.input[1] in matrices}
+    """Return the products of activations with a weight, by node name in the graph's order.
+
+    They are matrix products and convolutions, but for the one that embeds a vision transformer's patches.
+    """
+    ranks = {item.name: len(item.dims) for item in graph.graph.initializer}
+    return {node.name: node for node in graph.graph.node if is_product(node) and ranks.get(node.input[1]) == rank(node)}
+
+
+def is_product(node: onnx.NodeProto) -> bool:
+    """Tell whether an operator is one that weights go into, and not the embedding of patches."""
+    return node.op_type in WEIGHT_RANKS and not _embeds_patches(node)
+
+
+def rank(node: onnx.NodeProto) -> int:
+    """Return how many axes the weight of a product has."""
+    return WEIGHT_RANKS[node.op_type]
+
+
+def _embeds_patches(node: onnx.NodeProto) -> bool:
+    """Tell whether a convolution cuts an image into patches: windows that neither overlap nor leave gaps."""
+    lengths = {item.name: list(item.ints) for item in node.attribute}
+    kernel = lengths.get("kernel_shape", [])
+    return node.op_type == "Conv" and max(kernel, default=1) > 1 and lengths.get("strides") == kernel
 
 
 def strip_build_notes(graph: onnx.ModelProto) -> onnx.ModelProto:

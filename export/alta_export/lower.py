@@ -8,36 +8,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnx
 
 from alta_runtimes import Session, load
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.dicom.intensity import PUBLISHED
-from alta_sdk.engine.heads import Head
 from alta_sdk.engine.label_sets import LabelSet
 from alta_sdk.engine.manifest_content import FRONTAL, IMAGE, TEXT
-from alta_sdk.engine.sessions import compute_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.errors import CalibrationError, ExportError
-from alta_sdk.study.geometry import Geometry
-from alta_sdk.study.slots import Slot
 
+from .answers import GateInputs, answer
 from .calibration import Calibration, calibrate, read_calibration
-from .gate import (
-    LIMITS,
-    GateDrift,
-    GateInputs,
-    GraphProbe,
-    PreciseGraph,
-    answer,
-    embed_radiographs,
-    lower_precision,
-    make_labels,
-    measure_gate,
-    project_prompts,
-    summarise,
-)
+from .gate import LIMITS, GateDrift, PreciseGraph, make_labels, measure_gate, summarise
+from .lowered_graphs import AskedGraph, Graphs, Reference, ask_graphs, lower_graphs
 from .options import DEFAULT_SAMPLES, ExportOptions
 from .precision import check_range
 from .radiographs import Radiographs, StudySource, read_radiographs, split_off, spread_evenly, synthetic
@@ -51,52 +35,34 @@ PAIRED = (  # findings whose pairs the text graph is calibrated on; the gate ask
 )  # fmt: skip
 CALIBRATION_PROMPTS = 96
 SYNTHETIC = 16
-PROBED = 12  # radiographs that each layer's sensitivity is measured on
 TIMED_ROUNDS = 7
 ALIKE = 1e-6  # spread of embeddings under which radiographs cannot show a drift
-Graphs = dict[str, onnx.ModelProto]
 
 
 @dataclass(frozen=True, eq=False)
 class LoweredEngine:
     """What comes out: the graphs of the engine, what the gate measured, and the calibration if there was one.
 
-    milliseconds: median time of one radiograph, by precision, FP32 beside it, measured in turn.
+    graphs: by the name that a manifest has for them; of the reference's, all. milliseconds: median time of one
+    radiograph, by precision, FP32 beside it, measured in turn.
     """
 
-    image: PreciseGraph
-    text: PreciseGraph
+    graphs: Mapping[str, PreciseGraph]
     drift: GateDrift
     gate: dict[str, Any]
     calibration: Calibration | None
     milliseconds: dict[str, float]
 
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """The FP32 engine that others are compared with.
-
-    geometry: of the radiographs that it reads. slots: that its family reads. inputs: of its graphs, by name.
-    """
-
-    graphs: Graphs
-    head: Head
-    logit_scale: float
-    checkpoint_sha256: str
-    geometry: Geometry
-    slots: tuple[Slot, ...]
-    inputs: Mapping[str, tuple[str, ...]]
-
     @property
-    def reads_slot(self) -> bool:
-        """Tell whether the image graph reads a radiograph's slot."""
-        return "slot" in self.inputs[IMAGE]
+    def sessions(self) -> dict[str, Session]:
+        """The graphs, loaded as the engine will load them."""
+        return {name: found.session for name, found in self.graphs.items()}
 
 
 def lower_engine(
     options: ExportOptions, reference: Reference, tokenizer: PromptTokenizer, label_sets: dict[str, LabelSet]
 ) -> LoweredEngine:
-    """Bring both graphs to the precision that was asked for, and let the gate decide.
+    """Bring the graphs to the precision that was asked for, and let the gate decide.
 
     Raises CalibrationError for data that cannot be used, ExportError for an engine beyond the limits.
     """
@@ -106,42 +72,22 @@ def lower_engine(
     prompts, labels = make_labels(list(dict.fromkeys((*GATE_LABELS, options.finding))))
     inputs = GateInputs(held, batch(prompts), labels, options.finding, reference.logit_scale)
     opened = {name: load(graph.SerializeToString(), runtime="onnxruntime") for name, graph in reference.graphs.items()}
-    truth = answer(opened["image"], opened["text"], reference.head, inputs)
+    truth = answer(opened, reference.head, inputs)
     _check_spread(truth.radiographs, options.precision)
+    asked = ask_graphs(reference.head, opened, inputs)
     if options.precision == "fp16":
-        check_fp16(reference.graphs, inputs)
-    ranges = calibration.ranges if calibration else {}
-    bases = calibration.smooth(reference.graphs) if calibration else reference.graphs
-    few = held.take(np.arange(min(PROBED, len(held))))
-    open_graph = partial(open_engine_graph, options)
-    image = lower_precision(
-        GraphProbe(
-            bases["image"],
-            ranges.get("image"),
-            open_graph,
-            partial(embed_radiographs, head=reference.head, radiographs=held),
-            partial(embed_radiographs, head=reference.head, radiographs=few),
-            symmetric=options.engine == "trt",
-        ),
-        options.precision,
-        opened["image"],
-    )
-    ask = partial(project_prompts, prompts=inputs.prompts)
-    text = lower_precision(
-        GraphProbe(bases["text"], ranges.get("text"), open_graph, ask, ask, symmetric=options.engine == "trt"),
-        options.precision,
-        opened["text"],
-    )
-    drift = measure_gate(truth, answer(image.session, text.session, reference.head, inputs), inputs)
+        check_fp16(reference.graphs, asked)
+    found = lower_graphs(options, reference, calibration, asked)
+    drift = measure_gate(truth, answer({n: one.session for n, one in found.items()}, reference.head, inputs), inputs)
     limits = LIMITS[options.precision]
     violations = drift.find_violations(limits)
     if violations and not options.accept_drift:
-        raise ExportError(refusal(options.precision, violations, {"image": image, "text": text}))
+        raise ExportError(refusal(options.precision, violations, found))
     gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
-    timed = {"fp32": opened["image"], options.precision: image.session}
+    timed = {"fp32": opened[IMAGE], options.precision: found[IMAGE].session}
     # Of a TensorRT engine the graph alone is here: its time on a CPU says nothing.
     milliseconds = {} if options.engine == "trt" else time_radiographs(timed, make_synthetic(reference, 1))
-    return LoweredEngine(image, text, drift, gate, calibration, milliseconds)
+    return LoweredEngine(found, drift, gate, calibration, milliseconds)
 
 
 def read_data(options: ExportOptions, reference: Reference) -> tuple[Radiographs | None, Radiographs]:
@@ -191,17 +137,10 @@ def find_calibration(
     return calibrate(reference.graphs, shown, prompts, options.calibration_method, reference.checkpoint_sha256)
 
 
-def check_fp16(graphs: Graphs, inputs: GateInputs) -> None:
+def check_fp16(graphs: Graphs, asked: Mapping[str, AskedGraph]) -> None:
     """Raise ExportError if a product's output comes near the largest FP16 number on what is held out."""
-    check_range("image", measure_ranges(graphs["image"], inputs.radiographs.inputs(), "minmax", outputs=True))
-    check_range("text", measure_ranges(graphs["text"], inputs.prompts, "minmax", outputs=True))
-
-
-def open_engine_graph(options: ExportOptions, graph: onnx.ModelProto) -> Session:
-    """Load a graph as the engine will be: by OpenVINO for its engines and for BF16, else by onnxruntime."""
-    compute = compute_type(options.precision)
-    runtime = "openvino" if options.engine == "openvino" or compute == "bf16" else "onnxruntime"
-    return load(graph.SerializeToString(), runtime=runtime, compute=compute)
+    for name, graph in graphs.items():
+        check_range(name, measure_ranges(graph, asked[name].inputs, "minmax", outputs=True))
 
 
 def choose_prompts(label_sets: dict[str, LabelSet]) -> list[str]:
@@ -231,7 +170,7 @@ def make_token_batches(
     return batches
 
 
-def refusal(precision: str, violations: list[str], graphs: dict[str, PreciseGraph]) -> str:
+def refusal(precision: str, violations: list[str], graphs: Mapping[str, PreciseGraph]) -> str:
     """Say on one line what is beyond the limits, which layers drift most, and the ways on."""
     worst = [
         f"{graph} {layer} {loss:.1e}"

@@ -14,7 +14,7 @@ import onnx
 from alta_sdk.engine import bundle as names
 from alta_sdk.engine.label_sets import render_label_sets
 from alta_sdk.engine.manifest import Manifest
-from alta_sdk.engine.manifest_content import ALTA, IMAGE, PATCHES, TEXT, name_graph_file
+from alta_sdk.engine.manifest_content import ALTA, FUSE, IMAGE, PATCHES, TEXT, name_graph_file
 from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.signature import read_private_key
@@ -26,7 +26,8 @@ from .describe import describe_engine
 from .families.merged import MergedEngine
 from .graph import export_graph
 from .local_heads import LocalHeads, describe_local_heads
-from .lower import LoweredEngine, Reference, lower_engine
+from .lower import LoweredEngine, lower_engine
+from .lowered_graphs import Reference
 from .options import ExportOptions, check_options
 from .reading import Source, read_source
 from .tensorrt_graph import check_for_tensorrt, open_deferred
@@ -43,6 +44,7 @@ from .verify import (
 
 TIMED_RUNS = 5
 CHECKPOINT = "the checkpoint"
+LOWERED = (IMAGE, FUSE, TEXT)  # the graphs whose precision is the engine's; the patch graph of ALTA stays in FP32
 Stage = Callable[[str], AbstractContextManager[object]]
 
 
@@ -86,10 +88,10 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
     with stage(f"Bring to {options.precision}"):
         reference = make_reference(source, merged, graphs)
         lowered = lower_engine(options, reference, tokenizer, label_sets)
-        self_test_limits = measure_limits(options, lowered, merged, verification)
+        limits = measure_limits(options, lowered, merged, verification)
         local_heads = describe_patches(options, lowered, merged, graphs, verification)
     with stage("Write and open bundle"):
-        graphs |= {IMAGE: lowered.image.graph, TEXT: lowered.text.graph}
+        graphs |= {name: found.graph for name, found in lowered.graphs.items()}
         contents = {
             **{name_graph_file(name): graph.SerializeToString(deterministic=True) for name, graph in graphs.items()},
             names.HEAD: pack_arrays(merged.head.arrays()),
@@ -99,7 +101,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         }
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()
-        describe = describe_engine(options, source, merged, verification.drifts, lowered, self_test_limits, local_heads)
+        describe = describe_engine(options, source, merged, verification.drifts, lowered, limits, local_heads)
         finish = choose_finish(options, lowered)
         key = None if options.sign is None else read_private_key(options.sign)
         manifest = write_bundle(
@@ -127,13 +129,14 @@ def export_graphs(merged: MergedEngine, chosen: list[str]) -> dict[str, onnx.Mod
 def make_reference(source: Source, merged: MergedEngine, graphs: Mapping[str, onnx.ModelProto]) -> Reference:
     """Return the FP32 engine that one of lower precision is compared with."""
     return Reference(
-        graphs={name: graphs[name] for name in (IMAGE, TEXT)},
+        graphs={name: graphs[name] for name in LOWERED if name in graphs},
         head=merged.head,
         logit_scale=source.towers.logit_scale,
         checkpoint_sha256=source.checkpoint.sha256,
         geometry=source.towers.geometry,
         slots=tuple(Slot[name.upper()] for name in merged.slots),
         inputs={name: merged.describe_graph(name).inputs for name in (IMAGE, TEXT)},
+        kept={name: graph.kept for name, graph in merged.graphs.items()},
     )
 
 
@@ -141,8 +144,8 @@ def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[P
     """Return what is done with the written folder before it gets its name: open it, and build what is to be built."""
     if options.engine != "trt":
         return try_written
-    check_for_tensorrt("image", lowered.image.graph)
-    check_for_tensorrt("text", lowered.text.graph)
+    for name, found in lowered.graphs.items():
+        check_for_tensorrt(name, found.graph)
 
     def finish(folder: Path) -> None:
         open_deferred(folder)
@@ -154,16 +157,20 @@ def choose_finish(options: ExportOptions, lowered: LoweredEngine) -> Callable[[P
 
 def measure_limits(
     options: ExportOptions, lowered: LoweredEngine, merged: MergedEngine, verification: Verification
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """Return the limits of the bundle's self-test: at FP32 the export's own, else by what this engine drifts.
 
     The self-test's answers are the FP32 reference's, so an engine of lower precision is off by its drift
-    everywhere; another machine may be off twice as far.
+    everywhere; another machine may be off twice as far. Patches of the image graph have limits of their own then.
     """
     if options.precision == "fp32":
-        return LIMITS
-    sessions = {IMAGE: lowered.image.session, TEXT: lowered.text.session}
-    return widen_limits(compare_with_reference(merged, sessions, verification.self_test, ("image", "text")))
+        return {"limits": LIMITS}
+    gives_patches = PATCHES in merged.describe_graph(IMAGE).outputs
+    tested = ("image", "text", *(("paired",) if merged.has_prior else ()), *((PATCHES,) if gives_patches else ()))
+    drifts = compare_with_reference(merged, lowered.sessions, verification.self_test, tested)
+    patches = [drift for drift in drifts if drift.output == PATCHES]
+    limits = {"limits": widen_limits([drift for drift in drifts if drift.output != PATCHES])}
+    return {**limits, "patch_limits": widen_limits(patches)} if patches else limits
 
 
 def describe_patches(
@@ -176,7 +183,7 @@ def describe_patches(
     """Say what the heat maps of an engine with a patch graph rest on; None for others."""
     if merged.patch_scale is None:
         return None
-    heads = LocalHeads(graphs[PATCHES], lowered.image.session, merged.patch_scale)
+    heads = LocalHeads(graphs[PATCHES], lowered.graphs[IMAGE].session, merged.patch_scale)
     return describe_local_heads(heads, options.precision, verification.self_test)
 
 

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from alta_runtimes import load
 
 from .graph import find_products
+from .quantize import list_ranged_tensors
 
 PERCENTILE = 99.999
 BINS = {"percentile": 2048, "mse": 2048, "entropy": 128}
@@ -29,13 +30,15 @@ Arrays = Mapping[str, NDArray[Any]]
 def measure_ranges(
     graph: onnx.ModelProto, inputs: Iterable[Arrays], method: str, *, outputs: bool = False
 ) -> dict[str, tuple[float, float]]:
-    """Return the range of each product's input (or output) by the product's name, over all inputs of an FP32 graph.
+    """Return the ranges that INT8 needs (or of each product's output) by name, over all inputs of an FP32 graph.
 
     Raises EngineError if the graph cannot be run.
     """
     from onnxruntime.quantization.calibrate import HistogramCollector
 
-    sources = {name: (node.output if outputs else node.input)[0] for name, node in find_products(graph).items()}
+    sources = list_ranged_tensors(graph)
+    if outputs:
+        sources = {name: node.output[0] for name, node in find_products(graph).items()}
     session = load(expose_tensors(graph, sorted(set(sources.values()))).SerializeToString(), runtime="onnxruntime")
     collector = HistogramCollector(
         method="entropy" if method == "entropy" else "percentile",

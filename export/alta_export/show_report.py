@@ -1,6 +1,7 @@
 """What an export tells a person: sizes, parity, drift, time per radiograph, and where the engine is."""
 
 from alta_sdk.cli.terminal import print_facts, print_table, say
+from alta_sdk.engine.manifest_content import PATCHES
 
 from .pipeline import CHECKPOINT, ExportReport
 
@@ -77,9 +78,9 @@ def show_gate(report: ExportReport) -> None:
     lowered = report.lowered
     drift, limits = lowered.drift, lowered.gate["limits"]
     rows = [
-        (f"{graph} cosine, {kind}", f"{getattr(drift, f'{graph}_{kind}_cosine'):.6f}", limits[f"{kind}_cosine"])
-        for graph in ("image", "text")
-        for kind in ("mean", "worst")
+        (f"{of} cosine, {kind}", f"{value:.6f}", limits["patch_cosine" if PATCHES in name else f"{kind}_cosine"])
+        for name, value in drift.list_cosines().items()
+        for of, kind in [name.removesuffix("_cosine").replace("_", " ").rsplit(maxsplit=1)]
     ]
     rows += [("largest shift of a score", f"{drift.max_score_shift:.4f}", "-")]
     rows += [("flipped decisions", f"{100 * drift.flipped_share:.2f} %", "-")]
@@ -92,9 +93,9 @@ def show_gate(report: ExportReport) -> None:
         ["figure", "measured", "limit"],
         rows,
     )
-    for graph, found in (("image", lowered.image), ("text", lowered.text)):
-        if found.plan.kept:
-            say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.plan.kept))}")
+    for graph, found in lowered.graphs.items():
+        if found.raised:
+            say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.raised))}")
 
 
 def is_slower(report: ExportReport) -> bool:

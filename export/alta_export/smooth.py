@@ -23,7 +23,8 @@ from alta_runtimes import load
 from alta_sdk.engine.vectors import to_unit_length
 
 from .graph import find_products
-from .precision import PrecisionPlan, Ranges, apply_precision
+from .precision import PrecisionPlan, apply_precision
+from .quantize import Ranges
 from .ranges import Arrays, expose_tensors, measure_ranges
 
 STRENGTH = 0.5

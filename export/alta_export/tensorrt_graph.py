@@ -4,7 +4,7 @@ The check runs where the bundle is exported, since the GPU may be elsewhere: wha
 there is refused here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from alta_runtimes import load
-from alta_sdk.engine.bundle import open_bundle
+from alta_sdk.engine.bundle import IMAGE_GRAPH, TEXT_GRAPH, open_bundle
 from alta_sdk.engine.engine import Engine
-from alta_sdk.engine.plans import GRAPHS
-from alta_sdk.engine.sessions import compute_type
+from alta_sdk.engine.manifest_content import TEXT, compute_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import LENGTH_STEP
 from alta_sdk.errors import ExportError
 
+from .gate import PreciseGraph
+from .graph import WEIGHT_RANKS
 from .options import RUNTIMES, ExportOptions
 
 DEFAULT_MAX_BATCH = 16
@@ -31,28 +32,33 @@ OPERATORS = frozenset(
     "MatMul MaxPool Mul QuantizeLinear ReduceMean Relu Reshape Shape Sigmoid Slice Softmax Split Squeeze Sub Transpose "
     "Unsqueeze".split()
 )
-PRODUCTS = ("MatMul", "Gemm")
 Shapes = dict[str, list[list[int]]]  # smallest, best and largest shape, by input
 
 
-def make_profiles(max_batch: int, max_tokens: int, crop_px: int) -> dict[str, Shapes]:
+def make_profiles(graphs: Mapping[str, onnx.ModelProto], max_batch: int, max_tokens: int) -> dict[str, Shapes]:
     """Return the shapes that plans are built for, by graph: best for one radiograph, and for eight short prompts."""
-    rows = max(max_batch, TEXT_ROWS)
-    tokens = [[1, 1], [TEXT_ROWS, min(2 * LENGTH_STEP, max_tokens)], [rows, max_tokens]]
+    return {name: _make_profile(name, graph, max_batch, max_tokens) for name, graph in graphs.items()}
+
+
+def _make_profile(name: str, graph: onnx.ModelProto, max_batch: int, max_tokens: int) -> Shapes:
+    """Fill in the free axes of a graph's inputs: rows and, of the text graph, tokens."""
+    short = min(2 * LENGTH_STEP, max_tokens)
+    is_text = name == TEXT
+    rows = (1, TEXT_ROWS, max(max_batch, TEXT_ROWS)) if is_text else (1, 1, max_batch)
+    free = list(zip(rows, (1, short, max_tokens), strict=True))  # what stands for the first axis, and for others
+    axes = {value.name: value.type.tensor_type.shape.dim for value in graph.graph.input}
     return {
-        "image": {
-            "pixels": [[rows, 1, crop_px, crop_px] for rows in (1, 1, max_batch)],
-            "slot": [[1], [1], [max_batch]],
-        },
-        "text": {"input_ids": tokens, "attention_mask": tokens},
+        tensor: [[dim.dim_value or lengths[min(place, 1)] for place, dim in enumerate(dims)] for lengths in free]
+        for tensor, dims in axes.items()
     }
 
 
-def describe_plans(options: ExportOptions, max_tokens: int, crop_px: int) -> dict[str, Any]:
+def describe_plans(options: ExportOptions, graphs: Mapping[str, PreciseGraph], max_tokens: int) -> dict[str, Any]:
     """Return what a TensorRT engine's manifest tells its build; nothing for other engines."""
     if options.engine != "trt":
         return {}
-    profiles = make_profiles(options.max_batch or DEFAULT_MAX_BATCH, max_tokens, crop_px)
+    built = {name: found.graph for name, found in graphs.items()}
+    profiles = make_profiles(built, options.max_batch or DEFAULT_MAX_BATCH, max_tokens)
     return {RUNTIMES["trt"]: {"profiles": profiles, "workspace_mib": options.workspace_mib}}
 
 
@@ -65,7 +71,8 @@ def open_deferred(folder: Path) -> None:
     compute = compute_type(bundle.manifest.engine["precision"])
     runtime = "openvino" if compute == "bf16" else "onnxruntime"
     image, text = (
-        load(bundle.read(name), name=name, device="cpu", runtime=runtime, compute=compute) for name in GRAPHS.values()
+        load(bundle.read(name), name=name, device="cpu", runtime=runtime, compute=compute)
+        for name in (IMAGE_GRAPH, TEXT_GRAPH)
     )
     Engine(bundle, image, text, "not built yet").check_quickly()
 
@@ -120,7 +127,7 @@ def _find_pairs(graph: onnx.ModelProto) -> set[str]:
             found.add(f"{node.name} has no zero point of signed 0")
         if node.op_type == "QuantizeLinear" and readers.get(node.output[0]) != {"DequantizeLinear"}:
             found.add(f"{node.name} is not followed by DequantizeLinear")
-        if node.op_type == "DequantizeLinear" and not readers.get(node.output[0], set()) <= set(PRODUCTS):
+        if node.op_type == "DequantizeLinear" and not readers.get(node.output[0], set()) <= WEIGHT_RANKS.keys():
             found.add(f"{node.name} is read by more than products")
     return found
 

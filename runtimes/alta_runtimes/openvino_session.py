@@ -56,14 +56,16 @@ class OpenvinoSession:
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            self._model: Any = core.compile_model(core.read_model(graph), "CPU", settings)
+            read = core.read_model(graph)
+            # Named before it is compiled: rounding that changes nothing goes then, and leaves its name to its tensor.
+            self._inputs = tuple(node.get_any_name() for node in read.inputs)
+            self._outputs = tuple(node.get_any_name() for node in read.outputs)
+            self._model: Any = core.compile_model(read, "CPU", settings)
         except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
             raise EngineError(f"{name}: openvino cannot load this graph; export the bundle again") from error
         got = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if got != compute:
             raise RuntimeUnavailable(f"openvino would compute in {got}, not in {compute} as the engine asks")
-        self._inputs = tuple(node.get_any_name() for node in self._model.inputs)
-        self._outputs = tuple(node.get_any_name() for node in self._model.outputs)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         used = int(self._model.get_property("INFERENCE_NUM_THREADS"))
         self._info = SessionInfo(NAME, version(REQUIRES[0]), "cpu", used)

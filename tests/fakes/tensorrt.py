@@ -12,6 +12,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from alta_runtimes import tensorrt_build
+from alta_sdk import EngineError
+
 from .tensorrt_api import API, hold_to_api
 from .tensorrt_builder import BUILDER_CLASSES
 
@@ -213,3 +216,15 @@ def make_small_graph(columns=4):
         [weight],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+def fail_at(file):
+    """Return a `build_plan` that has no memory left for the graph of one file."""
+    refused = file.read_bytes()
+
+    def build(graph, *given):
+        if graph == refused:
+            raise EngineError("TensorRT cannot build this engine: out of memory")
+        return tensorrt_build.build_plan(graph, *given)
+
+    return build

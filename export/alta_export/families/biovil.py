@@ -18,10 +18,14 @@ from ..bert_tower import MergedBertTower
 from ..biovil_towers import MergedBiovil, MergedBiovilT, MergedFusion
 from ..cost import measure_cost, measure_towers
 from ..graph import feature_inputs, pixel_inputs, text_inputs
+from ..options import ENGINES, PRECISIONS
 from .family_export import FamilyExport
 from .merged import Arrays, MergedEngine, MergedGraph, answer_prompts, to_priors
 
 FRONTALS = ("frontal", "prior_frontal")  # the image towers were trained on these views alone
+
+# In FP32 at every precision: it is a hundredth of the work, and nothing comes after it that could make up for it.
+PROJECTOR, FUSED_PROJECTOR = ("projector",), ("first", "last")
 
 
 def merge_biovil_t(towers: Towers) -> MergedEngine:
@@ -34,7 +38,7 @@ def merge_biovil_t(towers: Towers) -> MergedEngine:
     cost = measure_cost(fuse, *(item.example[:1] for item in inputs))
     return replace(
         merged,
-        graphs={**merged.graphs, FUSE: MergedGraph(fuse, inputs, ("projection", "patches"))},
+        graphs={**merged.graphs, FUSE: MergedGraph(fuse, inputs, ("projection", "patches"), kept=FUSED_PROJECTOR)},
         merging={**merged.merging, "fuse_after": asdict(cost)},
         answer=partial(answer_biovil_t, towers),
     )
@@ -77,7 +81,7 @@ def _merge(towers: Towers, image: nn.Module, outputs: tuple[str, ...]) -> Merged
     assert isinstance(towers.text, BertTower)
     text = MergedBertTower(towers.text).eval()
     graphs = {
-        IMAGE: MergedGraph(image.eval(), pixel_inputs(towers.geometry.crop_px), outputs),
+        IMAGE: MergedGraph(image.eval(), pixel_inputs(towers.geometry.crop_px), outputs, kept=PROJECTOR),
         TEXT: MergedGraph(text, text_inputs(), ("projection",)),
     }
     return MergedEngine(
@@ -89,5 +93,5 @@ def _merge(towers: Towers, image: nn.Module, outputs: tuple[str, ...]) -> Merged
     )
 
 
-BIOVIL_T_EXPORT = FamilyExport(merge_biovil_t)
-BIOVIL_EXPORT = FamilyExport(merge_biovil)
+BIOVIL_T_EXPORT = FamilyExport(merge_biovil_t, engines=ENGINES, precisions=PRECISIONS)
+BIOVIL_EXPORT = FamilyExport(merge_biovil, engines=ENGINES, precisions=PRECISIONS)

@@ -26,11 +26,15 @@ SLOT = "slot"
 
 @dataclass(frozen=True, eq=False)
 class MergedGraph:
-    """One graph before its export: the module, an example of each input, and the names of its outputs."""
+    """One graph before its export: the module, an example of each input, and the names of its outputs.
+
+    kept: of the module's own parts, those whose products stay in FP32 at every precision.
+    """
 
     tower: nn.Module
     inputs: list[GraphInput]
     outputs: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
     def describe(self, name: str) -> BundleGraph:
         """Return what a manifest says of it."""

@@ -17,7 +17,7 @@ from ..bert_tower import MergedBertTower
 from ..clip_towers import MergedVision, VisionParts, take_timm_block
 from ..cost import measure_towers
 from ..graph import pixel_inputs, text_inputs
-from ..options import PRECISIONS
+from ..options import ENGINES, PRECISIONS
 from .clip_engine import answer_clip, describe_scaling
 from .family_export import FamilyExport
 from .merged import MergedEngine, MergedGraph
@@ -57,4 +57,4 @@ def take_vision(tower: OpenClipImage) -> VisionParts:
     )
 
 
-EXPORT = FamilyExport(merge, precisions=PRECISIONS)
+EXPORT = FamilyExport(merge, engines=ENGINES, precisions=PRECISIONS)

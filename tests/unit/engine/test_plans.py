@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import export_quietly, write_radiographs
+from fakes.tensorrt import fail_at
 from filelock import FileLock
 
 from alta_export.cli import main as export_main
@@ -218,12 +219,7 @@ def test_who_waits_too_long_is_told(gpu, deferred, monkeypatch):
 def test_a_build_that_fails_half_way_leaves_the_bundle_deferred(gpu, deferred, monkeypatch):
     before = (deferred / "manifest.json").read_bytes()
 
-    def fail_at_text(graph, *given):
-        if graph == (deferred / "text.onnx").read_bytes():
-            raise EngineError("TensorRT cannot build this engine: out of memory")
-        return tensorrt_build.build_plan(graph, *given)
-
-    monkeypatch.setattr(plans, "build_plan", fail_at_text)
+    monkeypatch.setattr(plans, "build_plan", fail_at(deferred / "text.onnx"))
     with pytest.raises(EngineError, match="out of memory"):
         build_bundle(deferred)
     assert (deferred / "manifest.json").read_bytes() == before

@@ -90,7 +90,8 @@ def probe(graph, ranges):
 
     def embed(session):
         slots = np.zeros(1, np.int64)
-        return np.concatenate([session.run({"pixels": pixels[i : i + 1], "slot": slots})["cls"] for i in range(COUNT)])
+        seen = [session.run({"pixels": pixels[i : i + 1], "slot": slots})["cls"] for i in range(COUNT)]
+        return {"image": np.concatenate(seen)}
 
     def open_graph(lowered):
         return load(lowered.SerializeToString(), runtime="onnxruntime")

@@ -13,6 +13,8 @@ from fakes.open_clip import make_open_clip_weights, write_open_clip_folder
 from safetensors.torch import save_file
 
 from alta_export.cli import main
+from alta_export.families import registry
+from alta_export.families.family_export import FamilyExport
 from alta_export.options import ExportOptions
 from alta_export.reading import read_source
 from alta_sdk import CheckpointError, ExportError
@@ -108,6 +110,13 @@ def test_options_are_statements_of_the_checkpoint(read, published, tmp_path):
         read(stated, text_heads=2, tokenizer=published / "chexzero" / "bpe_simple_vocab_16e6.txt.gz")
 
 
+@pytest.fixture
+def fewer(monkeypatch):
+    """BioViL-T as a family that is exported as FP32 alone, for onnxruntime and OpenVINO."""
+    found = registry.EXPORTS["biovil-t"]
+    monkeypatch.setitem(registry.EXPORTS, "biovil-t", FamilyExport(found.merge))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -120,7 +129,7 @@ def test_options_are_statements_of_the_checkpoint(read, published, tmp_path):
         ({"engine": "trt"}, "--engine trt is not supported for BioViL-T by this version; choose onnx or openvino"),
     ],
 )
-def test_what_a_family_cannot_be_yet_is_refused(read, changes, told):
+def test_what_a_family_cannot_be_yet_is_refused(read, fewer, changes, told):
     with pytest.raises(ExportError) as caught:
         read(*SOURCES["biovil-t"][:2], **changes)
     assert str(caught.value) == told

@@ -103,9 +103,9 @@ def test_what_the_parser_would_refuse_is_refused_here(graphs, ranges):
 
 
 def test_profiles_hold_what_the_engine_runs(graphs):
-    profiles = make_profiles(16, 64, 224)
+    profiles = make_profiles(graphs, 16, 64)
     assert profiles["image"]["pixels"] == [[1, 1, 224, 224], [1, 1, 224, 224], [16, 1, 224, 224]]
     assert profiles["text"]["input_ids"] == [[1, 1], [8, 32], [16, 64]]
-    assert make_profiles(1, 64, 224)["text"]["input_ids"][2] == [8, 64]  # prompts run in eights
+    assert make_profiles(graphs, 1, 64)["text"]["input_ids"][2] == [8, 64]  # prompts run in eights
     for name, graph in graphs.items():
         assert {value.name for value in graph.graph.input} == profiles[name].keys()
