@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DicomError
 from .body_part import RADIOGRAPHY, refuse_body_part
 from .bounded_file import ReadBudget
+from .contradictions import PADDED
 from .decode_time import DecodeTime
 from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
@@ -137,7 +138,7 @@ def interpret_header(header: "Dataset") -> DicomImage:
         traits=_read_traits(header),
         stored=stored,
         display=Stated.read(lambda: _read_display(header, stored)),
-        notices=_tell_frames(stored),
+        notices=_tell_pixels(stored),
         identifiers=Stated.read(lambda: {name: str(header.get(name) or "") for name in IDENTIFIERS}),
     )
 
@@ -171,12 +172,14 @@ def _read_display(header: "Dataset", stored: StoredPixels) -> Display:
     return read_display(header, is_monochrome1=layout.is_monochrome1, is_signed=layout.is_signed)
 
 
-def _tell_frames(stored: StoredPixels) -> tuple[str, ...]:
+def _tell_pixels(stored: StoredPixels) -> tuple[str, ...]:
+    """Return what a user must be told of how pixels are read."""
     try:
-        frames = stored.layout.get().frames
+        frames, padding = stored.layout.get().frames, stored.count_padding()
     except DicomError:  # decoding says so, if the image is taken
         return ()
-    return (f"image has {frames} frames: the first was read",) if frames > 1 else ()
+    told = (f"image has {frames} frames: the first was read",) if frames > 1 else ()
+    return (*told, PADDED) if padding else told
 
 
 def _read_keys(header: "Dataset") -> ImageKeys:
