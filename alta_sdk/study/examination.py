@@ -100,7 +100,8 @@ def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examin
     if not grouped and refusal:
         raise ViewError(refusal)
     if not grouped:
-        raise StudyError("no DICOM image in this study: the files are of other kinds")
+        way_out = "; give a JPEG or PNG file by itself" if any(file.is_image for file in files.files) else ""
+        raise StudyError(f"no DICOM image in this study: the files are of other kinds{way_out}")
     examinations = [Examination(tuple(found)) for found in grouped.values()]
     for examination in examinations:
         check_one_patient([image.keys for image in examination.images])
@@ -128,14 +129,16 @@ def _set_unread_aside(files: StudyFiles, options: ReadOptions) -> list[SetAside]
 
     What cannot be read may be the lateral radiograph, or another patient's.
     """
-    if files.unread and not options.allow_incomplete:
-        reasons = ", ".join(sorted(set(files.unread)))
+    losses = [file.loss for file in files.files if file.loss] if len(files.files) > 1 else []
+    unread = [*files.unread, *losses]
+    if unread and not options.allow_incomplete:
+        reasons = ", ".join(sorted(set(unread)))
         raise StudyError(
-            f"part of the study cannot be read ({len(files.unread)} files or folders: {reasons}): give access to all "
-            "of it, or pass allow_incomplete=True (--allow-incomplete) to go on with the rest"
+            f"part of the study cannot be read ({len(unread)} files or folders: {reasons}): give access to all "
+            "of it, whole and unpacked, or pass allow_incomplete=True (--allow-incomplete) to go on with the rest"
         )
     aside = [SetAside("folder", "file", "a pipe, socket or device")] * files.special
-    return aside + [SetAside("folder", "file", f"{UNREAD}: {reason}") for reason in files.unread]
+    return aside + [SetAside("folder", "file", f"{UNREAD}: {reason}") for reason in unread]
 
 
 def _read_images(study: StudyFiles, options: ReadOptions) -> tuple[list[DicomImage], list[SetAside]]:
@@ -144,8 +147,10 @@ def _read_images(study: StudyFiles, options: ReadOptions) -> tuple[list[DicomIma
     images: list[DicomImage] = []
     aside: list[SetAside] = []
     for number, file in enumerate(files, start=1):
-        if len(files) > 1 and not file.is_dicom:
-            aside.append(SetAside("folder", "file", "not DICOM"))
+        is_beside = len(files) > 1 or file.is_image and not study.is_one_file
+        if is_beside and not file.is_dicom:
+            if not file.loss:  # that is told already
+                aside.append(SetAside("folder", "file", "not DICOM"))
             continue
         image = _read_numbered(file, number, len(files))
         if len(files) > 1 and not image.has_pixels:  # reports and presentation states
