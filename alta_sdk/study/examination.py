@@ -21,6 +21,8 @@ from ..errors import DicomError, StudyError, ViewError
 T = TypeVar("T")
 SAME_UID = "another, different image here has the same SOPInstanceUID: one of the two is not what it says"
 UNREAD = "cannot be read"
+NO_UID = "no StudyInstanceUID says that the images here are of one study: they lay in one place"
+SEVERAL_DAYS = "images of this study state different StudyDates: they may be of several studies"
 NOT_COMPARED = "others here have the same SOPInstanceUID, and comparing them takes too long: it may not be what it says"
 
 
@@ -64,6 +66,11 @@ class Examination:
 
     images: tuple[DicomImage, ...]
 
+    def is_same_study(self, other: "Examination") -> bool:
+        """True if both state one StudyInstanceUID."""
+        uid = self.images[0].keys.study_uid
+        return bool(uid) and uid == other.images[0].keys.study_uid
+
     @property
     def patient_id(self) -> str:
         """The PatientID, empty if it is not stated."""
@@ -102,10 +109,35 @@ def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examin
     if not grouped:
         way_out = "; give a JPEG or PNG file by itself" if any(file.is_image for file in files.files) else ""
         raise StudyError(f"no DICOM image in this study: the files are of other kinds{way_out}")
-    examinations = [Examination(tuple(found)) for found in grouped.values()]
-    for examination in examinations:
-        check_one_patient([image.keys for image in examination.images])
-    return examinations, aside
+    return [_make_examination(found) for found in grouped.values()], aside
+
+
+def _make_examination(images: Sequence[DicomImage]) -> Examination:
+    """Return images of one StudyInstanceUID, or of none, as one examination, with what is doubtful about that.
+
+    Raises StudyError if they are of several patients; without a StudyInstanceUID, also if they state several days.
+    """
+    keys = [image.keys for image in images]
+    check_one_patient(keys)
+    if not any(one.patient_id for one in keys) and len({_read_name(image) for image in images} - {""}) > 1:
+        raise StudyError("images of one study are of several patients: the PatientName elements differ")
+    told = []
+    if len({one.study_day for one in keys} - {None}) > 1:
+        if not keys[0].study_uid:
+            raise StudyError("images without a StudyInstanceUID state different StudyDates: give each study by itself")
+        told.append(SEVERAL_DAYS)
+    if len(images) > 1 and not keys[0].study_uid:
+        told.append(NO_UID)
+    return Examination(tuple(replace(image, notices=(*image.notices, *told)) for image in images))
+
+
+def _read_name(image: DicomImage) -> str:
+    """Return the PatientName, however its parts are joined; empty if it is not stated, or malformed."""
+    try:
+        name = image.identifiers.get()["PatientName"]
+    except DicomError:
+        return ""
+    return " ".join(name.partition("=")[0].replace("^", " ").replace(",", " ").casefold().split())
 
 
 def check_one_patient(keys: Sequence[ImageKeys], message: str = "images of one study are of several patients") -> None:
