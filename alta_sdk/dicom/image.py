@@ -21,7 +21,7 @@ from .decode_time import DecodeTime
 from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
 from .luts import Display, read_display
-from .moments import Moment, read_acquired, read_day, read_offset, read_study_day, read_time
+from .moments import Moment, is_unread_offset, read_acquired, read_day, read_offset, read_study_day, read_time
 from .orientation import Lie, read_lie
 from .parsing import parse_dicom
 from .pixels import StoredPixels, decode_first_frame, read_pixels
@@ -37,7 +37,8 @@ class ImageKeys:
     """Whose image it is, of which study and when, as stated and never shown: patient data.
 
     study_day, study_time, utc_offset: StudyDate, StudyTime and TimezoneOffsetFromUTC. birth_date: YYYYMMDD.
-    Each is empty or None if it is not stated, or if it is no real day or time.
+    has_unread_offset: one is stated that is none. Each other is empty or None if it is not stated, or if it is no real
+    day or time.
     """
 
     study_uid: str = field(repr=False)
@@ -48,6 +49,7 @@ class ImageKeys:
     study_day: datetime | None = field(repr=False)
     study_time: timedelta | None = field(repr=False)
     utc_offset: timedelta | None = field(repr=False)
+    has_unread_offset: bool = field(repr=False, compare=False)
     acquired: Moment | None = field(repr=False)
 
 
@@ -192,6 +194,7 @@ def _read_keys(header: "Dataset") -> ImageKeys:
         study_day=read_study_day(_text(header, "StudyDate")),
         study_time=read_time(_text(header, "StudyTime")),
         utc_offset=read_offset(_text(header, "TimezoneOffsetFromUTC")),
+        has_unread_offset=is_unread_offset(_text(header, "TimezoneOffsetFromUTC")),
         acquired=read_acquired(header),
     )
 

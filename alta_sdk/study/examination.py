@@ -78,11 +78,17 @@ class Examination:
 
     @cached_property
     def moment(self) -> Moment | None:
-        """When it was, by StudyDate, StudyTime and TimezoneOffsetFromUTC; None if no one real day is stated."""
+        """When it was, by StudyDate, StudyTime and TimezoneOffsetFromUTC; None if no one real day is stated.
+
+        The day alone if an offset cannot be read, or there are several.
+        """
         keys = [image.keys for image in self.images]
         day = _stated_by_all([one.study_day for one in keys])
         time = _stated_by_all([one.study_time for one in keys])
-        return make_moment(day, time, _stated_by_all([one.utc_offset for one in keys]))
+        offsets = {one.utc_offset for one in keys} - {None}
+        if len(offsets) > 1 or any(one.has_unread_offset for one in keys):
+            return make_moment(day, None, None)
+        return make_moment(day, time, offsets.pop() if offsets else None)
 
 
 def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examination], list[SetAside]]:

@@ -126,7 +126,9 @@ def test_a_study_that_states_two_dates_is_not_put_in_order(archive, make_dicom):
         Study.from_dicom(folder, find_prior=True)
 
 
-@pytest.mark.parametrize("date", ["00000000", "99999999", "19000100", "19000101", "20231399", "20230230", "2023", ""])
+@pytest.mark.parametrize(
+    "date", ["00000000", "99999999", "19000100", "19000101", "19010101", "19111111", "20231399", "20230230", "2023", ""]
+)
 def test_a_date_that_is_no_day_makes_no_prior_and_has_none(archive, make_dicom, date):
     folder = archive(a=("20230101", {}))
     with pytest.raises(StudyError, match="prior is not earlier"):
@@ -151,6 +153,8 @@ def test_a_time_that_is_none_does_not_order_one_day(archive, time):
         (("20240102", "0010", "+0100"), ("20240101", "2330", "-0500"), 20),
         (("20240101", "2330", "-0500"), ("20240102", "0010", ""), 20),  # one states no offset: clocks of one place
         (("20240101", "0900", "+0000"), ("20240101", "0930", "+0100"), 10),
+        (("20240101", "0900", "Z"), ("20240101", "0930", "+01:00"), 10),
+        (("20240102", "0900", "CET"), ("20240101", "0930", "+01:00"), 10),  # days are in order all the same
     ],
 )
 def test_offsets_from_utc_are_applied(archive, first, second, latest):
@@ -159,6 +163,42 @@ def test_offsets_from_utc_are_applied(archive, first, second, latest):
 
     study = Study.from_dicom(archive(a=state(*first), b=state(*second)), find_prior=True)
     assert grey(study, Slot.FRONTAL) == latest
+
+
+@pytest.mark.parametrize("offset", ["CET", "+1:00", "+9900", "one"])
+def test_an_offset_that_cannot_be_read_orders_nothing_on_one_day(archive, make_dicom, offset):
+    times = {"a": ("20240101", {"StudyTime": "1200", "TimezoneOffsetFromUTC": offset})}
+    folder = archive(**times, b=("20240101", {"StudyTime": "1130", "TimezoneOffsetFromUTC": "+0000"}))
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(folder, find_prior=True)
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(archive(**times, b=("20240101", {"StudyTime": "1130"})), find_prior=True)
+
+
+def test_two_offsets_in_one_study_order_nothing_on_one_day(archive, make_dicom):
+    here = {"StudyTime": "1200", "TimezoneOffsetFromUTC": "+0000"}
+    folder = archive(a=("20240101", here), b=("20240101", {**here, "StudyTime": "1130"}))
+    make_dicom(
+        "patient/a/b.dcm",
+        StudyInstanceUID="1.2.1",
+        StudyDate="20240101",
+        ViewPosition="LL",
+        **{**here, "TimezoneOffsetFromUTC": "+0100"},
+    )
+    with pytest.raises(StudyError, match="latest cannot be told"):
+        Study.from_dicom(folder, find_prior=True)
+
+
+def test_a_day_to_come_orders_nothing_that_was(archive, make_dicom):
+    """Data sets whose days were moved into the future as a whole are in order among themselves."""
+    old = make_dicom("old.dcm", StudyDate="20230101", StudyInstanceUID="1.9")
+    for day in ("21800101", "22990601", "29991231", "99981231"):
+        with pytest.raises(StudyError, match="prior is not earlier"):
+            Study.from_dicom(make_dicom("now.dcm", StudyDate=day), prior=old)
+        with pytest.raises(StudyError, match="latest cannot be told"):
+            Study.from_dicom(archive(a=("20240101", {}), b=(day, {})), find_prior=True)
+    study = Study.from_dicom(archive(a=("21800506", {}), b=("21800507", {})), find_prior=True)
+    assert (grey(study, Slot.FRONTAL), grey(study, Slot.PRIOR_FRONTAL)) == (20, 10)
 
 
 def test_days_under_different_offsets_may_overlap(archive):
