@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 MIB = 1 << 20
 WITHOUT_SIZE = ("1.2.840.10008.1.2.5",)  # RLE states none
 JPEG_BY_PILLOW = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
-_read_size = runpy.run_path(str(Path(__file__).with_name("codestream.py")))["read_size"]
+_codestream = runpy.run_path(str(Path(__file__).with_name("codestream.py")))
 _decode_whole = runpy.run_path(str(Path(__file__).with_name("whole_jpeg.py")))["decode_whole"]
 _limit_memory = runpy.run_path(str(Path(__file__).parents[1] / "files" / "limits.py"))["limit_memory"]
 
@@ -62,16 +62,16 @@ def serve(answers: BinaryIO, request: dict[str, Any], source: bytes) -> None:
         pixels = decode(source, **request)
     except MemoryError:
         answer({"failure": "memory"})
-    except _OtherSize:
-        answer({"failure": "size"})
+    except _Contradiction as error:
+        answer({"failure": error.args[0]})
     except BaseException:  # each plug-in raises its own kinds (Rust ones no Exception), and no text may leave
         answer({"failure": "damaged"})
     else:
         answer({"dtype": pixels.dtype.str, "shape": pixels.shape, "size": pixels.nbytes}, pixels.data)
 
 
-class _OtherSize(Exception):
-    """The codestream states another height or width than the header."""
+class _Contradiction(Exception):
+    """The codestream states something else than the header: what, as the caller names failures."""
 
 
 def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> Any:
@@ -81,17 +81,48 @@ def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> 
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    if syntax not in WITHOUT_SIZE:
-        frame = get_frame(source, 0, number_of_frames=options["number_of_frames"])
-        size = _read_size(frame)
-        if size is None:
-            raise ValueError("no frame header")
-        if size != (options["rows"], options["columns"]):
-            raise _OtherSize
-        if syntax in JPEG_BY_PILLOW and plugin == "pillow":
-            _decode_whole(frame)
+    is_bare, frames = syntax in WITHOUT_SIZE, options["number_of_frames"]
+    _check_frames(source, frames, is_bare)
+    frame = get_frame(source, 0, number_of_frames=frames)
+    stated = None if is_bare else _codestream["read_frame_header"](frame)
+    if stated is not None:
+        _check_frame_header(stated, options)
+    elif not is_bare:
+        raise ValueError("no frame header")
+    if syntax in JPEG_BY_PILLOW and plugin == "pillow":
+        _decode_whole(frame)
     pixels, _ = get_decoder(UID(syntax)).as_array(source, index=0, decoding_plugin=plugin, **options)
+    if stated is not None and stated.is_signed and not options["pixel_representation"]:
+        _check_sign(pixels, stated.precision)
     return np.ascontiguousarray(pixels)
+
+
+def _check_frames(source: bytes, frames: int, is_bare: bool) -> None:
+    """Refuse more frames than the header counts: decoders take the first of what they are given for the only one.
+
+    is_bare: frames have no start of their own, and each is one fragment (PS3.5 A.4.2).
+    """
+    from pydicom.encaps import generate_fragments, parse_basic_offsets
+
+    offsets = parse_basic_offsets(source)
+    place = 4 * len(offsets) + 8
+    starts = _codestream["starts_frame"]
+    count = sum(bool(one) if is_bare else starts(one) for one in generate_fragments(source[place:]))
+    if len(offsets) > frames or count > frames:
+        raise _Contradiction("frames")
+
+
+def _check_frame_header(stated: Any, options: dict[str, Any]) -> None:
+    if (stated.height, stated.width) != (options["rows"], options["columns"]):
+        raise _Contradiction("size")
+    if stated.channels != options["samples_per_pixel"] or stated.precision > options["bits_allocated"]:
+        raise _Contradiction("samples")
+
+
+def _check_sign(pixels: Any, precision: int) -> None:
+    """Refuse values below 0 that a header takes for the highest ones."""
+    if ((pixels >> (precision - 1)) & 1).any():
+        raise _Contradiction("sign")
 
 
 def limit_time(seconds: float) -> None:

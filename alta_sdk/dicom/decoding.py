@@ -36,6 +36,10 @@ FAILURES = {
     "memory": "pixel data needs more memory than is allowed: the file is damaged or truncated",
     "damaged": "pixel data cannot be decoded: the file is damaged or truncated",
     "size": "pixel data has another height or width than its Rows and Columns elements say: the file is damaged",
+    "samples": "pixel data has more bits or other channels than its BitsAllocated and SamplesPerPixel elements say: "
+    "the file is damaged",
+    "sign": "pixel data has values below 0, which its PixelRepresentation element denies: the file is damaged",
+    "frames": "pixel data holds more frames than its NumberOfFrames element says: the file is damaged",
 }
 
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"

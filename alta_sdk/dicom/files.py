@@ -190,7 +190,7 @@ class _Collection:
         """Read the members of a zip; of those that are not DICOM only the first bytes."""
         inflated = 0
         for member in list_members(opened):
-            head = StudyFile(member.read(HEAD_BYTES), is_whole=False)
+            head = StudyFile(member.read(HEAD_BYTES), is_whole=False, member=member.info.filename)
             if not head.is_dicom:
                 yield head
                 continue

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from ..errors import DicomError
 from .body_part import RADIOGRAPHY, refuse_body_part
 from .bounded_file import ReadBudget
+from .contradictions import PADDED
 from .decode_time import DecodeTime
 from .elements import IDENTIFIERS
 from .intensity import VOI, GreyOptions, check_profile, scale_intensity
 from .luts import Display, read_display
-from .moments import Moment, read_acquired, read_day, read_offset, read_study_day, read_time
+from .moments import Moment, is_unread_offset, read_acquired, read_day, read_offset, read_study_day, read_time
 from .orientation import Lie, read_lie
 from .parsing import parse_dicom
 from .pixels import StoredPixels, decode_first_frame, read_pixels
@@ -36,7 +37,8 @@ class ImageKeys:
     """Whose image it is, of which study and when, as stated and never shown: patient data.
 
     study_day, study_time, utc_offset: StudyDate, StudyTime and TimezoneOffsetFromUTC. birth_date: YYYYMMDD.
-    Each is empty or None if it is not stated, or if it is no real day or time.
+    has_unread_offset: one is stated that is none. Each other is empty or None if it is not stated, or if it is no real
+    day or time.
     """
 
     study_uid: str = field(repr=False)
@@ -47,6 +49,7 @@ class ImageKeys:
     study_day: datetime | None = field(repr=False)
     study_time: timedelta | None = field(repr=False)
     utc_offset: timedelta | None = field(repr=False)
+    has_unread_offset: bool = field(repr=False, compare=False)
     acquired: Moment | None = field(repr=False)
 
 
@@ -137,7 +140,7 @@ def interpret_header(header: "Dataset") -> DicomImage:
         traits=_read_traits(header),
         stored=stored,
         display=Stated.read(lambda: _read_display(header, stored)),
-        notices=_tell_frames(stored),
+        notices=_tell_pixels(stored),
         identifiers=Stated.read(lambda: {name: str(header.get(name) or "") for name in IDENTIFIERS}),
     )
 
@@ -171,12 +174,14 @@ def _read_display(header: "Dataset", stored: StoredPixels) -> Display:
     return read_display(header, is_monochrome1=layout.is_monochrome1, is_signed=layout.is_signed)
 
 
-def _tell_frames(stored: StoredPixels) -> tuple[str, ...]:
+def _tell_pixels(stored: StoredPixels) -> tuple[str, ...]:
+    """Return what a user must be told of how pixels are read."""
     try:
-        frames = stored.layout.get().frames
+        frames, padding = stored.layout.get().frames, stored.count_padding()
     except DicomError:  # decoding says so, if the image is taken
         return ()
-    return (f"image has {frames} frames: the first was read",) if frames > 1 else ()
+    told = (f"image has {frames} frames: the first was read",) if frames > 1 else ()
+    return (*told, PADDED) if padding else told
 
 
 def _read_keys(header: "Dataset") -> ImageKeys:
@@ -189,6 +194,7 @@ def _read_keys(header: "Dataset") -> ImageKeys:
         study_day=read_study_day(_text(header, "StudyDate")),
         study_time=read_time(_text(header, "StudyTime")),
         utc_offset=read_offset(_text(header, "TimezoneOffsetFromUTC")),
+        has_unread_offset=is_unread_offset(_text(header, "TimezoneOffsetFromUTC")),
         acquired=read_acquired(header),
     )
 

@@ -1,8 +1,9 @@
 """When something was: DA, TM and DT values (PS3.5 6.2) that are a real day and time of day, else nothing.
 
 De-identifiers write digits that are no day (00000000, 99999999, 19000100), and such a value must not put a study
-before another one. Offsets from UTC are applied where all moments that are compared state one; else all are taken for
-readings of one place's clock.
+before another one; nor must a day on which nobody was examined, such as the first of what a clock shows. Sets whose
+days were moved may lie in the future as a whole, so such days order one another, and nothing that was. Offsets from UTC
+are applied where all moments that are compared state one; else all are taken for readings of one place's clock.
 """
 
 import re
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 FIRST_YEAR = 1901  # of a radiograph: 19000101, 17530101 and 00010101 are what programs write for "no date"
-LAST_YEAR = 9998
+LAST_YEAR = 2299  # days are moved forward by two centuries at most; 29991231 and 99981231 stand for "never"
+CLOCK_YEARS = frozenset({*range(1901, 1981), 2000})  # 1 January of these is where clocks and programs begin
+NO_DAYS = frozenset({datetime(1911, 11, 11)})
 DAY = timedelta(days=1)
+AHEAD = 2 * DAY  # of the clock here, in some place of the world
 _DAY = re.compile(r"([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})", re.ASCII)
 _TIME = re.compile(r"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{0,6}))?)?)?", re.ASCII)
-_OFFSET = re.compile(r"([+-])([0-9]{2})([0-9]{2})", re.ASCII)
+_OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})?", re.ASCII)
 _DATE_TIME = re.compile(r"([0-9]{8})([0-9.]*)([+-][0-9]{4})?", re.ASCII)
 NO_DAY = datetime(FIRST_YEAR - 1, 1, 1)  # stands for the day of a time without one: before every real day
 
@@ -40,8 +44,15 @@ class Moment:
         start = self.clock - self.offset if in_utc and self.offset is not None else self.clock
         return start, start + DAY if self.is_day else start
 
+    @property
+    def is_ahead(self) -> bool:
+        """True if it is in the future, so that it is no day that was."""
+        return self.clock > datetime.now() + AHEAD
+
     def is_before(self, other: "Moment", *, in_utc: bool) -> bool:
-        """True if it is proven to be earlier: a day is not before a time of its own."""
+        """True if it is proven to be earlier: a day is not before a time of its own, nor before a day to come."""
+        if self.is_ahead != other.is_ahead:
+            return False
         ends, begins = self.span(in_utc=in_utc)[1], other.span(in_utc=in_utc)[0]
         return ends <= begins if self.is_day else ends < begins
 
@@ -74,18 +85,31 @@ def read_time(text: str) -> timedelta | None:
 
 
 def read_offset(text: str) -> timedelta | None:
-    """Read an offset from UTC, &ZZXX; None if it is none, or beyond the -12 to +14 hours that exist."""
-    found = _OFFSET.fullmatch(text.strip())
-    if not found or int(found[3]) > 59:
+    """Read an offset from UTC, &ZZXX, also as other programs write it (+01:00, +01, Z).
+
+    None if it is none, or beyond the -12 to +14 hours that exist.
+    """
+    text = text.strip()
+    if text.upper() in ("Z", "UTC"):
+        return timedelta()
+    found = _OFFSET.fullmatch(text)
+    if not found or int(found[3] or 0) > 59:
         return None
-    offset = timedelta(hours=int(found[2]), minutes=int(found[3])) * (-1 if found[1] == "-" else 1)
+    offset = timedelta(hours=int(found[2]), minutes=int(found[3] or 0)) * (-1 if found[1] == "-" else 1)
     return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
+
+
+def is_unread_offset(text: str) -> bool:
+    """True for an offset that is stated and cannot be read: nobody knows what the clock beside it means."""
+    return bool(text.strip()) and read_offset(text) is None
 
 
 def read_study_day(text: str) -> datetime | None:
     """Read a DA value on which a radiograph can have been taken; None if there is no such day."""
     day = read_day(text)
-    return day if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR else None
+    if day is None or not FIRST_YEAR <= day.year <= LAST_YEAR or day in NO_DAYS:
+        return None
+    return None if (day.month, day.day) == (1, 1) and day.year in CLOCK_YEARS else day
 
 
 def make_moment(day: datetime | None, time: timedelta | None, offset: timedelta | None) -> Moment | None:

@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .bounded_file import BoundedFile
+from .contradictions import MAX_PADDING_BYTES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -52,18 +53,21 @@ def is_first_frame_alone(header: "Dataset") -> bool:
 
 
 def _keep_first_frame(file: BoundedFile, header: "Dataset", element: Any) -> Any:
-    """Return the element with the first frame, where it is of whole frames, else with nothing."""
+    """Return the element with the first frame and what stands behind all, where frames are whole, else with nothing."""
     frame = 1
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
         value = header.get(keyword)
         frame *= value if isinstance(value, int) else 0
     frame //= 8
-    needed = frame * int(header.get("NumberOfFrames") or 1)
+    needed = frame * int(str(header.get("NumberOfFrames") or "").strip() or 1)
     is_whole = file.seek(0, os.SEEK_END) - element.value_tell >= element.length >= needed
+    padding = element.length - needed
     if element.length == UNDEFINED_LENGTH or not 0 < frame <= MAX_PIXEL_BYTES or not is_whole:
         return element._replace(value=b"")
     file.seek(element.value_tell)
-    return element._replace(value=file.read(frame))
+    first = file.read(frame)
+    file.seek(element.value_tell + needed)
+    return element._replace(value=first + file.read(min(padding, MAX_PADDING_BYTES + 2)))
 
 
 def _find_encoding(header: "Dataset") -> tuple[bool, bool]:

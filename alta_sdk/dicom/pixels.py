@@ -12,44 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
+from .contradictions import measure_padding, refuse_torn
 from .decode_time import DecodeTime
 from .decoding import decode_compressed
 from .pixel_element import MAX_PIXEL_BYTES, is_first_frame_alone
+from .pixel_layout import PixelLayout, read_layout
 from .stated import Stated
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_FRAME_SAMPLES = 1 << 25  # 32 Mi: twice the largest detectors in use
-MAX_DECODED_BYTES = 1 << 30  # of all frames
 SLACK_BYTES = 1 << 20  # of what a coding adds of its own
 UNDECODABLE = "pixel data cannot be decoded: the file is damaged or truncated"
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
-COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 # Decoded values are as wide as the codestream says, which has no word for the high bit.
 WITHOUT_HIGH_BIT = ("1.2.840.10008.1.2.4.8", "1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.2")
-
-
-@dataclass(frozen=True)
-class PixelLayout:
-    """The Image Pixel module (PS3.3 C.7.6.3), checked."""
-
-    rows: int
-    columns: int
-    samples: int
-    frames: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    is_signed: bool
-    photometric: str
-    planar: int
-
-    @property
-    def is_monochrome1(self) -> bool:
-        """True if the lowest value is shown white."""
-        return self.photometric == "MONOCHROME1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +48,21 @@ class StoredPixels:
     digest: bytes = field(default=b"", repr=False)
     time: DecodeTime | None = field(default=None, repr=False)
 
+    @property
+    def is_native(self) -> bool:
+        """True if they are not compressed."""
+        from pydicom.uid import UID
+
+        syntax = UID(self.syntax)
+        return syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated
+
+    def count_padding(self) -> int:
+        """Return the bytes behind native frames. Raises DicomError if those are no padding."""
+        if not (self.is_native and self.data):
+            return 0
+        layout, frames = self.layout.get(), self.native.get()["number_of_frames"]
+        return measure_padding(self.data, replace(layout, frames=frames))
+
     def load(self) -> "StoredPixels":
         """Return it with its data. Raises StudyError if they were left in a file that cannot be read again."""
         return self if self.read_again is None else self.read_again()
@@ -87,6 +79,8 @@ class StoredPixels:
 def read_pixels(header: "Dataset") -> StoredPixels:
     """Take the pixel data of an image and read what describes it; nothing is decoded."""
     is_one_frame = is_first_frame_alone(header)
+    if header.get("NumberOfFrames") == "":  # blanks, which pydicom reads as a number and cannot
+        del header.NumberOfFrames
     data = header["PixelData"].value if "PixelData" in header else b""
     return StoredPixels(
         syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
@@ -97,45 +91,15 @@ def read_pixels(header: "Dataset") -> StoredPixels:
     )
 
 
-def read_layout(header: "Dataset") -> PixelLayout:
-    """Read what the header says of the pixels.
-
-    Raises DicomError for what is not a radiograph (palette, floating point, bits other than 8 to 16), for
-    elements that contradict each other, and for more pixels than the bounds.
-    """
-    photometric = str(header.get("PhotometricInterpretation") or "").strip()
-    samples = _number(header, "SamplesPerPixel", 1)
-    if not (samples == 1 and photometric in GREYSCALE or samples == 3 and photometric in COLOUR):
-        raise DicomError("photometric interpretation is not supported: MONOCHROME1, MONOCHROME2, RGB or YBR are")
-    if "PixelData" not in header:
-        raise DicomError("floating-point pixel data is not a radiograph: give the stored integer image")
-    stored = _number(header, "BitsStored")
-    layout = PixelLayout(
-        rows=_number(header, "Rows"),
-        columns=_number(header, "Columns"),
-        samples=samples,
-        frames=_number(header, "NumberOfFrames", 1, least=0) or 1,  # some write 0 for a single one
-        bits_allocated=_number(header, "BitsAllocated"),
-        bits_stored=stored,
-        high_bit=_number(header, "HighBit", stored - 1, least=0),
-        is_signed=_number(header, "PixelRepresentation", least=0) == 1,
-        photometric=photometric,
-        planar=_number(header, "PlanarConfiguration", 0, least=0),
-    )
-    _check_layout(layout)
-    return layout
-
-
 def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
     """Decode the stored values of the first frame; bits that are not stored ones are masked.
 
     Returns (rows, columns) or (rows, columns, 3), of an 8- or 16-bit integer type, colour as RGB.
-    Raises DicomError if they cannot be decoded, their layout is not a radiograph's, or the study's time is spent.
+    Raises DicomError if they cannot be decoded, their layout is not a radiograph's or contradicts them, or the study's
+    time is spent.
     """
-    from pydicom.uid import UID
-
-    layout, syntax, time, stored = stored.layout.get(), UID(stored.syntax), stored.time, stored.load()
-    if syntax.is_transfer_syntax and not syntax.is_private and not syntax.is_encapsulated:
+    layout, time, stored = stored.layout.get(), stored.time, stored.load()
+    if stored.is_native:
         pixels = _decode_native(stored)
     elif stored.data:
         _check_compressed(stored.data, layout)
@@ -146,7 +110,10 @@ def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
         )
     if pixels.shape[:2] != (layout.rows, layout.columns) or pixels.dtype.kind not in "ui" or pixels.itemsize > 2:
         raise DicomError("pixel data is not what the header says: the file is damaged")
-    return pixels if stored.syntax.startswith(WITHOUT_HIGH_BIT) else mask_unused_bits(pixels, layout)
+    has_high_bit = not stored.syntax.startswith(WITHOUT_HIGH_BIT)
+    read = mask_unused_bits(pixels, layout) if has_high_bit else pixels
+    refuse_torn(pixels, read, layout if has_high_bit else replace(layout, high_bit=layout.bits_stored - 1))
+    return read
 
 
 def mask_unused_bits(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
@@ -169,30 +136,6 @@ def _check_compressed(data: bytes, layout: PixelLayout) -> None:
         raise DicomError("pixel data is longer than the pixels that it stands for: the file is damaged")
 
 
-def _check_layout(layout: PixelLayout) -> None:
-    if layout.bits_allocated not in (8, 16):
-        raise DicomError(f"image has {layout.bits_allocated} bits allocated a sample: a radiograph has 8 or 16")
-    if not (layout.bits_stored - 1 <= layout.high_bit < layout.bits_allocated):
-        raise DicomError("DICOM elements BitsStored, HighBit and BitsAllocated contradict each other: refused")
-    samples = layout.rows * layout.columns * layout.samples
-    if samples > MAX_FRAME_SAMPLES or samples * layout.frames * layout.bits_allocated // 8 > MAX_DECODED_BYTES:
-        raise DicomError(
-            f"image is larger than {MAX_FRAME_SAMPLES >> 20} Mi samples a frame or {MAX_DECODED_BYTES >> 20} MiB "
-            "when decoded: refused"
-        )
-
-
-def _number(header: "Dataset", keyword: str, default: int | None = None, *, least: int = 1) -> int:
-    value: Any = header.get(keyword)
-    try:
-        number = default if value is None else int(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DicomError(f"DICOM element {keyword} is not a number: the file is damaged") from error
-    if number is None or number < least:
-        raise DicomError(f"DICOM element {keyword} is missing or too small: the file is damaged")
-    return number
-
-
 def _read_native(header: "Dataset", is_one_frame: bool) -> dict[str, Any]:
     from pydicom.pixels.utils import as_pixel_options
 
@@ -211,6 +154,7 @@ def _decode_native(stored: StoredPixels) -> NDArray[Any]:
     from pydicom.uid import UID
 
     options = stored.native.get()
+    stored.count_padding()
     try:
         pixels: NDArray[Any] = get_decoder(UID(stored.syntax)).as_array(stored.data, index=0, **options)[0]
     except Exception as error:  # pydicom raises more kinds than it documents

@@ -16,6 +16,7 @@ from ..files.opening import open_file
 from .bounded_file import ReadBudget
 from .dicomdir import is_dicomdir
 from .image import DicomImage, read_image
+from .lost_files import explain_loss
 from .parsing import is_dicom
 from .pixels import StoredPixels
 from .places import FilePlace, Place
@@ -36,7 +37,8 @@ class StudyFile:
 
     data: all of it, or the first bytes of a file that no study can be made of (is_whole is false then); nothing where
     `parsed` is kept in its place, which has the pixels. dropped: the number of bytes that were read and not kept,
-    digest: their SHA-256, if nothing else names the file. place: where it can be read again.
+    digest: their SHA-256, if nothing else names the file. place: where it can be read again. member: its name
+    in an archive.
     """
 
     data: bytes = field(repr=False)
@@ -46,6 +48,18 @@ class StudyFile:
     dropped: int = 0
     digest: bytes = field(default=b"", repr=False)
     place: Place | None = field(default=None, repr=False)
+    member: str = field(default="", repr=False)
+
+    @property
+    def loss(self) -> str:
+        """Why it may be what is left of an image, though it is not DICOM; empty for DICOM and files of other kinds."""
+        if self.is_dicom:
+            return ""
+        return explain_loss(self._name, self.data[:HEAD_BYTES])
+
+    @property
+    def _name(self) -> str:
+        return self.path.name if self.path is not None else self.member.rpartition("/")[2]
 
     @property
     def size(self) -> int:

@@ -21,6 +21,8 @@ from ..errors import DicomError, StudyError, ViewError
 T = TypeVar("T")
 SAME_UID = "another, different image here has the same SOPInstanceUID: one of the two is not what it says"
 UNREAD = "cannot be read"
+NO_UID = "no StudyInstanceUID says that the images here are of one study: they lay in one place"
+SEVERAL_DAYS = "images of this study state different StudyDates: they may be of several studies"
 NOT_COMPARED = "others here have the same SOPInstanceUID, and comparing them takes too long: it may not be what it says"
 
 
@@ -64,6 +66,11 @@ class Examination:
 
     images: tuple[DicomImage, ...]
 
+    def is_same_study(self, other: "Examination") -> bool:
+        """True if both state one StudyInstanceUID."""
+        uid = self.images[0].keys.study_uid
+        return bool(uid) and uid == other.images[0].keys.study_uid
+
     @property
     def patient_id(self) -> str:
         """The PatientID, empty if it is not stated."""
@@ -71,11 +78,17 @@ class Examination:
 
     @cached_property
     def moment(self) -> Moment | None:
-        """When it was, by StudyDate, StudyTime and TimezoneOffsetFromUTC; None if no one real day is stated."""
+        """When it was, by StudyDate, StudyTime and TimezoneOffsetFromUTC; None if no one real day is stated.
+
+        The day alone if an offset cannot be read, or there are several.
+        """
         keys = [image.keys for image in self.images]
         day = _stated_by_all([one.study_day for one in keys])
         time = _stated_by_all([one.study_time for one in keys])
-        return make_moment(day, time, _stated_by_all([one.utc_offset for one in keys]))
+        offsets = {one.utc_offset for one in keys} - {None}
+        if len(offsets) > 1 or any(one.has_unread_offset for one in keys):
+            return make_moment(day, None, None)
+        return make_moment(day, time, offsets.pop() if offsets else None)
 
 
 def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examination], list[SetAside]]:
@@ -100,11 +113,37 @@ def read_examinations(source: Source, options: ReadOptions) -> tuple[list[Examin
     if not grouped and refusal:
         raise ViewError(refusal)
     if not grouped:
-        raise StudyError("no DICOM image in this study: the files are of other kinds")
-    examinations = [Examination(tuple(found)) for found in grouped.values()]
-    for examination in examinations:
-        check_one_patient([image.keys for image in examination.images])
-    return examinations, aside
+        way_out = "; give a JPEG or PNG file by itself" if any(file.is_image for file in files.files) else ""
+        raise StudyError(f"no DICOM image in this study: the files are of other kinds{way_out}")
+    return [_make_examination(found) for found in grouped.values()], aside
+
+
+def _make_examination(images: Sequence[DicomImage]) -> Examination:
+    """Return images of one StudyInstanceUID, or of none, as one examination, with what is doubtful about that.
+
+    Raises StudyError if they are of several patients; without a StudyInstanceUID, also if they state several days.
+    """
+    keys = [image.keys for image in images]
+    check_one_patient(keys)
+    if not any(one.patient_id for one in keys) and len({_read_name(image) for image in images} - {""}) > 1:
+        raise StudyError("images of one study are of several patients: the PatientName elements differ")
+    told = []
+    if len({one.study_day for one in keys} - {None}) > 1:
+        if not keys[0].study_uid:
+            raise StudyError("images without a StudyInstanceUID state different StudyDates: give each study by itself")
+        told.append(SEVERAL_DAYS)
+    if len(images) > 1 and not keys[0].study_uid:
+        told.append(NO_UID)
+    return Examination(tuple(replace(image, notices=(*image.notices, *told)) for image in images))
+
+
+def _read_name(image: DicomImage) -> str:
+    """Return the PatientName, however its parts are joined; empty if it is not stated, or malformed."""
+    try:
+        name = image.identifiers.get()["PatientName"]
+    except DicomError:
+        return ""
+    return " ".join(name.partition("=")[0].replace("^", " ").replace(",", " ").casefold().split())
 
 
 def check_one_patient(keys: Sequence[ImageKeys], message: str = "images of one study are of several patients") -> None:
@@ -128,14 +167,16 @@ def _set_unread_aside(files: StudyFiles, options: ReadOptions) -> list[SetAside]
 
     What cannot be read may be the lateral radiograph, or another patient's.
     """
-    if files.unread and not options.allow_incomplete:
-        reasons = ", ".join(sorted(set(files.unread)))
+    losses = [file.loss for file in files.files if file.loss] if len(files.files) > 1 else []
+    unread = [*files.unread, *losses]
+    if unread and not options.allow_incomplete:
+        reasons = ", ".join(sorted(set(unread)))
         raise StudyError(
-            f"part of the study cannot be read ({len(files.unread)} files or folders: {reasons}): give access to all "
-            "of it, or pass allow_incomplete=True (--allow-incomplete) to go on with the rest"
+            f"part of the study cannot be read ({len(unread)} files or folders: {reasons}): give access to all "
+            "of it, whole and unpacked, or pass allow_incomplete=True (--allow-incomplete) to go on with the rest"
         )
     aside = [SetAside("folder", "file", "a pipe, socket or device")] * files.special
-    return aside + [SetAside("folder", "file", f"{UNREAD}: {reason}") for reason in files.unread]
+    return aside + [SetAside("folder", "file", f"{UNREAD}: {reason}") for reason in unread]
 
 
 def _read_images(study: StudyFiles, options: ReadOptions) -> tuple[list[DicomImage], list[SetAside]]:
@@ -144,8 +185,10 @@ def _read_images(study: StudyFiles, options: ReadOptions) -> tuple[list[DicomIma
     images: list[DicomImage] = []
     aside: list[SetAside] = []
     for number, file in enumerate(files, start=1):
-        if len(files) > 1 and not file.is_dicom:
-            aside.append(SetAside("folder", "file", "not DICOM"))
+        is_beside = len(files) > 1 or file.is_image and not study.is_one_file
+        if is_beside and not file.is_dicom:
+            if not file.loss:  # that is told already
+                aside.append(SetAside("folder", "file", "not DICOM"))
             continue
         image = _read_numbered(file, number, len(files))
         if len(files) > 1 and not image.has_pixels:  # reports and presentation states

@@ -55,11 +55,15 @@ def split_current(examinations: Sequence[Examination]) -> tuple[Examination, lis
 def list_priors(current: Examination, given: Sequence[Examination]) -> tuple[list[Examination], int]:
     """Return those of the given examinations that are earlier than the current, the latest first; and how many are not.
 
+    One under the current study's StudyInstanceUID is never a prior, whatever day it states.
     Raises StudyError if one is of another patient, or none is earlier.
     """
     for one in given:
         check_patients((current, one), "prior is not of the same patient")
-    earlier = [one for one in given if is_earlier(one, current)]
+    others = [one for one in given if not one.is_same_study(current)]
+    earlier = [one for one in others if is_earlier(one, current)]
+    if not earlier and len(others) < len(given) and any(is_earlier(one, current) for one in given):
+        raise StudyError("prior has the StudyInstanceUID of the current study: give an earlier study")
     if not earlier:
         raise StudyError("prior is not earlier than the current study: compare the StudyDate and StudyTime elements")
     return sort_latest_first(earlier), len(given) - len(earlier)

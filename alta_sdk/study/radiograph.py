@@ -99,6 +99,20 @@ class Radiograph:
             self._made[geometry] = pixels
         return self._made[geometry]
 
+    def is_same_picture(self, other: "Radiograph") -> bool:
+        """True if both have the same grey levels on one pixel grid."""
+        small = np.array_equal(self.pixels_u8, other.pixels_u8)  # looked at first: it is small
+        return small and np.array_equal(self.grey_u8, other.grey_u8)
+
+    def has_same_uid(self, other: "Radiograph") -> bool:
+        """True if both are of files that state one SOPInstanceUID."""
+        return (
+            self.origin is not None
+            and other.origin is not None
+            and bool(self.origin.instance_uid)
+            and self.origin.instance_uid == other.origin.instance_uid
+        )
+
     @property
     def view_source(self) -> str:
         """The DICOM keyword that told the view, or "caller"."""

@@ -14,10 +14,12 @@ from ..dicom.files import Source, read_files
 from ..dicom.intensity import PUBLISHED, GreyOptions
 from ..dicom.view_words import View
 from ..errors import StudyError, ViewError
-from .examination import Examination, ReadOptions, SetAside, read_examinations
+from .examination import SAME_UID, Examination, ReadOptions, SetAside, read_examinations
 from .priors import list_priors, pick_prior, split_current
 from .radiograph import ImageSource, Radiograph, decode_radiograph, read_picture
 from .slots import CURRENT_SLOTS, PRIOR_SLOTS, Slot, select_images
+
+SAME_PICTURE = "its pixels are those of a radiograph of the other study: one of the two is not what it says"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +59,22 @@ class Study:
 
     def read_notes(self, slots: Sequence[Slot]) -> list[str]:
         """Return what a user must be told of these slots' radiographs and how they were read, each with its slot."""
-        told = {slot: (*self.radiographs[slot].notices, *self.radiographs[slot].judgement.doubts) for slot in slots}
+        told = {
+            slot: (*self.radiographs[slot].notices, *self.radiographs[slot].judgement.doubts, *self._tell_repeat(slot))
+            for slot in slots
+        }
         notes = [f"{slot.name.lower()}: {note}" for slot, notices in told.items() for note in notices]
         unread = sum(item.is_unread for item in self.set_aside)
         return [*notes, f"{unread} files or folders of it could not be read and are missing"] if unread else notes
+
+    def _tell_repeat(self, slot: Slot) -> tuple[str, ...]:
+        """Return what makes it doubtful that a radiograph is another one than each of the other study."""
+        own, facing = self.radiographs[slot], PRIOR_SLOTS if slot in CURRENT_SLOTS else CURRENT_SLOTS
+        others = [self.radiographs[one] for one in facing if one in self.radiographs]
+        if any(own.is_same_picture(other) for other in others):
+            return (SAME_PICTURE,)
+        is_untold = SAME_UID not in own.notices and any(own.has_same_uid(other) for other in others)
+        return (SAME_UID,) if is_untold else ()
 
     def take_prior(self) -> "Study":
         """Return the prior as a study of its own, in the current slots; raise ViewError if there is none."""

@@ -129,7 +129,7 @@ def _chest_files() -> Iterator[tuple[str, bytes]]:
         "cr": chest_header(grey12),
         "monochrome1": chest_header(grey12, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"),
         "high_bit": chest_header(grey12 << 4, HighBit=15),
-        "signed": chest_header(grey12, PixelRepresentation=1, PixelPaddingValue=-2000),
+        "signed": chest_header(grey12.astype(np.int16) - 2048, PixelRepresentation=1, PixelPaddingValue=-2000),
         "window": chest_header(grey12, WindowCenter=[2000, 100], WindowWidth=[3000, 50], RescaleSlope=2),
         "sigmoid": chest_header(grey12, WindowCenter=2000, WindowWidth=3000, VOILUTFunction="SIGMOID"),
         "voi_lut": chest_header(grey12, VOILUTSequence=[lut_item(ramp, 12)]),

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from alta_sdk.dicom.intensity import PROFILES, scale_intensity
 from alta_sdk.dicom.luts import Window
-from alta_sdk.dicom.pixels import PixelLayout, mask_unused_bits
+from alta_sdk.dicom.pixel_layout import PixelLayout
+from alta_sdk.dicom.pixels import mask_unused_bits
 
 
 @st.composite

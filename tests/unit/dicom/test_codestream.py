@@ -12,7 +12,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, get_frame
 
 from alta_sdk import DicomError, Study
-from alta_sdk.dicom.codestream import read_size
+from alta_sdk.dicom.codestream import read_frame_header
 from alta_sdk.dicom.image import read_image
 from alta_sdk.dicom.pixels import decode_first_frame
 
@@ -21,6 +21,11 @@ STORED = (np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) * 7 % 4096).astype(np
 GREY = (STORED >> 4).astype(np.uint8)
 COLOUR = np.stack([GREY, GREY, 255 - GREY], axis=2)
 OTHER_SIZE = "another height or width"
+
+
+def read_size(codestream):
+    header = read_frame_header(codestream)
+    return header and (header.height, header.width)
 
 
 def pillow(pixels, name, **options):

@@ -18,7 +18,8 @@ NO_DAY = [
     "2024.0101",
     "٢٠٢٤٠١٠١",
 ]
-PLACEHOLDERS = ["19000101", "00010101", "17530101", "99991231"]
+PLACEHOLDERS = ["19000101", "00010101", "17530101", "99991231", "29991231", "99981231", "19010101", "19111111"]
+PLACEHOLDERS += ["19500101", "19700101", "19800101", "20000101", "1970.01.01"]
 
 
 @pytest.mark.parametrize("text", [*NO_DAY, *PLACEHOLDERS, "", "20240101\\20240102", "2024011"])
@@ -55,7 +56,11 @@ def test_a_time_in_each_form(text, seconds):
     assert read_time(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize(("text", "minutes"), [("+0100", 60), ("-0530", -330), ("+1400", 840), ("0100", None)])
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("+0100", 60), ("-0530", -330), ("+1400", 840), ("0100", None)]
+    + [("+01:00", 60), (" -05:30 ", -330), ("+01", 60), ("Z", 0), ("UTC", 0), ("+1:00", None), ("CET", None)],
+)
 def test_an_offset(text, minutes):
     assert read_offset(text) == (None if minutes is None else timedelta(minutes=minutes))
     assert read_offset("+1500") is None

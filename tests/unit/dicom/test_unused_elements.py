@@ -63,6 +63,12 @@ def test_no_frame_is_one_frame_in_every_coding(syntax, frames):
     np.testing.assert_array_equal(decode_grey(read_image(save(header)), GreyOptions()), EXPECTED)
 
 
+@pytest.mark.parametrize("blanks", [b"  ", b"    "])
+def test_a_number_of_frames_of_blanks_is_not_stated(blanks):
+    data = insert(save(chest_header(PIXELS)), 0x00280008, b"IS", blanks)
+    np.testing.assert_array_equal(decode_grey(read_image(data), GreyOptions()), EXPECTED)
+
+
 def test_frames_below_none_are_refused():
     with pytest.raises(DicomError, match="NumberOfFrames is missing or too small"):
         decode_grey(read_image(save(chest_header(PIXELS, NumberOfFrames="-1"))), GreyOptions())

@@ -44,7 +44,7 @@ def test_the_prior_of_a_study_is_a_study(images):
 
 
 def test_dicom_paths_are_checked_for_patient_and_order(matcher, make_dicom):
-    now, before = make_dicom("now.dcm"), make_dicom("before.dcm", StudyDate="20230101")
+    now, before = make_dicom("now.dcm"), make_dicom("before.dcm", StudyDate="20230101", StudyInstanceUID="1.9")
     assert set(matcher.compare(now, before, LABELS).change) == set(LABELS)
     with pytest.raises(StudyError, match="not earlier"):
         matcher.compare(before, now, LABELS)
