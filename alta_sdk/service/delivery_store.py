@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .database import Database
 from .records import CommitmentRequest, Delivery, DeliveryState, StudyState
@@ -125,5 +126,6 @@ def _settle(cursor: sqlite3.Cursor, key: str) -> None:
 
 
 def _make_delivery(row: sqlite3.Row) -> Delivery:
-    values = tuple(row)
-    return Delivery(*values[:6], DeliveryState(values[6]), *values[7:])
+    values: list[Any] = list(row)
+    values[6] = DeliveryState(values[6])
+    return Delivery(*values)

@@ -15,6 +15,7 @@ from .records import Arrival, DeliveryState, Instance, Result, ResultObject, Stu
 
 MAX_ATTEMPTS = 3
 MAX_CRASHES = 2
+POISON = f"ended the service {MAX_CRASHES} times while it was scored: alta service retry tries it again"
 RECEIVING, COMPLETE, SCORING, DONE = StudyState.RECEIVING, StudyState.COMPLETE, StudyState.SCORING, StudyState.DONE
 _INSTANCE_COLUMNS = ", ".join(field.name for field in fields(Instance))
 
@@ -39,8 +40,8 @@ class JobStore:
     def add_instance(self, instance: Instance) -> tuple[Arrival, str]:
         """Take an instance in; return what it was, and the spool file that it replaces ("" if none).
 
-        The same bytes under the same UID change nothing, and the caller removes its new file. Other bytes replace it. A study whose scoring has begun gets a new revision, and is
-        received anew.
+        The same bytes under the same UID change nothing, and the caller removes its new file. Other bytes replace it.
+        A study whose scoring has begun gets a new revision, and is received anew.
         """
         with self.database.write() as cursor:
             old = cursor.execute(
@@ -146,11 +147,8 @@ class JobStore:
         with self.database.write() as cursor:
             cursor.execute(f"UPDATE studies SET crashes = crashes + 1 WHERE state = '{SCORING}'")
             poison = cursor.execute(
-                f"UPDATE studies SET state = '{StudyState.FAILED}', reason = ? WHERE state = '{SCORING}' AND crashes >= ?",
-                (
-                    f"ended the service {MAX_CRASHES} times while it was scored; alta service retry tries again",
-                    MAX_CRASHES,
-                ),
+                f"UPDATE studies SET state = ?, reason = ? WHERE state = '{SCORING}' AND crashes >= {MAX_CRASHES}",
+                (StudyState.FAILED, POISON),
             ).rowcount
             cursor.execute(f"UPDATE studies SET state = '{COMPLETE}' WHERE state = '{SCORING}'")
             return poison
