@@ -74,4 +74,4 @@ WEB: dict[str, Reader] = {
     "show_identifiers": read_flag,
 }
 SERVICE: dict[str, Reader] = {"state": read_folder, "quiet_seconds": number(0.1, 86_400), "site_key": read_path}
-TABLES = ("service", "receiving", "engines", "rules", "destinations", "priors", "keeping", "web")
+TABLES = ("service", "receiving", "engines", "rules", "destinations", "peers", "priors", "keeping", "web")

@@ -72,6 +72,7 @@ class Reading:
             "engines": self.read_list("engines", lambda place: self.read_table(place, ENGINE, EngineChoice)),
             "rules": self.read_list("rules", lambda place: self.read_table(place, RULE, Rule)),
             "destinations": self.read_list("destinations", self.read_destination),
+            "peers": self.read_list("peers", self.read_node),
             "priors": self.read_priors() if "priors" in self.raw else None,
             "keeping": self.read_table(("keeping",), KEEPING, Keeping),
             "web": self.read_web(),
@@ -169,6 +170,11 @@ class Reading:
     def read_tls(self, where: Where) -> Tls | None:
         """Read the certificates of one side."""
         found: Tls | None = self.read_table(where, TLS, Tls)
+        return found
+
+    def read_node(self, where: Where) -> DicomPeer | None:
+        """Read a DICOM node."""
+        found: DicomPeer | None = self.read_table(where, DICOM_PEER, DicomPeer, {"tls": self.read_tls})
         return found
 
     def read_peer(self, where: Where, others: Mapping[str, Reader]) -> tuple[Any, dict[str, Any]]:

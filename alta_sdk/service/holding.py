@@ -10,8 +10,8 @@ from ..errors import ServiceError
 from ..files.locking import hold_lock
 from .audit import Orders
 from .database import FILE_NAME, error_text
+from .paths import LOCK
 
-LOCK_NAME = "service.lock"
 ASK_S = 0.2
 
 
@@ -31,7 +31,7 @@ def make_state_folder(folder: Path) -> None:
 def hold_state(folder: Path) -> Iterator[None]:
     """Hold a state folder until the block ends; raise ServiceError if another process serves it."""
     try:
-        with hold_lock(folder / LOCK_NAME, 0):
+        with hold_lock(folder / LOCK, 0):
             yield
     except TimeoutError as error:
         raise ServiceError("a service runs on this state folder already: stop it first, or give another") from error
@@ -40,7 +40,7 @@ def hold_state(folder: Path) -> Iterator[None]:
 def is_served(folder: Path) -> bool:
     """True while a process serves a state folder. Raises OSError."""
     try:
-        with hold_lock(folder / LOCK_NAME, 0):
+        with hold_lock(folder / LOCK, 0):
             return False
     except TimeoutError:
         return True
@@ -62,5 +62,5 @@ def ask_service(folder: Path, orders: Orders, verb: str, argument: str, actor: s
             return answer
         time.sleep(ASK_S)
     if is_served(folder):
-        raise ServiceError("service has not answered yet: the order stands, and is carried out; see alta service status")
+        raise ServiceError("service has not answered yet: the order stands, and will be carried out")
     raise ServiceError("service has ended before it answered: the order stands until its next start")

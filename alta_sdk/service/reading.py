@@ -1,4 +1,4 @@
-"""From a study's files in the spool, and an earlier one's from elsewhere, to a Study with what its result is filed by."""
+"""From a study's files in the spool, and an earlier one's from elsewhere, to a Study and what it is filed by."""
 
 import shutil
 import tempfile

@@ -26,12 +26,13 @@ from .health import Check
 from .holding import hold_state, make_state_folder
 from .job_store import JobStore
 from .loops import Loop, describe_fault
+from .paths import SPOOL
 from .retention import Retention
 from .scoring import Scoring, Writers
 from .settings import Settings
 from .spool import Spool
+from .windows_service import run_under_manager
 
-SPOOL = "spool"
 ORDERS_S = 0.5
 _log = logging.getLogger("alta_sdk")
 
@@ -72,19 +73,24 @@ class Service:
         _log.info("service receives as %s on port %d", self.settings.receiving.ae_title, self.receiver.port)
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; a second one ends the process as it would any."""
+        """Serve until SIGTERM or SIGINT, or until the service manager of Windows says so."""
+        if run_under_manager(self.serve, self.ask_to_stop):
+            return
         names = ("SIGTERM", "SIGINT", "SIGBREAK")
         wanted = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        before = {one: signal.signal(one, self._hear) for one in wanted}
+        before = {one: signal.signal(one, lambda *_: self.ask_to_stop()) for one in wanted}
         try:
-            with self:
-                while not self._stopping.wait(1.0):  # Windows hears signals between waits alone
-                    pass
-                for one, handler in before.items():
-                    signal.signal(one, handler)
+            self.serve()
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+    def serve(self, on_start: Callable[[], None] = lambda: None) -> None:
+        """Serve until `ask_to_stop` is called. on_start: called once everything runs."""
+        with self:
+            on_start()
+            while not self._stopping.wait(1.0):  # Windows hears signals between waits alone
+                pass
 
     def ask_to_stop(self) -> None:
         """Let `run` end."""
@@ -105,12 +111,12 @@ class Service:
         return [
             Check("receiving", not refusal and self.receiver.is_alive(), refusal),
             Check("engines", bool(self.engines.list_hashes())),
-            *(Check(loop.name, loop.is_alive(), "" if loop.is_alive() else "has ended: restart") for loop in self.loops),
+            *(
+                Check(loop.name, loop.is_alive(), "" if loop.is_alive() else "has ended: restart")
+                for loop in self.loops
+            ),
             Check("results", not self.scoring.fault, self.scoring.fault),
         ]
-
-    def _hear(self, *_: object) -> None:
-        self._stopping.set()
 
     def _open_state(self) -> None:
         """Lock the folder, open queue and spool, and put right what a kill left."""
