@@ -124,7 +124,8 @@ class Reading:
         """Read a table as a value of `kind`, None if something is wrong in it. parts: its keys that are tables."""
         before = len(self.faults)
         values = self.read_values(where, readers, kind, parts or {})
-        return None if len(self.faults) > before else kind(**values)
+        is_absent = where[0] not in self.raw and list_required(kind)
+        return None if is_absent or len(self.faults) > before else kind(**values)
 
     def read_values(
         self,
