@@ -42,6 +42,10 @@ class Filing:
     elements: Mapping[str, str] = field(repr=False)
     left_out: tuple[str, ...] = ()
 
+    def list_parts(self) -> list[str]:
+        """Return what a UID is derived of that stands for this very object, filed by just this."""
+        return [self.sop_uid, *(part for pair in sorted(self.elements.items()) for part in pair)]
+
 
 def read_filing(source: bytes | BinaryIO) -> Filing:
     """Read what an object is filed by, of its file's bytes or the open file.

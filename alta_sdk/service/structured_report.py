@@ -56,7 +56,7 @@ def write_report(content: ReportContent, site_key: SiteKey) -> EncodedObject:
     Raises ServiceError if it cannot be written.
     """
     engine = str(content.result.provenance["engine_sha256"])
-    filed = [part for image in content.images for part in (image.sop_uid, *image.elements, *image.elements.values())]
+    filed = [part for image in content.images for part in image.list_parts()]
     sop_uid = derive_uid(site_key, "report", content.study_key, content.revision, engine, *filed)
     series_uid = derive_uid(site_key, "reports", content.study_key, engine)
     try:
