@@ -1,0 +1,51 @@
+"""Put the routes together: page, REST and operations, behind one guard."""
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from ..settings import Settings, Web
+from .access import Access, Guard
+from .login import Login
+from .multipart import BodyError
+from .operations import Operations
+from .pages import HOME, Pages
+from .rendering import render
+from .rest import Rest, answer_error
+from .view import ServiceView
+
+logger = logging.getLogger("alta_sdk")
+
+
+def make_app(view: ServiceView, settings: Settings) -> Starlette:
+    """Return the web application of a service; raise ServiceError for a password hash that is none."""
+    web = settings.web or Web()
+    access = Access(web, Login(web.users))
+    routes = [
+        *Operations(view, access).list_routes(),
+        *Rest(view, access).list_routes(),
+        *Pages(view, access).list_routes(),
+    ]
+    errors = (BodyError, ClientDisconnect, HTTPException, Exception)
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, access=access)],
+        exception_handlers={kind: _answer for kind in errors},
+    )
+    app.router.redirect_slashes = False  # it would repeat the name that was asked under
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """Answer an error as whoever asks can read it."""
+    if not isinstance(error, (BodyError, ClientDisconnect, HTTPException)):
+        logger.error("page failed: %s", type(error).__name__)  # its text may hold anything
+    is_person = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/studies")
+    if is_person and isinstance(error, HTTPException) and error.status_code == 404:
+        told = "There is nothing here."
+        return render("notice.html", 404, session=None, has_users=False, home=HOME, told=told)
+    return await answer_error(request, error)
