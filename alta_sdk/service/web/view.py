@@ -22,9 +22,7 @@ _MAX_READS = 10_000
 class Takes(Protocol):
     """What takes an object from anybody: `reception.Reception`."""
 
-    def take(
-        self, dataset: bytes, sop_class: str, sop_uid: str, syntax: str, sender: str, draining: bool = False
-    ) -> int:
+    def take(self, dataset: bytes, sop_class: str, sop_uid: str, syntax: str, sender: str) -> int:
         """Keep an object; return a DICOM status, 0x0000 once it is durable."""
 
     def find_refusal(self) -> str:
