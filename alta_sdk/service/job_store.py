@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
+from .audit import add_event
 from .database import Database
 from .records import Arrival, DeliveryState, Instance, Result, ResultObject, StudyJob, StudyState
 
@@ -40,7 +41,8 @@ class JobStore:
     def add_instance(self, instance: Instance) -> tuple[Arrival, str]:
         """Take an instance in; return what it was, and the spool file that it replaces ("" if none).
 
-        The same bytes under the same UID change nothing, and the caller removes its new file. Other bytes replace it.
+        The same bytes under the same UID change nothing, and the caller removes its new file; if they were kept no
+        longer, they are again. Other bytes replace it.
         A study whose scoring has begun gets a new revision, and is received anew.
         """
         with self.database.write() as cursor:
@@ -48,8 +50,12 @@ class JobStore:
                 "SELECT sha256, file, study_key FROM instances WHERE sop_uid = ?", (instance.sop_uid,)
             ).fetchone()
             if old and old["sha256"] == instance.sha256 and old["study_key"] == instance.study_key:
-                return Arrival.SAME, ""
+                cursor.execute(
+                    "UPDATE instances SET file = ? WHERE sop_uid = ? AND file = ''", (instance.file, instance.sop_uid)
+                )
+                return (Arrival.RESTORED if cursor.rowcount else Arrival.SAME), ""
             self._receive(cursor, instance)
+            add_event(cursor, instance.sender, "received", instance.study_key)
             marks = ", ".join("?" * len(fields(Instance)))
             cursor.execute(f"REPLACE INTO instances ({_INSTANCE_COLUMNS}) VALUES ({marks})", astuple(instance))
         return (Arrival.REPLACED, old["file"]) if old else (Arrival.NEW, "")
@@ -85,15 +91,30 @@ class JobStore:
         rows = self.database.read("SELECT state, count(*) FROM studies GROUP BY state")
         return dict.fromkeys(StudyState, 0) | {StudyState(state): count for state, count in rows}
 
+    def count_waiting(self) -> int:
+        """Return how many studies are not scored yet."""
+        states = f"('{RECEIVING}', '{COMPLETE}', '{SCORING}')"
+        return int(self.database.read(f"SELECT count(*) FROM studies WHERE state IN {states}")[0][0])
+
+    def list_keys(self, state: StudyState) -> list[str]:
+        """Return the keys of the studies in a state, the longest there first."""
+        rows = self.database.read("SELECT key FROM studies WHERE state = ? ORDER BY received_at, key", (state,))
+        return [row["key"] for row in rows]
+
     def complete_study(self, key: str) -> bool:
         """Let a study that is being received wait for its scoring."""
         return self._change(key, None, (RECEIVING,), COMPLETE)
 
     def begin_scoring(self) -> StudyJob | None:
-        """Take the study that has waited longest, if one does; it is in scoring from now on."""
+        """Take the study that has waited longest, if one does; it is in scoring from now on.
+
+        One whose scoring has failed comes behind those whose has not.
+        """
+        if not self.database.read(f"SELECT 1 FROM studies WHERE state = '{COMPLETE}' LIMIT 1"):
+            return None  # asked twice a second: no transaction for that
         with self.database.write() as cursor:
             found = cursor.execute(
-                f"SELECT * FROM studies WHERE state = '{COMPLETE}' ORDER BY received_at, key LIMIT 1"
+                f"SELECT * FROM studies WHERE state = '{COMPLETE}' ORDER BY attempts, received_at, key LIMIT 1"
             ).fetchone()
             if found is None:
                 return None
@@ -142,6 +163,10 @@ class JobStore:
             cursor.execute("UPDATE studies SET attempts = attempts + 1 WHERE key = ?", (job.key,))
             return True
 
+    def release_scoring(self, job: StudyJob, reason: str) -> bool:
+        """Let a study wait again whose scoring failed by no fault of its own. False if it was overtaken."""
+        return self._change(job.key, job.revision, (SCORING,), COMPLETE, reason)
+
     def recover(self) -> int:
         """At start: what was in scoring waits again, or is set aside if it ended the process twice; count those."""
         with self.database.write() as cursor:
@@ -188,10 +213,14 @@ class JobStore:
         query = f"SELECT file FROM instances {where} UNION SELECT file FROM objects {where}"
         return {row["file"] for row in self.database.read(query, values)} - {""}
 
-    def list_finished(self, before: float) -> list[str]:
-        """Return the keys of studies that nothing is to be done for since a time: done, refused or failed."""
+    def list_finished(self, before: float, *, with_images: bool = False) -> list[str]:
+        """Return the keys of studies that nothing is to be done for since a time: done, refused or failed.
+
+        with_images: those alone of which images are kept.
+        """
         states = f"('{DONE}', '{StudyState.REFUSED}', '{StudyState.FAILED}')"
-        query = f"SELECT key FROM studies WHERE state IN {states} AND changed_at < ? ORDER BY changed_at"
+        kept = "AND key IN (SELECT study_key FROM instances WHERE file != '')" if with_images else ""
+        query = f"SELECT key FROM studies WHERE state IN {states} AND changed_at < ? {kept} ORDER BY changed_at"
         return [row["key"] for row in self.database.read(query, (before,))]
 
     def forget_images(self, key: str) -> set[str]:
@@ -202,14 +231,21 @@ class JobStore:
         return {row["file"] for row in rows}
 
     def erase_study(self, key: str) -> set[str]:
-        """Remove every row of a study but the audit's; return its spool files, which the caller removes."""
+        """Remove every row of a study but the audit's; return its spool files, which the caller removes.
+
+        A peer's request to be told of one of its objects goes, too: it names them. The log is the caller's to cut.
+        """
         with self.database.write() as cursor:
             rows = cursor.execute(
                 "SELECT file FROM instances WHERE study_key = ? UNION SELECT file FROM objects WHERE study_key = ?",
                 (key, key),
             ).fetchall()
+            cursor.execute(
+                "DELETE FROM commitments WHERE EXISTS (SELECT 1 FROM json_each(items) AS item JOIN instances "
+                "ON sop_uid = json_extract(item.value, '$[1]') WHERE study_key = ?)",
+                (key,),
+            )
             cursor.execute("DELETE FROM studies WHERE key = ?", (key,))
-        self.database.empty_log()
         return {row["file"] for row in rows} - {""}
 
     def _change(
