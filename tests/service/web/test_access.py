@@ -7,9 +7,7 @@ from fakes.pages import find_token
 from fakes.service_view import KEYS
 
 from alta_sdk.errors import ServiceError
-from alta_sdk.service.settings import Web
 from alta_sdk.service.web import login
-from alta_sdk.service.web.access import find_web_faults
 from alta_sdk.service.web.login import Login, PasswordHash, hash_password
 
 PASSWORD = "correct horse battery"
@@ -214,23 +212,12 @@ def test_the_machines_own_names_are_answered(view, browse, host):
     assert browse(view).get("/worklist", headers={"host": host}).status_code == 200
 
 
-def test_other_addresses_need_tls_and_users(tmp_path, users):
-    pem = tmp_path / "x.pem"
-    assert len(find_web_faults(Web(host="0.0.0.0"))) == 2
-    assert len(find_web_faults(Web(host="10.1.2.3", users=users))) == 1
-    assert len(find_web_faults(Web(host="station.example", certificate=pem, key=pem))) == 1
-    assert len(find_web_faults(Web(certificate=pem))) == 1
-    assert find_web_faults(Web(host="0.0.0.0", users=users, certificate=pem, key=pem)) == []
-    assert find_web_faults(Web(host="::1")) == find_web_faults(Web()) == []
-
-
 @pytest.mark.parametrize(
     "text", ["", PASSWORD, "scrypt:14:8:3:" + "A" * 22 + ":" + "A" * 43, "scrypt:30:8:3:" + "A" * 22 + ":" + "A" * 43]
 )
 def test_what_is_no_password_hash_is_refused(text):
     with pytest.raises(ServiceError, match="alta service hash-password"):
         PasswordHash.read(text)
-    assert any("hash-password" in fault for fault in find_web_faults(Web(users=(("anna", text),))))
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 2000, "with a\nline break", "\x00" * 20])
