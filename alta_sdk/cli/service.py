@@ -91,6 +91,16 @@ def install(config: Path, user: str, show: bool) -> None:
         print_line(line)
 
 
+@service.command("hash-password")
+@fail_in_one_line
+def hash_password() -> None:
+    """Ask for a password, twice, and print the line that [web.users] keeps of it."""
+    from ..service.web.login import hash_password as make_hash
+
+    password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    print_line(make_hash(password))
+
+
 def order(config: Path, verb: str, argument: str) -> None:
     """Have something done, by the service if it runs, else here; print what came of it."""
     from ..service.commanding import command_service

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
+from ..errors import ServiceError
 from ..files.spelling import spell
 from .config_keys import (
     DESTINATION,
@@ -36,6 +37,7 @@ from .settings import (
     Web,
     WebPeer,
 )
+from .web.login import USER_NAME, PasswordHash
 
 NEEDED = {
     "service": ("state",),
@@ -215,12 +217,18 @@ class Reading:
     def read_users(self, where: Where) -> tuple[tuple[str, str], ...]:
         """Read names and password hashes."""
         table = self.find(where)
-        if not isinstance(table, dict) or not all(isinstance(value, str) and value for value in table.values()):
-            self.tell(
-                where, '[web.users] holds something else than name = "hash": make one: alta service hash-password'
-            )
+        if not isinstance(table, dict):
+            self.tell(where, '[web.users] is no table: write it on a line of its own, and name = "hash" below')
             return ()
-        return tuple(table.items())
+        users = []
+        for number, (name, text) in enumerate(table.items(), start=1):
+            try:
+                check_user(name)
+                PasswordHash.read(text if isinstance(text, str) else "")
+                users.append((name, text))
+            except ServiceError as error:
+                self.tell((*where, name), f"[web.users] user {number}: {error}")
+        return tuple(users)
 
 
 def list_required(kind: type[Any]) -> list[str]:
@@ -233,3 +241,9 @@ def name_place(where: Where) -> str:
     name = ".".join(str(part) for part in where if isinstance(part, str))
     number = next((part for part in where if isinstance(part, int)), None)
     return f"[{name}]" if number is None else f"[[{name}]] {number + 1}"
+
+
+def check_user(name: str) -> None:
+    """Raise ServiceError for a name that nobody can log in by."""
+    if not USER_NAME.fullmatch(name):
+        raise ServiceError("name has to be 1 to 64 letters, digits and ._@-: give another")

@@ -46,7 +46,7 @@ class Service:
         self._parts = ExitStack()
         self._stopping = threading.Event()
         self._is_started = False
-        self.loops: list[Any] = []  # whatever has a name and tells whether it is alive
+        self._watched: dict[str, Any] = {}  # parts with a thread, by what readiness calls them
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -150,8 +150,9 @@ class Service:
             self.audit.note("service", "opened", detail=f"{name} {sha256}")
             _log.info("engine %s is open: %s", name, sha256)
         self.commitments = Commitments(settings, self.store, self.deliveries)
-        self._begin(self.commitments)
         self.deliverer = Deliverer(settings, self.deliveries, self.spool, self.audit, self.commitments)
+        self.commitments.on_report = self.deliverer.wake
+        self._begin(self.commitments)
         self._begin(self.deliverer)
         writers = Writers(write_report)
         self.scoring = Scoring(
@@ -165,9 +166,12 @@ class Service:
         self._loop("orders", self._take_orders)
 
     def _prior_finder(self) -> Callable[..., Any] | None:
+        """Return what asks for earlier studies, if that is wanted."""
+        if self.settings.priors is None:
+            return None
         from .priors import find_prior
 
-        return None if self.settings.priors is None else partial(find_prior, self.settings.priors)
+        return partial(find_prior, self.settings.priors)
 
     def _start_arrivals(self) -> None:
         """Start what lets objects in."""
@@ -180,11 +184,30 @@ class Service:
         self.reception.on_arrival = self.completion.touch
         self.completion.on_complete = self.scoring_loop.wake
         self._begin(self.completion)
+        self._watched |= {"completion": self.completion, "commitment": self.commitments}
         self.receiver = Receiver(self.settings, self.reception, self.commitments)
         self._begin(self.receiver)
 
     def _start_web(self) -> None:
         """Start page and REST, if they are wanted."""
+        if self.settings.web is None:
+            return
+        from .web.server import WebServer
+        from .web.view import ServiceView
+
+        view = ServiceView(
+            self.store,
+            self.deliveries,
+            self.audit,
+            self.spool,
+            self.reception,
+            self.actions.retry,
+            self.actions.erase,
+            self.readiness,
+        )
+        self.web = WebServer(view, self.settings)
+        self._begin(self.web)
+        _log.info("page and REST are on port %d", self.web.port)
 
     def _begin(self, part: Any) -> None:
         """Start a part, and see that it is stopped."""
@@ -193,7 +216,7 @@ class Service:
 
     def _loop(self, name: str, step: Callable[[], float]) -> Loop:
         loop = Loop(name, step)
-        self.loops.append(loop)
+        self._watched[name] = loop
         self._begin(loop)
         return loop
 

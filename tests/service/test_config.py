@@ -7,6 +7,7 @@ import pytest
 from alta_sdk.errors import ServiceError
 from alta_sdk.service.config import load_settings, read_settings
 from alta_sdk.service.settings import DicomPeer, Keeping, WebPeer
+from alta_sdk.service.web.login import hash_password
 
 GOOD = """\
 [service]
@@ -22,6 +23,7 @@ name = "chest"
 path = "chest.alta"
 labels = "chexpert5"
 """
+HASH = hash_password("correct horse battery")
 TLS = '{ certificate = "a.pem", key = "a.pem", authority = "a.pem" }'
 
 
@@ -83,16 +85,17 @@ results_days = 2
 port = 8080
 show_identifiers = true
 [web.users]
-anna = "scrypt"
+anna = "HASH"
 """
-    settings, faults = read(GOOD.replace('labels = "chexpert5"\n', more))
+    text = more.replace("HASH", HASH)
+    settings, faults = read(GOOD.replace('labels = "chexpert5"\n', text))
     assert not faults
     assert settings.engines[0].labels == ("pneumonia", "edema")
     first, second = settings.destinations
     assert isinstance(first.peer, DicomPeer) and first.wants_commitment and first.peer.tls is not None
     assert isinstance(second.peer, WebPeer) and second.peer.url == "https://archive.local/dicom-web"
     assert settings.peers[0].ae_title == "MODALITY" and settings.priors.most_seconds == 5
-    assert settings.web.users == (("anna", "scrypt"),)
+    assert settings.web.users == (("anna", HASH),)
     assert settings.rules[0].description == "*thorax*"
 
 
