@@ -10,6 +10,7 @@ from alta_sdk.service.database import Database
 from alta_sdk.service.delivery_store import DeliveryStore
 from alta_sdk.service.health import Check
 from alta_sdk.service.job_store import JobStore
+from alta_sdk.service.reception import Outcome
 from alta_sdk.service.records import Instance, Result, ResultObject
 from alta_sdk.service.settings import Receiving, Settings, Web
 from alta_sdk.service.spool import Spool
@@ -59,7 +60,7 @@ class FakeReception:
         self.status = 0
         self.taken = []
 
-    def take(self, dataset, sop_class, sop_uid, syntax, sender, draining=False):
+    def take(self, dataset, sop_class, sop_uid, syntax, sender):
         self.taken.append((dataset, sop_class, sop_uid, syntax, sender))
         if self.status == 0:
             digest = hashlib.sha256(dataset).hexdigest()
@@ -68,8 +69,8 @@ class FakeReception:
             self.store.add_instance(dataclasses.replace(row, file=self.spool.write([dataset])))
         return self.status
 
-    def find_refusal(self):
-        return "the disk is full" if self.status else ""
+    def count_outcomes(self):
+        return {Outcome.STORED: len(self.taken), Outcome.OUT_OF_RESOURCES: 3}
 
 
 @contextlib.contextmanager

@@ -3,11 +3,11 @@ import io
 import numpy as np
 import pydicom
 import pytest
-from service.reports import PROVENANCE, SITE_KEY, make_content, make_source
-from service.validators import list_errors
 
 from alta_sdk import Heatmap
 from alta_sdk.service.heat_map import write_heat_map
+from service.reports import PROVENANCE, SITE_KEY, make_content, make_source
+from service.validators import list_errors
 
 
 def make_map():

@@ -6,8 +6,6 @@ import pydicom
 import pytest
 from highdicom import sr
 from pydicom.uid import Comprehensive3DSRStorage
-from service.reports import MARKS, PROVENANCE, SITE_KEY, make_content, make_source
-from service.validators import dump_report, list_errors
 
 from alta_sdk.errors import DicomError, ServiceError
 from alta_sdk.matching.prompts import build_label_sets
@@ -16,6 +14,8 @@ from alta_sdk.service.finding_codes import find_code
 from alta_sdk.service.report_content import Predecessor
 from alta_sdk.service.structured_report import read_scores, write_report
 from alta_sdk.study.key import SiteKey
+from service.reports import MARKS, PROVENANCE, SITE_KEY, make_content, make_source
+from service.validators import dump_report, list_errors
 
 LABELS = ["pneumonia", "pleural effusion", "cardiomegaly", "atelectasis", "edema", "consolidation", "pneumothorax"]
 LABEL_SETS = {

@@ -7,7 +7,6 @@ stay in caches.
 
 import base64
 import binascii
-import ipaddress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import Web
-from .login import USER_NAME, Login, PasswordHash
+from .login import Login
 from .sessions import COOKIE, Session, Sessions
 
 ANYBODY = "anybody"  # who acts where nobody logs in
@@ -35,36 +34,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-
-def find_web_faults(web: Web) -> list[str]:
-    """Return what is wrong with where the page is to be, each with its remedy: nothing leaves the machine in clear."""
-    from ...errors import ServiceError
-
-    faults = []
-    if not is_loopback(web.host):
-        if web.certificate is None or web.key is None:
-            faults.append("address other than 127.0.0.1 needs TLS: give certificate and key")
-        if not web.users:
-            faults.append("address other than 127.0.0.1 needs users: give each a hash by `alta service hash-password`")
-    if (web.certificate is None) != (web.key is None):
-        faults.append("certificate and key belong together: give both, or neither")
-    for name, text in web.users:
-        if not USER_NAME.fullmatch(name):
-            faults.append("name of a user has to be 1 to 64 letters, digits and ._@-")
-        try:
-            PasswordHash.read(text)
-        except ServiceError as error:
-            faults.append(str(error))
-    return faults
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is this machine's own; any name but localhost may be another's."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True)

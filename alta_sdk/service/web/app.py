@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from ...errors import ServiceError
 from ..settings import Settings, Web
 from .access import Access, Guard
 from .login import Login
@@ -15,7 +16,7 @@ from .multipart import BodyError
 from .operations import Operations
 from .pages import HOME, Pages
 from .rendering import render
-from .rest import Rest, answer_error
+from .rest import Rest, answer_error, say_error
 from .view import ServiceView
 
 logger = logging.getLogger("alta_sdk")
@@ -30,7 +31,7 @@ def make_app(view: ServiceView, settings: Settings) -> Starlette:
         *Rest(view, access).list_routes(),
         *Pages(view, access).list_routes(),
     ]
-    errors = (BodyError, ClientDisconnect, HTTPException, Exception)
+    errors = (BodyError, ClientDisconnect, HTTPException, ServiceError, Exception)
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],
@@ -42,10 +43,10 @@ def make_app(view: ServiceView, settings: Settings) -> Starlette:
 
 async def _answer(request: Request, error: Exception) -> Response:
     """Answer an error as whoever asks can read it."""
-    if not isinstance(error, (BodyError, ClientDisconnect, HTTPException)):
+    if not isinstance(error, (BodyError, ClientDisconnect, HTTPException, ServiceError)):
         logger.error("page failed: %s", type(error).__name__)  # its text may hold anything
     is_person = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/studies")
-    if is_person and isinstance(error, HTTPException) and error.status_code == 404:
-        told = "There is nothing here."
-        return render("notice.html", 404, session=None, has_users=False, home=HOME, told=told)
-    return await answer_error(request, error)
+    if is_person:
+        status, told = say_error(error)
+        return render("notice.html", status, session=None, has_users=False, home=HOME, told=told)
+    return answer_error(error)

@@ -70,6 +70,12 @@ def collect_metrics(view: ServiceView) -> list[Metric]:
             "Objects for destinations, by state.",
             tuple(({"destination": name, "state": state}, n) for (name, state), n in sorted(deliveries.items())),
         ),
+        Metric(
+            "objects_total",
+            "counter",
+            "Objects offered since the start, by the status told.",
+            tuple(({"status": f"{status:04X}"}, count) for status, count in view.reception.count_outcomes().items()),
+        ),
         Metric("oldest_waiting_seconds", "gauge", "Age of the study that waits longest for its scores.", (({}, age),)),
         Metric("free_bytes", "gauge", "Free space of the spool's disk.", (({}, view.spool.measure_free_mib() << 20),)),
     ]

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ...errors import ServiceError
 from ..records import StudyJob
 from .access import Access
 from .multipart import BodyError, Bounds, find_boundary, read_parts
@@ -132,15 +133,23 @@ def describe_study(found: StudyView) -> dict[str, Any]:
     }
 
 
-async def answer_error(request: Request, error: Exception) -> Response:
-    """Answer what a route refuses, in one line; what went wrong inside is not told."""
+def answer_error(error: Exception) -> Response:
+    """Answer what a route refuses, in one line."""
+    status, told = say_error(error)
+    return _json({"error": told}, status, getattr(error, "headers", None))
+
+
+def say_error(error: Exception) -> tuple[int, str]:
+    """Return an error's HTTP status and one line; what went wrong inside is not told."""
     if isinstance(error, BodyError):
-        return _json({"error": str(error)}, error.status)
+        return error.status, str(error)
     if isinstance(error, HTTPException):
-        return _json({"error": error.detail}, error.status_code, error.headers)
+        return error.status_code, error.detail
     if isinstance(error, ClientDisconnect):
-        return _json({"error": "request ended too early"}, 400)
-    return _json({"error": "the service failed: see its log"}, 500)
+        return 400, "request ended too early"
+    if isinstance(error, ServiceError):
+        return 500, str(error)
+    return 500, "the service failed: see its log"
 
 
 async def _read_body(request: Request) -> AsyncIterator[bytes]:

@@ -9,8 +9,8 @@ import time
 import uvicorn
 
 from ...errors import ServiceError
+from ..config_rules import check_web
 from ..settings import Settings
-from .access import find_web_faults
 from .app import make_app
 from .view import ServiceView
 
@@ -27,8 +27,8 @@ class WebServer:
         if settings.web is None:
             raise ServiceError("page is switched off: give [web]")
         web = settings.web
-        if faults := find_web_faults(web):
-            raise ServiceError(f"page cannot be served: {faults[0]}")
+        for _, fault in check_web(web):  # also of settings that were not read from a file
+            raise ServiceError(f"page cannot be served: {fault}")
         for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
             silenced = logging.getLogger(name)  # requests and errors may hold anything
             silenced.handlers[:], silenced.propagate = [logging.NullHandler()], False

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import DicomError
+from ..reception import Outcome
 from .multipart import BodyError, Part
 from .part10 import FileParts, split_file
 from .view import ServiceView
 
-STORED, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
-_WORDS = {
-    STORED: "stored",
-    OUT_OF_RESOURCES: "refused: out of resources, try again later",
-    0xA900: "refused: SOP class or UID differ from the data set",
-    CANNOT_UNDERSTAND: "refused: no DICOM file that can be read",
-    0x0122: "refused: SOP class or transfer syntax is not taken here",
+_WORDS: dict[int, str] = {
+    Outcome.STORED: "stored",
+    Outcome.OUT_OF_RESOURCES: "refused: out of resources, try again later",
+    Outcome.MISMATCH: "refused: SOP class or UID differ from the data set",
+    Outcome.NOT_UNDERSTOOD: "refused: no DICOM file that can be read",
+    Outcome.NOT_SUPPORTED: "refused: SOP class or transfer syntax is not taken here",
 }
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PartOutcome:
     """What became of one part. file: None of one that is no DICOM file; key: of its study, once it is stored."""
 
     status: int
@@ -35,17 +35,17 @@ class Outcome:
 class StoreReport:
     """What became of all parts."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[PartOutcome] = field(default_factory=list)
 
     @property
     def status(self) -> int:
         """The HTTP status: 200 all stored, 202 some, 503 none for lack of room, 409 none."""
         statuses = {one.status for one in self.outcomes}
-        if statuses == {STORED}:
+        if statuses == {Outcome.STORED}:
             return 200
-        if STORED in statuses:
+        if Outcome.STORED in statuses:
             return 202
-        return 503 if OUT_OF_RESOURCES in statuses else 409
+        return 503 if Outcome.OUT_OF_RESOURCES in statuses else 409
 
     @property
     def keys(self) -> list[str]:
@@ -61,8 +61,8 @@ class StoreReport:
 
     def write_dicom_json(self) -> str:
         """Return the Store Instances Response in the DICOM JSON model."""
-        stored = [_make_item(one) for one in self.outcomes if one.status == STORED]
-        failed = [_make_item(one) for one in self.outcomes if one.status != STORED and one.file]
+        stored = [_make_item(one) for one in self.outcomes if one.status == Outcome.STORED]
+        failed = [_make_item(one) for one in self.outcomes if one.status != Outcome.STORED and one.file]
         unread = [{"00081197": _us(one.status)} for one in self.outcomes if one.file is None]
         content = {
             "00081190": {"vr": "UR", "Value": [f"/studies/{self.keys[0]}"]} if len(self.keys) == 1 else None,
@@ -89,14 +89,13 @@ class Taking:
         try:
             file = split_file(part.data)
         except DicomError:
-            self.report.outcomes.append(Outcome(CANNOT_UNDERSTAND, None))
+            self.report.outcomes.append(PartOutcome(Outcome.NOT_UNDERSTOOD, None))
             return
-        status = int(
-            self._view.reception.take(file.dataset, file.sop_class, file.sop_uid, file.syntax, self._actor, False)
-        )
-        found = self._view.store.find_instance(file.sop_uid) if status == STORED else None
+        take = self._view.reception.take
+        status = int(take(file.dataset, file.sop_class, file.sop_uid, file.syntax, self._actor))
+        found = self._view.store.find_instance(file.sop_uid) if status == Outcome.STORED else None
         told = FileParts(file.sop_class, file.sop_uid, file.syntax, b"")  # the bytes are kept no longer
-        self.report.outcomes.append(Outcome(status, told, found.study_key if found else ""))
+        self.report.outcomes.append(PartOutcome(status, told, found.study_key if found else ""))
 
 
 def say_status(status: int) -> str:
@@ -104,13 +103,13 @@ def say_status(status: int) -> str:
     return _WORDS.get(status, "refused")
 
 
-def _make_item(one: Outcome) -> dict[str, Any]:
+def _make_item(one: PartOutcome) -> dict[str, Any]:
     assert one.file is not None
     item = {
         "00081150": {"vr": "UI", "Value": [one.file.sop_class]},
         "00081155": {"vr": "UI", "Value": [one.file.sop_uid]},
     }
-    if one.status != STORED:
+    if one.status != Outcome.STORED:
         return item | {"00081197": _us(one.status)}
     return item | {"00081190": {"vr": "UR", "Value": [f"/studies/{one.key}"]}}
 

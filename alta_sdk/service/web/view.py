@@ -5,9 +5,9 @@ The composition makes one; tests make one by hand. Nothing here imports the web 
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..audit import Audit
 from ..delivery_store import DeliveryStore
@@ -25,8 +25,8 @@ class Takes(Protocol):
     def take(self, dataset: bytes, sop_class: str, sop_uid: str, syntax: str, sender: str) -> int:
         """Keep an object; return a DICOM status, 0x0000 once it is durable."""
 
-    def find_refusal(self) -> str:
-        """Return why nothing is taken now, or ""."""
+    def count_outcomes(self) -> Mapping[Any, int]:
+        """Return how often each status was told since the start."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_the_page_is_served_with_tls_and_its_cookie_is_kept_to_it(serve, tmp_pat
 
 
 def test_an_address_that_may_not_be_used_is_refused(view, tmp_path):
-    with pytest.raises(ServiceError, match="needs TLS"):
+    with pytest.raises(ServiceError, match="needs certificate and key"):
         WebServer(view, make_settings(tmp_path, host="0.0.0.0", port=0))
 
 
