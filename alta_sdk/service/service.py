@@ -111,10 +111,7 @@ class Service:
         return [
             Check("receiving", not refusal and self.receiver.is_alive(), refusal),
             Check("engines", bool(self.engines.list_hashes())),
-            *(
-                Check(loop.name, loop.is_alive(), "" if loop.is_alive() else "has ended: restart")
-                for loop in self.loops
-            ),
+            *(Check(name, part.is_alive()) for name, part in self._watched.items()),
             Check("results", not self.scoring.fault, self.scoring.fault),
         ]
 
