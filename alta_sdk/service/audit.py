@@ -1,5 +1,6 @@
 """Who did what, and what the running service is asked to do: by study keys alone, never by an identifier."""
 
+import sqlite3
 import time
 
 from .database import Database
@@ -16,16 +17,21 @@ class Audit:
     def note(self, actor: str, action: str, study_key: str = "", detail: str = "") -> None:
         """Write one event down. actor: an AE title, a user's name or "service"; action: received, read, sent, …"""
         with self.database.write() as cursor:
-            cursor.execute(
-                "INSERT INTO audit (at, actor, action, study_key, detail) VALUES (?, ?, ?, ?, ?)",
-                (time.time(), actor, action, study_key, detail),
-            )
+            add_event(cursor, actor, action, study_key, detail)
 
     def list_events(self, key: str | None = None, *, limit: int = 100) -> list[AuditEvent]:
         """Return events, the latest first; of one study, or all."""
         where, values = ("WHERE study_key = ?", (key,)) if key else ("", ())
         query = f"SELECT at, actor, action, study_key, detail FROM audit {where} ORDER BY id DESC LIMIT ?"
         return [AuditEvent(*row) for row in self.database.read(query, (*values, limit))]
+
+
+def add_event(cursor: sqlite3.Cursor, actor: str, action: str, study_key: str = "", detail: str = "") -> None:
+    """Write one event down as a part of another transaction."""
+    cursor.execute(
+        "INSERT INTO audit (at, actor, action, study_key, detail) VALUES (?, ?, ?, ?, ?)",
+        (time.time(), actor, action, study_key, detail),
+    )
 
 
 class Orders:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
+from .audit import add_event
 from .database import Database
 from .records import Arrival, DeliveryState, Instance, Result, ResultObject, StudyJob, StudyState
 
@@ -40,7 +41,8 @@ class JobStore:
     def add_instance(self, instance: Instance) -> tuple[Arrival, str]:
         """Take an instance in; return what it was, and the spool file that it replaces ("" if none).
 
-        The same bytes under the same UID change nothing, and the caller removes its new file. Other bytes replace it.
+        The same bytes under the same UID change nothing, and the caller removes its new file; if they were kept no
+        longer, they are again. Other bytes replace it.
         A study whose scoring has begun gets a new revision, and is received anew.
         """
         with self.database.write() as cursor:
@@ -48,8 +50,12 @@ class JobStore:
                 "SELECT sha256, file, study_key FROM instances WHERE sop_uid = ?", (instance.sop_uid,)
             ).fetchone()
             if old and old["sha256"] == instance.sha256 and old["study_key"] == instance.study_key:
-                return Arrival.SAME, ""
+                cursor.execute(
+                    "UPDATE instances SET file = ? WHERE sop_uid = ? AND file = ''", (instance.file, instance.sop_uid)
+                )
+                return (Arrival.RESTORED if cursor.rowcount else Arrival.SAME), ""
             self._receive(cursor, instance)
+            add_event(cursor, instance.sender, "received", instance.study_key)
             marks = ", ".join("?" * len(fields(Instance)))
             cursor.execute(f"REPLACE INTO instances ({_INSTANCE_COLUMNS}) VALUES ({marks})", astuple(instance))
         return (Arrival.REPLACED, old["file"]) if old else (Arrival.NEW, "")
@@ -84,6 +90,16 @@ class JobStore:
         """Return how many studies are in each state, all states named."""
         rows = self.database.read("SELECT state, count(*) FROM studies GROUP BY state")
         return dict.fromkeys(StudyState, 0) | {StudyState(state): count for state, count in rows}
+
+    def count_waiting(self) -> int:
+        """Return how many studies are not scored yet."""
+        states = f"('{RECEIVING}', '{COMPLETE}', '{SCORING}')"
+        return int(self.database.read(f"SELECT count(*) FROM studies WHERE state IN {states}")[0][0])
+
+    def list_keys(self, state: StudyState) -> list[str]:
+        """Return the keys of the studies in a state, the longest there first."""
+        rows = self.database.read("SELECT key FROM studies WHERE state = ? ORDER BY received_at, key", (state,))
+        return [row["key"] for row in rows]
 
     def complete_study(self, key: str) -> bool:
         """Let a study that is being received wait for its scoring."""

@@ -19,10 +19,14 @@ class StudyState(StrEnum):
 
 
 class Arrival(StrEnum):
-    """What an instance was to the queue. SAME: it was there, byte for byte, and nothing happens."""
+    """What an instance was to the queue. SAME: it was there, byte for byte, and nothing happens.
+
+    RESTORED: it was known, byte for byte, but kept no longer; it is there again, and nothing else happens.
+    """
 
     NEW = "new"
     SAME = "same"
+    RESTORED = "restored"
     REPLACED = "replaced"
 
 

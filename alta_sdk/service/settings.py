@@ -120,13 +120,17 @@ class Web:
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole configuration. state: the folder of queue and spool. site_key: None takes the user's own."""
+    """A whole configuration. state: the folder of queue and spool. site_key: None takes the user's own.
+
+    peers: nodes that ask us for storage commitment, where they are answered; destinations need not be named again.
+    """
 
     state: Path
     receiving: Receiving
     engines: tuple[EngineChoice, ...]
     rules: tuple[Rule, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    peers: tuple[DicomPeer, ...] = ()
     priors: PriorSource | None = None
     keeping: Keeping = Keeping()
     web: Web | None = Web()
