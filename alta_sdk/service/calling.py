@@ -10,7 +10,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationSocket
 
 from ..errors import ServiceError
-from .listener import bound_association, make_node
+from .listener import make_node
 from .settings import DicomPeer
 from .tls import make_client_context
 
@@ -43,7 +43,7 @@ def call_peer(
         max_pdu=MAX_PDU_BYTES,
         ext_neg=list(roles),
         tls_args=(make_client_context(peer.tls), peer.host) if peer.tls else None,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _bound, [peer.timeout_seconds]), *handlers],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _limit_waits, [peer.timeout_seconds]), *handlers],
     )
     try:
         if not association.is_established:
@@ -56,12 +56,11 @@ def call_peer(
         association.release()
 
 
-def _bound(event: evt.Event, timeout_s: float) -> None:
+def _limit_waits(event: evt.Event, timeout_s: float) -> None:
     """Give the socket the time that pynetdicom takes from it once it is connected."""
     channel = cast(AssociationSocket, event.assoc.dul.socket)
     if channel.socket is not None:
         channel.socket.settimeout(timeout_s)
-    bound_association(event.assoc)
 
 
 def _why_none(association: Association) -> str:

@@ -33,6 +33,7 @@ NO_SUCH_INSTANCE, CLASS_CONFLICT = 0x0112, 0x0119
 REQUEST_STORAGE_COMMITMENT = 1  # the action; the events are 1 for all kept, 2 for some that are not
 FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 86_400.0
 MAX_ATTEMPTS = 16  # four days
+HOLD_S = 0.25  # an association is kept for an answer at once: released in the midst of it, pynetdicom stumbles
 ANSWER_S = 600.0  # for a destination to answer
 _CONTEXTS = ((STORAGE_COMMITMENT, COMMAND_SYNTAXES),)
 _IDLE_S = 30.0
@@ -107,11 +108,14 @@ class Commitments:
             self._asked[transaction] = time.monotonic()
             self._condition.notify()
         try:
-            handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, self._hear)]
+            heard = threading.Event()
+            handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, self._hear, [heard])]
             with call_peer(
                 self._settings.receiving.ae_title, destination.peer, _CONTEXTS, handlers=handlers
             ) as association:
                 reason = _ask(association, transaction, deliveries)
+                if not reason and heard.wait(HOLD_S):
+                    time.sleep(HOLD_S)  # what says that it was heard is on its way
         except ServiceError as error:
             reason = f"storage commitment cannot be asked for: {error}"
         if reason:
@@ -133,8 +137,9 @@ class Commitments:
             self.on_report()
         return SUCCESS  # an answer that comes twice, or late, is one that was taken
 
-    def _hear(self, event: evt.Event) -> tuple[int, None]:
+    def _hear(self, event: evt.Event, heard: threading.Event) -> tuple[int, None]:
         """Take the answer on the association of the question, as some peers give it."""
+        heard.set()
         return self.take_report(event.event_information), None
 
     def _find_peer(self, ae_title: str) -> DicomPeer | None:

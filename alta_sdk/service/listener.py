@@ -102,16 +102,14 @@ class _Handler(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
         bound_association(association)
+        bound_channel(cast(AssociationSocket, association.dul.socket))
         return association
 
 
 def bound_association(association: Association) -> None:
-    """Bound what a peer can make this process hold: of one PDU, of one message, and of messages that wait."""
-    channel, dimse = cast(AssociationSocket, association.dul.socket), association.dimse
+    """Bound what a peer can make this process hold: of one message, and of messages that wait."""
+    dimse = association.dimse
     receive_primitive = dimse.receive_primitive
-
-    def receive(nr_bytes: int) -> bytearray:
-        return _receive(cast(socket.socket, channel.socket), nr_bytes)
 
     def take_primitive(primitive: "P_DATA") -> None:
         if dimse.msg_queue.qsize() > MAX_WAITING_MESSAGES or _is_too_long(dimse.message):
@@ -122,6 +120,15 @@ def bound_association(association: Association) -> None:
         except Exception:  # it would end this thread with a traceback, and leave the association hanging
             _end_for_garbage(association)
 
+    dimse.receive_primitive = take_primitive  # type: ignore[method-assign]
+
+
+def bound_channel(channel: AssociationSocket) -> None:
+    """Bound what is read of a connection at once, and close it whatever state it is in."""
+
+    def receive(nr_bytes: int) -> bytearray:
+        return _receive(cast(socket.socket, channel.socket), nr_bytes)
+
     def close() -> None:
         """Close the socket also where the peer has left: pynetdicom lets go of it open."""
         if connection := channel.socket:
@@ -131,7 +138,6 @@ def bound_association(association: Association) -> None:
 
     channel._shutdown_socket = close  # type: ignore[method-assign]
     channel.recv = receive  # type: ignore[method-assign]
-    dimse.receive_primitive = take_primitive  # type: ignore[method-assign]
 
 
 def _end_for_garbage(association: Association) -> None:
@@ -187,8 +193,16 @@ def admit(event: evt.Event, places: Places, idle_s: float) -> None:
             context.transfer_syntax = [*wanted]  # of one context with several, the first that its file may be in
 
 
+class _Node(AE):
+    def _create_socket(self, assoc: Association, *arguments: Any) -> AssociationSocket:
+        channel = super()._create_socket(assoc, *arguments)
+        bound_association(assoc)
+        bound_channel(channel)
+        return channel
+
+
 def make_node(ae_title: str) -> AE:
-    """Return an application entity of ours, without bounds of pynetdicom's that are kept here."""
-    node = AE(ae_title)
+    """Return an application entity of ours, whose associations are bounded in either role."""
+    node = _Node(ae_title)
     node.maximum_associations = 1 << 16  # Places count instead
     return node

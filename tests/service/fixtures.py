@@ -1,6 +1,7 @@
 """Images to send and a receiving side to send them to."""
 
 import contextlib
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from alta_sdk.service.delivery_store import DeliveryStore
 from alta_sdk.service.job_store import JobStore
 from alta_sdk.service.receiver import Receiver
 from alta_sdk.service.reception import Reception
+from alta_sdk.service.records import Instance, Result, ResultObject
 from alta_sdk.service.settings import EngineChoice, Receiving, Settings
 from alta_sdk.service.spool import Spool
 from alta_sdk.study.key import SiteKey, identify_uid
@@ -68,6 +70,19 @@ def read_dataset_bytes(path):
 
 def key_of(study_uid):
     return SITE_KEY.sign(identify_uid(str(study_uid))).hex()
+
+
+def add_scored(side, objects, destinations, *, key="k", study_uid="1.2.3"):
+    """Bring a study into the queue that has been scored to some objects: (SOP class, SOP instance) pairs."""
+    uid = generate_uid()
+    side.store.add_instance(
+        Instance(uid, ComputedRadiographyImageStorage, uid, study_uid, key, "1.2", "00", 1, f"{uid}.dcm", "SENDER", 1.0)
+    )
+    side.store.complete_study(key)
+    job = side.store.begin_scoring()
+    made = tuple(ResultObject(sop_uid, sop_class, "sr", f"{sop_uid}.dcm") for sop_class, sop_uid in objects)
+    result = Result(key, job.revision, "chest", "hash", {}, made, time.time())
+    assert side.store.finish_scoring(result, destinations)
 
 
 @dataclass

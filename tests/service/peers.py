@@ -140,10 +140,10 @@ def start_storescp(folder, *options, ae_title="STORESCP"):
 
 
 @contextlib.contextmanager
-def start_orthanc(folder, *, nodes=None, ae_title="ORTHANC", more=None):
+def start_orthanc(folder, *, nodes=None, ae_title="ORTHANC", more=None, port=None):
     """Run Orthanc with DICOM, REST and DICOMweb. nodes: name to (AE title, port) of what it may call."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, http = find_free_port(), find_free_port()
+    port, http = port or find_free_port(), find_free_port()
     plugins = [str(path) for path in ORTHANC_PLUGINS.glob("libOrthancDicomWeb.so")]
     settings = {
         "Name": ae_title,
