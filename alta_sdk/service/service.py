@@ -112,8 +112,8 @@ class Service:
             Check("receiving", not refusal and self.receiver.is_alive(), refusal),
             Check("engines", bool(self.engines.list_hashes())),
             *(
-                Check(loop.name, loop.is_alive(), "" if loop.is_alive() else "has ended: restart")
-                for loop in self.loops
+                Check(name, part.is_alive(), "" if part.is_alive() else "has ended: restart")
+                for name, part in self._watched.items()
             ),
             Check("results", not self.scoring.fault, self.scoring.fault),
         ]
