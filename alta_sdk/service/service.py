@@ -111,7 +111,10 @@ class Service:
         return [
             Check("receiving", not refusal and self.receiver.is_alive(), refusal),
             Check("engines", bool(self.engines.list_hashes())),
-            *(Check(name, part.is_alive()) for name, part in self._watched.items()),
+            *(
+                Check(name, part.is_alive(), "" if part.is_alive() else "has ended: restart")
+                for name, part in self._watched.items()
+            ),
             Check("results", not self.scoring.fault, self.scoring.fault),
         ]
 

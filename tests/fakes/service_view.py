@@ -126,6 +126,7 @@ def make_content(shift=0.0):
         "decisions": {"pneumonia": {"is_above": True, "threshold": 0.55}},
         "explanation": EXPLANATION,
         "notices": ["no earlier study was asked for"],
+        "report_series_uid": f"{UID}.9",
         "provenance": {
             "engine": "demo",
             "precision": "fp32",

@@ -1,6 +1,8 @@
 """Put the routes together: page, REST and operations, behind one guard."""
 
 import logging
+import traceback
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -44,7 +46,9 @@ def make_app(view: ServiceView, settings: Settings) -> Starlette:
 async def _answer(request: Request, error: Exception) -> Response:
     """Answer an error as whoever asks can read it."""
     if not isinstance(error, (BodyError, ClientDisconnect, HTTPException, ServiceError)):
-        logger.error("page failed: %s", type(error).__name__)  # its text may hold anything
+        # Its text may hold anything: where it was raised says enough.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        logger.error("page failed: %s in %s, line %s", type(error).__name__, Path(frame.filename).name, frame.lineno)
     is_person = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/studies")
     if is_person:
         status, told = say_error(error)

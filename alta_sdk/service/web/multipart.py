@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+DICOM = "application/dicom"
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _PARAMETER = re.compile(r';\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))\s*')
 _MAX_HEADER_BYTES = 8192
@@ -51,12 +52,22 @@ def read_parameters(content_type: str) -> tuple[str, dict[str, str]]:
     return media_type.strip().lower(), found
 
 
-def find_boundary(content_type: str, wanted: str = "application/dicom") -> bytes:
+def read_body(chunks: AsyncIterator[bytes], content_type: str, bounds: Bounds) -> AsyncIterator[Part]:
+    """Yield the DICOM files of a body: one, or the parts of multipart/related; raise BodyError if it is neither."""
+    if read_parameters(content_type)[0] == DICOM:
+        return _read_one(chunks, bounds)
+    return read_parts(chunks, find_boundary(content_type), bounds)
+
+
+def find_boundary(content_type: str) -> bytes:
     """Return the boundary of a multipart/related body of DICOM files; raise BodyError (415, 400) if it is none."""
     media_type, parameters = read_parameters(content_type)
-    stated = parameters.get("type", wanted).partition(";")[0].strip().lower()
-    if media_type != "multipart/related" or stated != wanted:
-        raise BodyError(415, f'body is not multipart/related; type="{wanted}": send DICOM files as STOW-RS does')
+    stated = parameters.get("type", DICOM).partition(";")[0].strip().lower()
+    if media_type != "multipart/related" or stated != DICOM:
+        raise BodyError(
+            415,
+            f'body is neither {DICOM} nor multipart/related; type="{DICOM}": send one DICOM file, or as STOW-RS does',
+        )
     boundary = parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise BodyError(400, "content type has no boundary, or none that a body may have")
@@ -77,6 +88,16 @@ async def read_parts(chunks: AsyncIterator[bytes], boundary: bytes, bounds: Boun
         yield Part(_find_type(header), data)
     if not await reader.ends_here():
         raise BodyError(413, f"body has more than {bounds.parts} parts: send it in several requests")
+
+
+async def _read_one(chunks: AsyncIterator[bytes], bounds: Bounds) -> AsyncIterator[Part]:
+    data = bytearray()
+    async for chunk in chunks:
+        data += chunk
+        if len(data) > bounds.part_bytes:
+            raise BodyError(413, f"file is larger than {bounds.part_bytes >> 20} MiB: refused")
+    if data:
+        yield Part(DICOM, bytes(data))
 
 
 class _Reader:

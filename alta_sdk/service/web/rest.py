@@ -19,7 +19,7 @@ from starlette.routing import Route
 from ...errors import ServiceError
 from ..records import StudyJob
 from .access import Access
-from .multipart import BodyError, Bounds, find_boundary, read_parts
+from .multipart import BodyError, Bounds, read_body
 from .stow import StoreReport, Taking
 from .study_page import StudyView, read_study
 from .view import ServiceView
@@ -49,14 +49,14 @@ class Rest:
         ]
 
     async def store(self, request: Request) -> Response:
-        """Take DICOM files; answer as STOW-RS does, or plainly where `application/json` is asked for."""
+        """Take a DICOM file, or several in parts; answer as STOW-RS does, or plainly where `application/json` is asked for."""
         actor = await self._find_actor(request)
-        boundary = find_boundary(request.headers.get("content-type", ""))
+        parts = read_body(_receive(request), request.headers.get("content-type", ""), self.bounds)
         if not self.room.acquire(blocking=False):
             raise HTTPException(503, "other studies are being sent: try again", {"Retry-After": "5"})
         try:
             taking = Taking(self.view, actor)
-            async for part in read_parts(_read_body(request), boundary, self.bounds):
+            async for part in parts:
                 await run_in_threadpool(taking.take, part)
         finally:
             self.room.release()
@@ -114,7 +114,7 @@ def describe_study(found: StudyView) -> dict[str, Any]:
                 "engine": one.result.engine,
                 "engine_hash": one.result.engine_hash,
                 "scored_at": _say_time(one.result.scored_at),
-                "content": one.result.content,
+                "content": {name: value for name, value in one.result.content.items() if not name.endswith("_uid")},
             }
             for one in found.results
         ],
@@ -152,7 +152,7 @@ def say_error(error: Exception) -> tuple[int, str]:
     return 500, "the service failed: see its log"
 
 
-async def _read_body(request: Request) -> AsyncIterator[bytes]:
+async def _receive(request: Request) -> AsyncIterator[bytes]:
     """Yield a body's bytes; raise BodyError (408) where the sender stops."""
     chunks = aiter(request.stream())
     while True:
@@ -168,7 +168,7 @@ async def _read_body(request: Request) -> AsyncIterator[bytes]:
 
 def _answer_store(report: StoreReport, request: Request) -> Response:
     if not report.outcomes:
-        raise BodyError(400, "body holds no part: send DICOM files as STOW-RS does")
+        raise BodyError(400, "body holds no DICOM file")
     headers = {"Retry-After": "30"} if report.status == 503 else None
     wants_plain = request.headers.get("accept", "").partition(";")[0].strip() == "application/json"
     if wants_plain:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import DicomError
 from ..reception import Outcome
-from .multipart import BodyError, Part
+from .multipart import DICOM, BodyError, Part
 from .part10 import FileParts, split_file
 from .view import ServiceView
 
@@ -84,7 +84,7 @@ class Taking:
 
     def take(self, part: Part) -> None:
         """Keep one part if it can be; raise BodyError (415) if it is not said to be DICOM."""
-        if part.media_type != "application/dicom":
+        if part.media_type != DICOM:
             raise BodyError(415, "part is not application/dicom: send DICOM files")
         try:
             file = split_file(part.data)

@@ -13,6 +13,11 @@ from alta_sdk.service.web.multipart import Bounds
 PLAIN = {"content-type": TYPE, "accept": "application/json"}
 
 
+def bound(monkeypatch, **bounds):
+    """Let bodies have other bounds."""
+    monkeypatch.setattr(rest.Rest.__init__, "__defaults__", (Bounds(**bounds), *rest.Rest.__init__.__defaults__[1:]))
+
+
 def test_what_is_sent_reaches_the_reception_byte_for_byte(empty_view, browse):
     dataset = bytes(range(256)) * 40 + b"\r\n--" + BOUNDARY.encode()[:-1] + b"\r\n\r\n"
     answer = browse(empty_view).post("/studies", content=make_body(make_file(dataset)), headers={"content-type": TYPE})
@@ -22,6 +27,23 @@ def test_what_is_sent_reaches_the_reception_byte_for_byte(empty_view, browse):
     told = answer.json()
     assert told["00081199"]["Value"][0]["00081155"]["Value"] == [f"{UID}.1"]
     assert told["00081190"]["Value"] == [f"/studies/{KEYS['receiving']}"]
+
+
+def test_one_file_may_be_sent_as_it_is(empty_view, browse):
+    headers = {"content-type": "application/dicom", "accept": "application/json"}
+    answer = browse(empty_view).post("/studies", content=make_file(b"\x08\x00data"), headers=headers)
+    assert (answer.status_code, answer.json()["keys"]) == (200, [KEYS["receiving"]])
+    assert empty_view.reception.taken == [(b"\x08\x00data", CR, f"{UID}.1", JPEG_2000, "REST")]
+    assert browse(empty_view).post("/studies", content=b"", headers=headers).status_code == 400
+    assert browse(empty_view).post("/studies", content=b"no DICOM", headers=headers).status_code == 409
+
+
+def test_one_file_beyond_the_bound_is_refused(empty_view, browse, monkeypatch):
+    monkeypatch.setattr(
+        rest.Rest.__init__, "__defaults__", (Bounds(part_bytes=50), *rest.Rest.__init__.__defaults__[1:])
+    )
+    headers = {"content-type": "application/dicom"}
+    assert browse(empty_view).post("/studies", content=make_file(), headers=headers).status_code == 413
 
 
 def test_pydicom_reads_the_answer_as_a_data_set(empty_view, browse):
@@ -63,7 +85,7 @@ def test_what_reception_refuses_is_told(empty_view, browse, status, code):
 @pytest.mark.parametrize(
     ("content_type", "code"),
     [
-        ("application/dicom", 415),
+        ("application/octet-stream", 415),
         ("multipart/form-data; boundary=x", 415),
         ('multipart/related; type="application/dicom+json"; boundary=x', 415),
         ('multipart/related; type="application/dicom"', 400),
@@ -99,7 +121,7 @@ def test_bodies_that_break_the_form_are_refused(empty_view, browse, body, code):
 
 
 def test_a_body_beyond_a_bound_is_refused_and_what_came_before_is_kept(empty_view, browse, monkeypatch):
-    monkeypatch.setattr(rest.Rest.__init__, "__defaults__", (Bounds(parts=2), *rest.Rest.__init__.__defaults__[1:]))
+    bound(monkeypatch, parts=2)
     body = make_body(make_file(number=1), make_file(number=2), make_file(number=3))
     answer = browse(empty_view).post("/studies", content=body, headers={"content-type": TYPE})
     assert answer.status_code == 413
