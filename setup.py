@@ -64,7 +64,7 @@ setup(
     packages=[
         name for package, folder in FOLDERS.items() for name in find_packages(folder, include=[package, f"{package}.*"])
     ],
-    package_data={"": ["py.typed", "*.html", "*.sql", "*.toml"]},
+    package_data={"": ["py.typed", "*.css", "*.html", "*.sql", "*.toml"]},
     install_requires=[
         "click>=8.1",
         "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive

@@ -17,6 +17,8 @@ from .program import ProgramGroup
 from .progress import progress
 from .rank import rank
 from .score import score
+from .serve import serve
+from .service import service
 from .terminal import show_debug_log
 
 
@@ -32,7 +34,13 @@ def main(debug: bool) -> None:
         show_debug_log()
 
 
-for command in (score, compare, progress, locate, embed, rank, calibrate, inspect, doctor, bench, demo, keygen):
+COMMANDS = (
+    *(score, compare, progress, locate, embed, rank, calibrate),
+    *(inspect, doctor, bench, demo, keygen),
+    *(serve, service),
+)
+
+for command in COMMANDS:
     main.add_command(command)
 
 __all__ = ["main"]

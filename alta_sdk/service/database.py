@@ -83,10 +83,14 @@ class Database:
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 
-    def empty_log(self) -> None:
-        """Write the log into the file and cut it, so that what was deleted is in neither."""
+    def empty_log(self) -> bool:
+        """Write the log into the file and cut it, so that what was deleted is in neither.
+
+        False if another process reads just now: what it reads stays in the log until the next time.
+        """
         with self._lock:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not is_busy
 
     def close(self) -> None:
         """Close the file; twice does nothing."""

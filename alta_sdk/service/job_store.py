@@ -106,10 +106,15 @@ class JobStore:
         return self._change(key, None, (RECEIVING,), COMPLETE)
 
     def begin_scoring(self) -> StudyJob | None:
-        """Take the study that has waited longest, if one does; it is in scoring from now on."""
+        """Take the study that has waited longest, if one does; it is in scoring from now on.
+
+        One whose scoring has failed comes behind those whose has not.
+        """
+        if not self.database.read(f"SELECT 1 FROM studies WHERE state = '{COMPLETE}' LIMIT 1"):
+            return None  # asked twice a second: no transaction for that
         with self.database.write() as cursor:
             found = cursor.execute(
-                f"SELECT * FROM studies WHERE state = '{COMPLETE}' ORDER BY received_at, key LIMIT 1"
+                f"SELECT * FROM studies WHERE state = '{COMPLETE}' ORDER BY attempts, received_at, key LIMIT 1"
             ).fetchone()
             if found is None:
                 return None
@@ -158,6 +163,10 @@ class JobStore:
             cursor.execute("UPDATE studies SET attempts = attempts + 1 WHERE key = ?", (job.key,))
             return True
 
+    def release_scoring(self, job: StudyJob, reason: str) -> bool:
+        """Let a study wait again whose scoring failed by no fault of its own. False if it was overtaken."""
+        return self._change(job.key, job.revision, (SCORING,), COMPLETE, reason)
+
     def recover(self) -> int:
         """At start: what was in scoring waits again, or is set aside if it ended the process twice; count those."""
         with self.database.write() as cursor:
@@ -204,10 +213,14 @@ class JobStore:
         query = f"SELECT file FROM instances {where} UNION SELECT file FROM objects {where}"
         return {row["file"] for row in self.database.read(query, values)} - {""}
 
-    def list_finished(self, before: float) -> list[str]:
-        """Return the keys of studies that nothing is to be done for since a time: done, refused or failed."""
+    def list_finished(self, before: float, *, with_images: bool = False) -> list[str]:
+        """Return the keys of studies that nothing is to be done for since a time: done, refused or failed.
+
+        with_images: those alone of which images are kept.
+        """
         states = f"('{DONE}', '{StudyState.REFUSED}', '{StudyState.FAILED}')"
-        query = f"SELECT key FROM studies WHERE state IN {states} AND changed_at < ? ORDER BY changed_at"
+        kept = "AND key IN (SELECT study_key FROM instances WHERE file != '')" if with_images else ""
+        query = f"SELECT key FROM studies WHERE state IN {states} AND changed_at < ? {kept} ORDER BY changed_at"
         return [row["key"] for row in self.database.read(query, (before,))]
 
     def forget_images(self, key: str) -> set[str]:
@@ -218,14 +231,21 @@ class JobStore:
         return {row["file"] for row in rows}
 
     def erase_study(self, key: str) -> set[str]:
-        """Remove every row of a study but the audit's; return its spool files, which the caller removes."""
+        """Remove every row of a study but the audit's; return its spool files, which the caller removes.
+
+        A peer's request to be told of one of its objects goes, too: it names them. The log is the caller's to cut.
+        """
         with self.database.write() as cursor:
             rows = cursor.execute(
                 "SELECT file FROM instances WHERE study_key = ? UNION SELECT file FROM objects WHERE study_key = ?",
                 (key, key),
             ).fetchall()
+            cursor.execute(
+                "DELETE FROM commitments WHERE EXISTS (SELECT 1 FROM json_each(items) AS item JOIN instances "
+                "ON sop_uid = json_extract(item.value, '$[1]') WHERE study_key = ?)",
+                (key,),
+            )
             cursor.execute("DELETE FROM studies WHERE key = ?", (key,))
-        self.database.empty_log()
         return {row["file"] for row in rows} - {""}
 
     def _change(

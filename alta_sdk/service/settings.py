@@ -111,7 +111,7 @@ class Web:
     """The page and REST. users: name to password hash; empty asks for none, which only a loopback address may."""
 
     host: str = "127.0.0.1"
-    port: int = 8042
+    port: int = 8104  # not 8042, which is Orthanc's
     users: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     certificate: Path | None = None
     key: Path | None = field(default=None, repr=False)
