@@ -97,7 +97,7 @@ class WebClient:
         answer = self._ask("POST", "/studies", headers, body=body)
         _check(answer, (200, 202))
         try:
-            failed = json.loads(answer.body).get(FAILED_SOP_SEQUENCE)
+            failed = json.loads(answer.body).get(FAILED_SOP_SEQUENCE, {}).get("Value")  # Orthanc gives an empty one
         except (ValueError, AttributeError, RecursionError):
             failed = answer.status == 202  # it says in no form that is read here that something was not stored
         if failed:
