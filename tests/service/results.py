@@ -5,8 +5,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.reports import SITE_KEY, make_content, make_source
-
 from alta_sdk.service.audit import Audit
 from alta_sdk.service.database import Database
 from alta_sdk.service.delivery import Deliverer
@@ -16,6 +14,7 @@ from alta_sdk.service.records import DeliveryState, Instance, Result, ResultObje
 from alta_sdk.service.settings import EngineChoice, Receiving, Settings
 from alta_sdk.service.spool import Spool
 from alta_sdk.service.structured_report import write_report
+from service.reports import SITE_KEY, make_content, make_source
 
 ENGINE = EngineChoice("chest", Path("chest.alta"), "chexpert5")
 

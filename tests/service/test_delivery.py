@@ -7,16 +7,16 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification
-from service.answering import reply, start_silent_server, start_web_server
-from service.peers import find_free_port, start_orthanc, start_storescp, wait_until
-from service.reports import MARKS
-from service.results import open_outbox
 
 import alta_sdk.service.delivery as delivery
 from alta_sdk.errors import ServiceError
 from alta_sdk.service.delivery import compute_wait_s
 from alta_sdk.service.records import DeliveryState, StudyState
 from alta_sdk.service.settings import Destination, DicomPeer, WebPeer
+from service.answering import reply, start_silent_server, start_web_server
+from service.peers import find_free_port, start_orthanc, start_storescp, wait_until
+from service.reports import MARKS
+from service.results import open_outbox
 
 DONE, SENT, WAITING = DeliveryState.DONE, DeliveryState.SENT, DeliveryState.WAITING
 
