@@ -7,6 +7,7 @@ import io
 import re
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import DicomError
 from .bounded_file import BoundedFile, ReadBudget
@@ -44,7 +45,9 @@ def read_identity(dataset: bytes, syntax: str) -> InstanceIdentity:
         raise DicomError("not a DICOM data set, or one that is damaged or truncated") from error
     uids = [values.get(tag, b"").rstrip(b"\0 ") for tag in (SOP_CLASS, SOP_INSTANCE, STUDY, SERIES)]
     if not all(_UID.fullmatch(uid) for uid in uids):
-        raise DicomError("DICOM data set does not say which object it is: a UID of its class, study or series is wrong")
+        raise DicomError(
+            "DICOM data set does not say which object it is: what names its class, study or series is wrong"
+        )
     return InstanceIdentity(*(uid.decode("ascii") for uid in uids))
 
 
@@ -66,8 +69,9 @@ def _read_values(dataset: bytes, syntax: str) -> dict[int, bytes]:
         defer_size=file.longest_value,
         specific_tags=list(_WANTED),
     )
-    raw = {int(tag): getattr(found.get_item(tag), "value", None) for tag in _WANTED & found.keys()}
-    return {tag: value for tag, value in raw.items() if isinstance(value, bytes)}
+    raw: dict[int, Any] = {int(tag): found.get_item(tag) for tag in _WANTED & found.keys()}
+    # pydicom takes what is there of a value that the end of the data cuts.
+    return {tag: one.value for tag, one in raw.items() if isinstance(one.value, bytes) and len(one.value) == one.length}
 
 
 def _inflate(dataset: bytes) -> bytes:

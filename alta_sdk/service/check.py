@@ -15,8 +15,7 @@ from ..dicom.filing import Filing
 from ..engine.self_test import require
 from ..errors import ServiceError
 from ..study.key import SiteKey, open_site_key
-from ..study.study import Study
-from .engines import OpenEngine, open_engine
+from .engines import OpenEngine, make_trial_study, open_engine
 from .extra import require_extra
 from .health import Check
 from .holding import is_served, make_state_folder
@@ -26,7 +25,6 @@ from .settings import DicomPeer, EngineChoice, Receiving, Settings, Web, WebPeer
 from .spool import Spool
 
 SEARCH = ("/studies", {"limit": "1", "PatientID": "alta-sdk"})  # that nobody has
-SIDE_PX = 256
 
 Try = Callable[[], str]
 
@@ -115,10 +113,8 @@ def _try_report(settings: Settings, opened: list[OpenEngine]) -> str:
 
     if not opened:
         raise ServiceError("needs an engine: see above")
-    picture = np.add.outer(np.arange(SIDE_PX), np.arange(SIDE_PX)).astype(np.uint16) // 2
-    profile = opened[0].matcher.engine.manifest.intensity_profile
-    study = Study.from_images(picture.astype(np.uint8), any_picture=True, intensity_profile=profile)
-    result = opened[0].matcher.zero_shot(study, opened[0].labels)
+    matcher = opened[0].matcher
+    result = matcher.zero_shot(make_trial_study(matcher.engine.manifest.intensity_profile), opened[0].labels)
     key = SiteKey(bytes(32))
     instance, series, own = (derive_uid(key, "check", part) for part in ("instance", "series", "study"))
     image = Filing(str(ComputedRadiographyImageStorage), instance, series, own, elements={})

@@ -9,11 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..errors import AltaError, ServiceError
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
+from ..study.study import Study
 from .settings import EngineChoice
 
+TRIAL_PX = 256
 _log = logging.getLogger("alta_sdk")
 
 
@@ -83,7 +87,7 @@ class Engines:
 
 
 def open_engine(choice: EngineChoice) -> OpenEngine:
-    """Open one engine, prove that it computes here, and embed its labels.
+    """Open one engine, prove that it computes here, and score a made-up picture, so that all of it is loaded.
 
     Raises ServiceError that names the engine as the configuration does.
     """
@@ -98,15 +102,22 @@ def open_engine(choice: EngineChoice) -> OpenEngine:
         )
         opened = OpenEngine(choice, matcher)
         try:
-            matcher.zero_shot([], opened.labels)
-            if choice.heat_map:  # loaded now: later the file may be another's
-                matcher.engine.patches.run_self_test()
+            study = make_trial_study(matcher.engine.manifest.intensity_profile)
+            result = matcher.zero_shot(study, opened.labels)
+            if choice.heat_map:  # what it needs is loaded now: later the files may be another's
+                matcher.locate(study, result.top)
         except BaseException:
             matcher.close()
             raise
     except AltaError as error:
         raise ServiceError(f'engine "{choice.name}" cannot be opened: {error}') from error
     return opened
+
+
+def make_trial_study(intensity_profile: str) -> Study:
+    """Return a study of a made-up picture, which shows nothing."""
+    ramp = np.add.outer(np.arange(TRIAL_PX), np.arange(TRIAL_PX)) // 2
+    return Study.from_images(ramp.astype(np.uint8), any_picture=True, intensity_profile=intensity_profile)
 
 
 def _close(engines: Mapping[str, OpenEngine]) -> None:

@@ -19,6 +19,7 @@ from ..dicom.identity import InstanceIdentity, read_identity
 from ..errors import DicomError
 from ..study.key import SiteKey, identify_uid
 from .audit import Audit
+from .database import error_text
 from .job_store import JobStore
 from .records import Arrival, Instance, StudyState
 from .settings import Settings
@@ -75,8 +76,7 @@ class Reception:
         try:
             outcome = self._take(dataset, sop_class, sop_uid, syntax, sender)
         except (OSError, sqlite3.Error) as error:
-            # Not the text: that of an OSError names a path.
-            _log.error("an object could not be kept: %s", getattr(error, "strerror", None) or type(error).__name__)
+            _log.error("an object could not be kept: %s", error_text(error))
             outcome = Outcome.OUT_OF_RESOURCES
         except Exception as error:  # a peer is never told a text, and gets an answer whatever happens
             _log.error("an object could not be taken: %s", type(error).__name__)
@@ -91,7 +91,10 @@ class Reception:
 
     def find_refusal(self) -> str:
         """Return why no new study is taken now, in one line; empty if one is."""
-        return self._find_lack() or self._find_queue()
+        try:
+            return self._find_lack() or self._find_queue()
+        except (OSError, sqlite3.Error) as error:
+            return f"disk or queue cannot be asked: {error_text(error)}"
 
     def count_outcomes(self) -> dict[Outcome, int]:
         """Return how often each outcome was told since the start, all named."""

@@ -49,6 +49,13 @@ def make_radiograph(*, study_uid=None, sop_uid=None, series_uid=None, sop_class=
     return image
 
 
+def encode(image):
+    """Return a data set as it goes over the network, explicit and little endian."""
+    from pynetdicom.dsutils import encode as encode_dataset
+
+    return encode_dataset(image, False, True)
+
+
 def write_image(path, image, syntax=ExplicitVRLittleEndian):
     """Write a data set as a file; return the path."""
     image.file_meta = FileMetaDataset()

@@ -26,6 +26,7 @@ from service.fixtures import (
     ACCESSION,
     NAME,
     PATIENT_ID,
+    encode,
     key_of,
     make_radiograph,
     open_side,
@@ -200,12 +201,6 @@ def test_what_is_no_data_set_is_refused_with_c000(side, damage):
     assert send_raw(side, image, data=data) == 0xC000
     assert side.store.list_studies() == []
     assert list(side.spool.folder.iterdir()) == []
-
-
-def encode(image):
-    from pynetdicom.dsutils import encode as encode_dataset
-
-    return encode_dataset(image, False, True)
 
 
 def encode_sop_class(image):

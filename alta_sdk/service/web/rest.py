@@ -49,7 +49,7 @@ class Rest:
         ]
 
     async def store(self, request: Request) -> Response:
-        """Take a DICOM file, or several in parts; answer as STOW-RS does, or in plain JSON if that is wanted."""
+        """Take a DICOM file, or several in parts; answer as STOW-RS does, or in plain JSON where that is asked for."""
         actor = await self._find_actor(request)
         parts = read_body(_receive(request), request.headers.get("content-type", ""), self.bounds)
         if not self.room.acquire(blocking=False):
