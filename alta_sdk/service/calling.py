@@ -1,7 +1,8 @@
 """Call another DICOM node: one association, whose every wait has an end, and that ends as it should."""
 
+import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from pynetdicom import build_context, evt
@@ -54,6 +55,14 @@ def call_peer(
         raise
     if association.is_established:
         association.release()
+
+
+def hang_up(association: Association) -> None:
+    """End an association's connection, from another thread: whoever waits for an answer has none at once."""
+    channel = association.dul.socket
+    opened = None if channel is None else channel.socket
+    with suppress(OSError, TypeError):  # it has ended
+        socket.socket.shutdown(cast(socket.socket, opened), socket.SHUT_RDWR)  # of TLS, too
 
 
 def _limit_waits(event: evt.Event, timeout_s: float) -> None:

@@ -23,6 +23,7 @@ from .settings import Destination, Settings
 from .spool import Spool
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 86_400.0
+GRACE_S = 5.0  # for what is being sent when the service stops
 MOST_AT_ONCE = 50  # objects of one association
 _LOOK_S = 60.0  # without being woken: what another process has changed in the queue
 _log = logging.getLogger("alta_sdk")
@@ -67,11 +68,14 @@ class Deliverer:
             sender.start()
 
     def stop(self) -> None:
-        """End; what is being sent is sent again by the next start."""
+        """End; what could not be sent to its end is sent again by the next start."""
         for sender in self._senders:
             sender.ask_to_stop()
+        until = time.monotonic() + GRACE_S
         for sender in self._senders:
-            sender.join()
+            sender.join(max(0.0, until - time.monotonic()))
+        for sender in self._senders:
+            sender.cut_off()
 
     def wake(self) -> None:
         """Say that there is something new to send."""
@@ -81,6 +85,10 @@ class Deliverer:
     def is_alive(self) -> bool:
         """True while every thread runs."""
         return all(sender.is_alive() for sender in self._senders)
+
+    def is_sending(self) -> bool:
+        """True while any thread runs."""
+        return any(sender.is_alive() for sender in self._senders)
 
     def state(self) -> list[DestinationState]:
         """Say of each destination how it fares."""
@@ -128,16 +136,21 @@ class Sender:
             self._condition.notify()
 
     def ask_to_stop(self) -> None:
-        """Let the thread end, and what it sends."""
+        """Let the thread end with the object that it sends."""
         with self._condition:
             self._is_stopping = True
             self._condition.notify()
-        self._way.end()
 
-    def join(self) -> None:
-        """Wait for the thread's end, which is no later than the peer's timeout."""
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end."""
         if self._thread.is_alive():
-            self._thread.join(self._destination.peer.timeout_seconds + FIRST_WAIT_S)
+            self._thread.join(seconds)
+
+    def cut_off(self) -> None:
+        """End what hangs. A connection that is being opened ends with the process, or at its timeout."""
+        if self._thread.is_alive():
+            self._way.end()
+            self._thread.join(GRACE_S)
 
     def is_alive(self) -> bool:
         """True while the thread runs."""

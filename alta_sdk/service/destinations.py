@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pynetdicom.association import Association
 
 from ..errors import ServiceError
-from .calling import call_peer
+from .calling import call_peer, hang_up
 from .dicomweb import StatusError, WebClient
 from .settings import Destination, DicomPeer
 from .syntaxes import COMMAND_SYNTAXES
@@ -76,10 +76,10 @@ class DicomWay:
             self._open = None
 
     def end(self) -> None:
-        """Abort the association, if there is one."""
+        """End the association, if there is one."""
         association = self._open
         if association is not None:
-            association.abort(block=False)
+            hang_up(association)
 
 
 @dataclass(frozen=True)

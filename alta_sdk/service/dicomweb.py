@@ -97,7 +97,7 @@ class WebClient:
         answer = self._ask("POST", "/studies", headers, body=body)
         _check(answer, (200, 202))
         try:
-            failed = json.loads(answer.body).get(FAILED_SOP_SEQUENCE)
+            failed = json.loads(answer.body).get(FAILED_SOP_SEQUENCE, {}).get("Value")  # Orthanc gives an empty one
         except (ValueError, AttributeError, RecursionError):
             failed = answer.status == 202  # it says in no form that is read here that something was not stored
         if failed:
@@ -120,32 +120,28 @@ class WebClient:
         until = time.monotonic() + seconds
         connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         try:
-            with _cut_off(connection, seconds):
-                self._connect(connection, seconds)
+            with _cut_off(seconds) as opened:
+                self._connect(connection, seconds, opened)
                 connection.request(method, self._path + path, body, {**self._headers, **headers})
                 answer = connection.getresponse()
                 body_read = _read(answer, most_bytes)
             if time.monotonic() >= until:  # what was cut off may look as if it had ended
                 raise ServiceError(_LATE)
             return Answer(answer.status, answer.headers.get("Content-Type", ""), body_read)
-        except ServiceError:
-            raise
-        except ssl.SSLError as error:
-            raise ServiceError(f"server is not trusted, or TLS fails: {error.reason or 'unknown'}") from error
         except (OSError, http.client.HTTPException, AttributeError, ValueError) as error:
-            if isinstance(error, TimeoutError) or time.monotonic() >= until:
-                raise ServiceError(_LATE) from error
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "no HTTP answer"
-            raise ServiceError(f"server cannot be reached, or ends the connection: {reason}") from error
+            is_late = isinstance(error, TimeoutError) or time.monotonic() >= until
+            raise ServiceError(_LATE if is_late else _tell_why(error)) from error
         finally:
             connection.close()
 
-    def _connect(self, connection: http.client.HTTPConnection, seconds: float) -> None:
+    def _connect(self, connection: http.client.HTTPConnection, seconds: float, opened: list[socket.socket]) -> None:
         plain = connection.sock = socket.create_connection((self._host, self._port), seconds)
+        opened.append(plain)
         if self._context is not None:
             connection.sock = self._context.wrap_socket(
                 plain, server_hostname=self._host, do_handshake_on_connect=False
             )
+            opened.append(connection.sock)
             connection.sock.do_handshake()
 
 
@@ -187,19 +183,32 @@ def _check(answer: Answer, allowed: Sequence[int]) -> None:
         raise StatusError(answer.status, f"server answers with status {answer.status}{advice.get(answer.status, '')}")
 
 
+def _tell_why(error: Exception) -> str:
+    """Say why there is no answer, without what the server or the network says of itself."""
+    if isinstance(error, ssl.SSLError):
+        return f"server is not trusted, or TLS fails: {error.reason or 'unknown'}"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "no HTTP answer"
+    return f"server cannot be reached, or ends the connection: {reason}"
+
+
 @contextmanager
-def _cut_off(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """End a connection when its time is over, whatever it waits for: a timeout of the socket is one of each wait."""
+def _cut_off(seconds: float) -> Iterator[list[socket.socket]]:
+    """End what is opened when its time is over, whatever it waits for: a timeout of a socket is one of each wait.
+
+    Gives the list that sockets are added to: of an answer without a length, the connection forgets its own.
+    """
+    opened: list[socket.socket] = []
 
     def cut() -> None:
-        with suppress(OSError, AttributeError, TypeError):  # it has ended, or not begun
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # of TLS, too, under whoever reads it
+        for one in opened:
+            with suppress(OSError):  # it has ended
+                socket.socket.shutdown(one, socket.SHUT_RDWR)  # of TLS, too, under whoever reads it
 
     timer = threading.Timer(max(seconds, 0.0), cut)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield opened
     finally:
         timer.cancel()
 

@@ -73,7 +73,7 @@ class Outbox:
             yield deliverer
         finally:
             deliverer.stop()
-            assert not deliverer.is_alive()
+            assert not deliverer.is_sending()
 
     def list_states(self):
         return [one.state for one in self.deliveries.list_deliveries()]
