@@ -184,7 +184,7 @@ class Service:
         self.reception.on_arrival = self.completion.touch
         self.completion.on_complete = self.scoring_loop.wake
         self._begin(self.completion)
-        self._watched |= {"completion": self.completion, "commitment": self.commitments}
+        self._watched |= {"delivery": self.deliverer, "completion": self.completion, "commitment": self.commitments}
         self.receiver = Receiver(self.settings, self.reception, self.commitments)
         self._begin(self.receiver)
 
@@ -207,6 +207,7 @@ class Service:
         )
         self.web = WebServer(view, self.settings)
         self._begin(self.web)
+        self._watched["page"] = self.web
         _log.info("page and REST are on port %d", self.web.port)
 
     def _begin(self, part: Any) -> None:
