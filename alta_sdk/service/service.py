@@ -142,6 +142,7 @@ class Service:
         from .commitment import Commitments
         from .delivery import Deliverer
         from .structured_report import write_report
+        from .trial import write_trial_report
 
         settings = self.settings
         self.engines = Engines(settings.engines)
@@ -149,6 +150,8 @@ class Service:
         for name, sha256 in self.engines.open_all().items():
             self.audit.note("service", "opened", detail=f"{name} {sha256}")
             _log.info("engine %s is open: %s", name, sha256)
+        with self.engines.use(settings.engines[0].name) as engine:
+            write_trial_report(engine)
         self.commitments = Commitments(settings, self.store, self.deliveries)
         self.deliverer = Deliverer(settings, self.deliveries, self.spool, self.audit, self.commitments)
         self.commitments.on_report = self.deliverer.wake
