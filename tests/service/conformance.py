@@ -27,6 +27,7 @@ WHEN = {
     Outcome.NOT_UNDERSTOOD: "the data set cannot be parsed, lacks a UID, or is too large",
     Outcome.NOT_SUPPORTED: "SOP class or transfer syntax is not taken",
 }
+EACH = "those that images are accepted in, each in a context of its own"
 
 
 def table(header, rows):
@@ -115,8 +116,10 @@ def list_proposed(askers):
         with record_proposals() as (peer, found), contextlib.suppress(ServiceError):
             ask(peer)
         assert found, purpose
-        for uid, proposed, role in dict.fromkeys(found):
-            rows.append([purpose, name_uid(uid), uid, ", ".join(map(name_uid, proposed)), role])
+        for uid, role in dict.fromkeys((uid, role) for uid, _, role in found):
+            proposed = [one for other, one, _ in found if other == uid]
+            shown = ", ".join(map(name_uid, proposed[0])) if len(proposed) == 1 else EACH
+            rows.append([purpose, name_uid(uid), uid, shown, role])
     return table(["for", "SOP class", "UID", "transfer syntaxes", "role"], rows)
 
 
