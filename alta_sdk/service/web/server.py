@@ -65,7 +65,6 @@ class WebServer:
         """The port, also where the system chose it."""
         return int(self._socket.getsockname()[1])
 
-    @property
     def is_alive(self) -> bool:
         """Whether it answers."""
         return self._thread.is_alive() and self._server.started

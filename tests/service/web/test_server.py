@@ -45,11 +45,11 @@ def test_the_page_is_served_on_loopback_and_ends(serve, caplog):
     assert answer.status == 200
     assert "pneumonia" in page
     assert answer.getheader("server") is None
-    assert server.is_alive
+    assert server.is_alive()
     connection.close()
     server.stop()
     server.stop()
-    assert not server.is_alive
+    assert not server.is_alive()
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port if server._socket.fileno() > 0 else 9), timeout=1).close()
     assert KEYS["done"] not in caplog.text
