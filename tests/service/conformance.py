@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from alta_sdk.service import finding_codes, syntaxes
 from alta_sdk.service.calling import MAX_PDU_BYTES, call_peer
 from alta_sdk.service.destinations import make_way
 from alta_sdk.service.listener import make_node
+from alta_sdk.service.prior_archives import Line, open_archive
+from alta_sdk.service.prior_files import MAX_BYTES, MAX_FILES, PriorFiles
 from alta_sdk.service.reception import IMPLEMENTATION_UID, MAX_DATASET_BYTES, Outcome
 from alta_sdk.service.settings import Destination, DicomPeer, Receiving
 from alta_sdk.service.structured_report import DISCLAIMER, write_report
@@ -55,6 +58,7 @@ def list_entity():
             ["associations at once, received", f"`maximum_associations`, {defaults.maximum_associations} by default"],
             ["idle time", f"`idle_seconds`, {defaults.idle_seconds:g} s by default"],
             ["largest data set", f"{MAX_DATASET_BYTES >> 20} MiB"],
+            ["retrieved for a study, at most", f"{MAX_FILES} images, {MAX_BYTES >> 20} MiB together"],
         ],
     )
 
@@ -131,6 +135,12 @@ def deliver(peer, *sop_classes):
 def verify(peer):
     with call_peer("ALTA", peer, ((syntaxes.VERIFICATION, syntaxes.COMMAND_SYNTAXES),)):
         pass
+
+
+def ask_for_priors(peer):
+    with tempfile.TemporaryDirectory() as folder:
+        with open_archive(peer, "ALTA", 20.0, Line(), PriorFiles(Path(folder))):
+            pass
 
 
 def list_statuses():

@@ -50,6 +50,7 @@ def tables(tmp_path_factory):
                 ("results", lambda peer: conformance.deliver(peer, *classes)),
                 ("asking for commitment", lambda peer: ask_commitment(side, peer)),
                 ("answering for commitment", lambda peer: answer_commitment(side, peer)),
+                ("priors", conformance.ask_for_priors),
             ]
         )
     return {
