@@ -78,6 +78,7 @@ setup(
         "pylibjpeg-rle>=2.0",
         "pyjpegls>=1.5.1",
         "rich>=13.7",
+        "simplejpeg>=1.8",  # tells what libjpeg only warns of: MIT, 1 MB
         "tokenizers>=0.20",
     ],
     extras_require={

@@ -11,11 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from ..dicom.filing import Filing
 from ..engine.self_test import require
 from ..errors import ServiceError
-from ..study.key import SiteKey, open_site_key
-from .engines import OpenEngine, make_trial_study, open_engine
+from ..study.key import open_site_key
+from .engines import OpenEngine, open_engine
 from .extra import require_extra
 from .health import Check
 from .holding import is_served, make_state_folder
@@ -103,33 +102,23 @@ def _try_engine(choice: EngineChoice, opened: list[OpenEngine], stack: ExitStack
 
 def _try_report(settings: Settings, opened: list[OpenEngine]) -> str:
     """Score a made-up picture, write its report, and read the scores from the report's file again."""
-    from datetime import datetime
-
-    from pydicom.uid import ComputedRadiographyImageStorage
-
-    from .report_content import ReportContent
-    from .structured_report import read_scores, write_report
-    from .uids import derive_uid
+    from .structured_report import read_scores
+    from .trial import write_trial_report
 
     if not opened:
         raise ServiceError("needs an engine: see above")
-    matcher = opened[0].matcher
-    result = matcher.zero_shot(make_trial_study(matcher.engine.manifest.intensity_profile), opened[0].labels)
-    key = SiteKey(bytes(32))
-    instance, series, own = (derive_uid(key, "check", part) for part in ("instance", "series", "study"))
-    image = Filing(str(ComputedRadiographyImageStorage), instance, series, own, elements={})
-    encoded = write_report(ReportContent("check", 1, (image,), result, datetime.now().astimezone()), key)
+    scores, data = write_trial_report(opened[0])
     spool = Spool(settings.state / SPOOL)
-    name = spool.write((encoded.data,))
+    name = spool.write((data,))
     try:
         read = read_scores(spool.find(name).read_bytes())
     finally:
         spool.remove((name,))
-    if read.keys() != result.scores.keys() or not np.allclose(
-        [read[label] for label in read], [result.scores[label] for label in read], rtol=0, atol=1e-6
+    if read.keys() != scores.keys() or not np.allclose(
+        [read[label] for label in read], [scores[label] for label in read], rtol=0, atol=1e-6
     ):
         raise ServiceError("report does not say what was scored: install alta-sdk again")
-    return f"{len(read)} scores written and read back, {len(encoded.data) >> 10} KiB"
+    return f"{len(read)} scores written and read back, {len(data) >> 10} KiB"
 
 
 def _try_receiving(settings: Settings) -> str:

@@ -143,6 +143,7 @@ class Service:
         from .delivery import Deliverer
         from .heat_map import write_heat_map
         from .structured_report import write_report
+        from .trial import write_trial_report
 
         settings = self.settings
         self.engines = Engines(settings.engines)
@@ -150,6 +151,8 @@ class Service:
         for name, sha256 in self.engines.open_all().items():
             self.audit.note("service", "opened", detail=f"{name} {sha256}")
             _log.info("engine %s is open: %s", name, sha256)
+        with self.engines.use(settings.engines[0].name) as engine:
+            write_trial_report(engine)
         self.commitments = Commitments(settings, self.store, self.deliveries)
         self.deliverer = Deliverer(settings, self.deliveries, self.spool, self.audit, self.commitments)
         self.commitments.on_report = self.deliverer.wake
@@ -172,7 +175,7 @@ class Service:
             return None
         from .priors import find_prior
 
-        return partial(find_prior, self.settings.priors)
+        return partial(find_prior, self.settings.priors, ae_title=self.settings.receiving.ae_title)
 
     def _start_arrivals(self) -> None:
         """Start what lets objects in."""
@@ -185,7 +188,7 @@ class Service:
         self.reception.on_arrival = self.completion.touch
         self.completion.on_complete = self.scoring_loop.wake
         self._begin(self.completion)
-        self._watched |= {"completion": self.completion, "commitment": self.commitments}
+        self._watched |= {"delivery": self.deliverer, "completion": self.completion, "commitment": self.commitments}
         self.receiver = Receiver(self.settings, self.reception, self.commitments)
         self._begin(self.receiver)
 
@@ -208,6 +211,7 @@ class Service:
         )
         self.web = WebServer(view, self.settings)
         self._begin(self.web)
+        self._watched["page"] = self.web
         _log.info("page and REST are on port %d", self.web.port)
 
     def _begin(self, part: Any) -> None:

@@ -12,6 +12,7 @@ from ...errors import ServiceError
 from ..config_rules import check_web
 from ..settings import Settings
 from .app import make_app
+from .connections import BoundedProtocol
 from .view import ServiceView
 
 _STOP_S = 10.0
@@ -43,7 +44,7 @@ class WebServer:
         self._socket = _listen(web.host, web.port)
         config = uvicorn.Config(
             make_app(view, settings),
-            http="h11",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -65,7 +66,6 @@ class WebServer:
         """The port, also where the system chose it."""
         return int(self._socket.getsockname()[1])
 
-    @property
     def is_alive(self) -> bool:
         """Whether it answers."""
         return self._thread.is_alive() and self._server.started
