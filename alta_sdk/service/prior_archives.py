@@ -6,7 +6,7 @@ context of its own, so that every image comes in the one that it is kept in.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from .settings import DicomPeer, WebPeer
 from .syntaxes import COMMAND_SYNTAXES, list_storage_classes, list_syntaxes
 
 FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"  # Study Root
-PENDING, SUCCESS = (0xFF00, 0xFF01), 0x0000
+PENDING, SUCCESS, PARTIAL = (0xFF00, 0xFF01), 0x0000, 0xB000
 STORED, OUT_OF_RESOURCES = 0x0000, 0xA700
 MAX_STUDIES, MAX_SERIES, MAX_INSTANCES = 1000, 20, 100
 _TOO_MANY = "the archive lists more than {} {}"
@@ -112,7 +112,7 @@ class DicomArchive:
         found = self._find(query, MAX_SERIES, "series of a study")
         for one in found:
             if _text(one, "Modality") in RADIOGRAPHY and not files.is_full:
-                self._get(study_uid, _text(one, "SeriesInstanceUID"))
+                self._get(study_uid, _text(one, "SeriesInstanceUID"), files)
 
     def _find(self, query: Dataset, most: int, what: str) -> list[Dataset]:
         found: list[Dataset] = []
@@ -124,10 +124,12 @@ class DicomArchive:
                 raise ServiceError(_TOO_MANY.format(most, what))
         return found
 
-    def _get(self, study_uid: str, series_uid: str) -> None:
+    def _get(self, study_uid: str, series_uid: str, files: PriorFiles) -> None:
         query = _make_query("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid)
         for status, _ in _ask(lambda: self._association.send_c_get(query, GET)):
-            _check(status, "C-GET", allow_partial=True)
+            if files.is_full and status.get("Status") is not None:
+                continue  # it counts what we did not take as failed
+            files.is_partial |= _check(status, "C-GET", (PARTIAL,)) == PARTIAL
 
 
 class WebArchive:
@@ -194,12 +196,12 @@ def _ask(send: Any) -> Iterator[tuple[Dataset, Dataset | None]]:
         raise ServiceError("the archive accepts no C-FIND and C-GET, or has ended the association") from error
 
 
-def _check(status: Dataset, what: str, *, allow_partial: bool = False) -> int:
+def _check(status: Dataset, what: str, allowed: Sequence[int] = ()) -> int:
     """Return a status if the archive does what it was asked; raise ServiceError if not."""
     number: Any = status.get("Status")
     if number is None:
         raise ServiceError(f"the archive does not answer to a {what}")
-    if number == SUCCESS or number in PENDING or allow_partial and number == 0xB000:
+    if number == SUCCESS or number in PENDING or number in allowed:
         return int(number)
     raise ServiceError(f"the archive answers to a {what} with status 0x{number:04X}")
 

@@ -22,7 +22,8 @@ class PriorFiles:
         self._paths: list[Path] = []
         self._count = self._bytes = 0
         self._is_closed = False
-        self.is_full = False
+        self.is_full = False  # more was sent than there is room for
+        self.is_partial = False  # the archive could not send all
 
     def write(self, data: bytes) -> bool:
         """Keep a DICOM file; False beyond the bounds. Raises ServiceError once it is closed, OSError of the disk."""

@@ -21,6 +21,7 @@ from .prior_lists import Current, list_earlier
 from .settings import PriorSource
 
 MAX_TRIED = 4  # earlier studies of which images are retrieved
+INCOMPLETE = "not every image of the prior could be retrieved"
 NONE_EARLIER = "the archive has no earlier chest radiograph of this patient"
 _log = logging.getLogger("alta_sdk")
 
@@ -68,7 +69,7 @@ def _search(archive: Archive, current: Current, files: PriorFiles) -> PriorFound
         archive.retrieve(study.study_uid, files)
         retrieved = files.take()
         if _is_usable(retrieved, study.study_uid, current):
-            return PriorFound(retrieved, "the prior has more images than are retrieved" if files.is_full else "")
+            return PriorFound(retrieved, INCOMPLETE if files.is_full or files.is_partial else "")
         for path in retrieved:
             path.unlink()
         if files.is_full:

@@ -12,10 +12,9 @@ from pynetdicom import AE, evt
 from alta_sdk import Slot, Study
 from alta_sdk.dicom.filing import read_filing
 from alta_sdk.service import prior_files, priors
-from alta_sdk.service.listener import make_node
 from alta_sdk.service.prior_archives import FIND, GET
 from alta_sdk.service.prior_lists import Current, StudyListing, list_earlier
-from alta_sdk.service.priors import NONE_EARLIER, find_prior
+from alta_sdk.service.priors import INCOMPLETE, NONE_EARLIER, find_prior
 from alta_sdk.service.settings import DicomPeer, PriorSource, WebPeer
 from alta_sdk.service.structured_report import write_report
 from service.answering import reply, start_silent_server, start_web_server
@@ -122,7 +121,7 @@ def test_every_radiograph_of_the_study_comes_and_nothing_else(archive, way):
         **one,
         sop_uid=archive.uid(4),
         series_uid=archive.uid(11),
-        sop_class="1.2.840.10008.5.1.4.1.1.1.1",
+        sop_class=DX,
         Modality="DX",
     )
     archive.put(**one, sop_uid=archive.uid(5), series_uid=archive.uid(12), sop_class=CT, Modality="CT")
@@ -192,7 +191,7 @@ def test_no_more_is_retrieved_than_there_is_room_for(archive, way, monkeypatch):
     current = archive.write(StudyDate="20260102")
     monkeypatch.setattr(prior_files, "MAX_FILES", 3)
     found = archive.find(way, current)
-    assert len(found.files) == 3 and "more images" in found.notice
+    assert len(found.files) == 3 and found.notice == INCOMPLETE
     monkeypatch.setattr(prior_files, "MAX_BYTES", 10_000)
     found = archive.find(way, current, "small")
     assert len(found.files) <= 1 and found.notice
@@ -403,6 +402,6 @@ def test_no_identifier_is_told_or_logged(archive, caplog, capfd):
         (archive.folder / str(number)).mkdir()
         filings = [read_filing(archive.write(StudyDate="20260102").read_bytes())]
         found = find_prior(PriorSource(peer, 60.0), filings, archive.folder / str(number), ae_title="ALTA")
-        said = found.notice + caplog.text + "".join(capfd.readouterr())
+        ours = [one.getMessage() for one in caplog.records if one.name == "alta_sdk"]
+        said = "\n".join([found.notice, *ours, *capfd.readouterr()])
         assert not [mark for mark in (NAME, PATIENT_ID, ACCESSION, archive.patient_id) if mark in said]
-    assert make_node("ALTA")
