@@ -25,9 +25,8 @@ TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.1
 # What NVIDIA's Python bindings accept is asked of the bindings themselves; nothing of TensorRT runs on them.
 ON_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 GDCM = ["python-gdcm>=3.0.24"]
-# MIT, BSD-3 and Apache-2.0; 45 MB beside the thin install (docs/service.md).
+# MIT, BSD-3 and Apache-2.0; 44 MB beside the thin install (docs/service.md).
 SERVICE = [
-    "dicomweb-client>=0.60",
     "highdicom>=0.27",
     "jinja2>=3.1",
     "pynetdicom>=3.0.4,<4",
@@ -37,6 +36,7 @@ SERVICE = [
 DEV = [
     *GDCM,
     *SERVICE,
+    "dicomweb-client>=0.60",  # another's client, for the tests of REST
     "openvino>=2025.0",
     "matplotlib>=3.8",
     f"tensorrt-cu13-bindings>=11,<12; {ON_LINUX}",
@@ -78,6 +78,7 @@ setup(
         "pylibjpeg-rle>=2.0",
         "pyjpegls>=1.5.1",
         "rich>=13.7",
+        "simplejpeg>=1.8",  # tells what libjpeg only warns of: MIT, 1 MB
         "tokenizers>=0.20",
     ],
     extras_require={

@@ -1,28 +1,31 @@
-"""The `alta` command: one file per subcommand."""
+"""The `alta` command: one file per subcommand, imported when it is asked for."""
 
 import click
 
 from .._version import __version__
-from .bench import bench
-from .calibrate import calibrate
-from .compare import compare
-from .demo import demo
-from .doctor import doctor
-from .embed import embed
-from .inspect import inspect
-from .keygen import keygen
-from .locate import locate
 from .option_groups import CONTEXT, debug_option
-from .program import ProgramGroup
-from .progress import progress
-from .rank import rank
-from .score import score
-from .serve import serve
-from .service import service
+from .program import CommandFiles, ProgramGroup
 from .terminal import show_debug_log
 
+COMMANDS = (
+    "score",
+    "compare",
+    "progress",
+    "locate",
+    "embed",
+    "rank",
+    "calibrate",
+    "inspect",
+    "doctor",
+    "bench",
+    "demo",
+    "keygen",
+    "serve",
+    "service",
+)
 
-@click.group(cls=ProgramGroup, context_settings=CONTEXT)
+
+@click.group(cls=ProgramGroup, context_settings=CONTEXT, commands=CommandFiles(__name__, COMMANDS))
 @click.version_option(__version__, prog_name="alta")
 @debug_option("Log what is read, with paths, and show where an error comes from.")
 def main(debug: bool) -> None:
@@ -33,14 +36,5 @@ def main(debug: bool) -> None:
     if debug:
         show_debug_log()
 
-
-COMMANDS = (
-    *(score, compare, progress, locate, embed, rank, calibrate),
-    *(inspect, doctor, bench, demo, keygen),
-    *(serve, service),
-)
-
-for command in COMMANDS:
-    main.add_command(command)
 
 __all__ = ["main"]

@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 import click
@@ -53,8 +54,52 @@ class Program(click.Command):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+class CommandFiles(MutableMapping[str, click.Command]):
+    """Commands that lie each in a file of its own name: a run imports the one that it is, the help all of them."""
+
+    def __init__(self, package: str, names: Iterable[str]) -> None:
+        """package: whose module `NAME` has the command `NAME`."""
+        self._package = package
+        self._found: dict[str, click.Command | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return a command; KeyError if there is none of that name."""
+        command = self._found[name]
+        if command is None:
+            command = self._found[name] = getattr(import_module(f"{self._package}.{name}"), name)
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        """Add a command, as click's decorators do."""
+        self._found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        """Take a command away."""
+        del self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names, importing nothing."""
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        """Count the names."""
+        return len(self._found)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a command of that name, importing nothing."""
+        return name in self._found
+
+
 class ProgramGroup(Program, click.Group):
     """A group of commands that is a program."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command as a program has it, or None; its file is imported here."""
+        with end_in_one_line():
+            command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            leave_rights(command)
+        return command
 
 
 def leave_rights(command: click.Command) -> None:
@@ -62,8 +107,9 @@ def leave_rights(command: click.Command) -> None:
     for parameter in command.params:
         if isinstance(parameter.type, click.Path):
             parameter.type.readable = False
-    for one in command.commands.values() if isinstance(command, click.Group) else ():
-        leave_rights(one)
+    if isinstance(command, click.Group) and not isinstance(command.commands, CommandFiles):
+        for one in command.commands.values():
+            leave_rights(one)
 
 
 @contextmanager

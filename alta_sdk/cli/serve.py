@@ -48,7 +48,7 @@ def open_settings(config: Path, *, must_exist: bool = True) -> "Settings":
 
     settings, faults = load_settings(config, must_exist=must_exist)
     for fault in faults:
-        say(f"{config.name}, {fault}")
+        say(f"configuration, {fault}")
     if settings is None:
         raise ServiceError(f"configuration has {count_faults(faults)}: nothing was started")
     return settings

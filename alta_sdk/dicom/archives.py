@@ -51,6 +51,11 @@ class Member:
         """The number of bytes that it states."""
         return self.info.file_size
 
+    @property
+    def compressed_size(self) -> int:
+        """The number of bytes that it takes in the archive, as it states."""
+        return self.info.compress_size
+
     def read(self, count: int = -1) -> bytes:
         """Read its first bytes, or all. Raises StudyError if those are more than the bound."""
         if self.info.compress_type not in METHODS:

@@ -28,6 +28,8 @@ PLACEHOLDERS = frozenset(
         "especificada especificar informado indicado indicada precise specifie specificato definito nie nao ej ikke ei "
         "nezadano neurceno nespecifikovano určeno okreslono okreslone nieokreslone podano angivet angitt angiven "
         "tiedossa määritetty belirtilmemiş yok bekend opgegeven ingen intet "
+        "de identified to be determined value nicht definiert definido definida defini definie niet neznama xxxxx "
+        "xxxxxx standard generic tbc dummy определено определен определена "
         "не указано указана неуказано нет 未指定 不詳 不详 未知 未定 指定なし なし 無 无 미상 미지정 기타 없음 "
         "неизвестно другое άγνωστο 其他 不明 その他"
     ).split()

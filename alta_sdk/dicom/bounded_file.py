@@ -14,6 +14,9 @@ READS_PER_FILE = 1000  # added for each further file of one run
 MAX_READ_BYTES = 1 << 26  # of everything before the pixels that is read, not skipped
 MAX_VALUE_BYTES = 1 << 23  # of one value: the records of a medium
 MAX_CHARACTER_SET_BYTES = 128
+DEFLATED_TO = 16  # what a compressed byte explains when it is inflated; radiographs take 2 to 10
+MAX_UNEXPLAINED_BYTES = 1 << 28  # inflated beyond that, of files that share a budget
+UNEXPLAINED_PER_FILE = 1 << 20  # added for each further file of one run
 CHARACTER_SET_TAGS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")  # SpecificCharacterSet in either byte order
 LONG_LENGTH_BYTES = 4
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
@@ -26,16 +29,29 @@ class ReadBudget:
     def __init__(self) -> None:
         """Begin with what one file may take."""
         self._left = MAX_READS
+        self._unexplained = MAX_UNEXPLAINED_BYTES
 
     def add_file(self) -> None:
         """Make room for another file, so that it can be read whatever others took."""
         self._left = min(MAX_READS, self._left + READS_PER_FILE)
+        self._unexplained = min(MAX_UNEXPLAINED_BYTES, self._unexplained + UNEXPLAINED_PER_FILE)
 
     def take(self, reads: int) -> None:
         """Count reads, or work that is worth so many; raise DicomError if none are left."""
         self._left -= reads
         if self._left < 0:
             raise DicomError("DICOM file has more elements or values than are read of a study: refused")
+
+    def bound_inflated(self, compressed: int) -> int:
+        """Return how many bytes so many compressed ones may become."""
+        return DEFLATED_TO * compressed + self._unexplained
+
+    def take_inflated(self, inflated: int, compressed: int) -> None:
+        """Count what was inflated, or is to be; raise DicomError if it is far more than its bytes explain."""
+        self._unexplained -= max(0, inflated - DEFLATED_TO * compressed)
+        if self._unexplained < 0:
+            self._unexplained = 0
+            raise DicomError("compressed files become far larger than radiographs do when inflated: refused")
 
 
 class BoundedFile:

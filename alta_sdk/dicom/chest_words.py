@@ -6,25 +6,20 @@ as a word of its own; glued to it it is another body part ("CHESTABDOMEN").
 """
 
 import re
+from functools import cache
 
 from .words import CHEST_WORDS, fold, split_words
 
 # How words begin that tell the chest in some form: "toracica", "thoraxaufnahme", "pulmonar", "klatka", "грудной".
 _STEMS = (
     "thora[cxk] tora[cxk] teletora teletho pulmon polmon poumon pneumolog klatk piersiow plucn plicn lungen lungront "
-    "brustk brustr bröstk brystk keuhko rintake hrudn grudn mellkas gogu?s akciger грудн легк легоч флюорогр θωρακ "
-    "胸(?!椎|骨|腰|鎖|锁|腹|廓出口) 肺 흉(?!추|골|요|복|쇄) 폐"
+    "brustk brustr bröstk(?!ot) brystk keuhko rintake hrudn grudn mellkas gogu?s akciger грудн легк легоч флюорогр "
+    "θωρακ 胸(?!椎|骨|腰|鎖|锁|腹|廓出口) 肺 흉(?!추|골|요|복|쇄) 폐"
 )
 # Glued to one of these it is another part of the body, or more than the chest: "thoracolumbar", "toracoabdominal".
 _GLUED = "abd|pelv|beck|bauch|lumb|lomb|wirb|werv|spin|vert|neck|cerv|hals|sacr|sakr"
 
 
-def _compile(stems: str) -> str:
-    """Join folded stems; those of scripts without blanks between words may stand anywhere in one."""
-    return "|".join(rf"\w*{stem}" if stem >= "\u3000" else stem for stem in fold(stems).split())
-
-
-_CHEST = re.compile(rf"(?:{_compile(_STEMS)})(?!\w*(?:{_GLUED}))")
 # How words of the limbs and the spine begin, by what they are.
 _OTHER_PARTS = (
     # knee
@@ -60,10 +55,11 @@ _OTHER_PARTS = (
     "ryggr wirbel [bhl]?ws$ kregosl kregow páteř páteřn obrat(?:le|el) wervel ruggengraat selkä selka omurga "
     "kralježn hrbtenic gerinc lumb lomb sacr sakr coccy steiss krzyz ledzw cervic dorsolumb бвп позвон шейн 椎 脊 "
     "척추 요추 경추 흉추 "
+    # the breast, and what lies in the chest or beside it
+    "mammo brysto$ outlet valv[eu] apertur dental dentis zahn "
     # head
     "skull schädel crane$ crâne$ cráneo cranio czaszk lebka череп 頭蓋 头颅 두개 "
 )
-_OTHER = re.compile(_compile(_OTHER_PARTS))
 # "In piedi", "de pie", "em pé": standing, and no foot.
 _STANDING = re.compile(r"\b(?:de|en|in|em|a|ao|sur)\s+(?:pie|pieds?|piedi|pe)\b")
 
@@ -71,5 +67,17 @@ _STANDING = re.compile(r"\b(?:de|en|in|em|a|ao|sur)\s+(?:pie|pieds?|piedi|pe)\b"
 def names_chest(text: str) -> bool:
     """True if unified text says that the chest is shown, and says no limb and no spine."""
     words = split_words(_STANDING.sub(" ", text))
-    says = any(word in CHEST_WORDS or _CHEST.match(word) for word in words)
-    return says and not any(_OTHER.match(word) for word in words)
+    chest, other = _compile_patterns()
+    says = any(word in CHEST_WORDS or chest.match(word) for word in words)
+    return says and not any(other.match(word) for word in words)
+
+
+@cache
+def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Compile what tells the chest and what tells other parts, when a first text is read."""
+    return re.compile(rf"(?:{_join(_STEMS)})(?!\w*(?:{_GLUED}))"), re.compile(_join(_OTHER_PARTS))
+
+
+def _join(stems: str) -> str:
+    """Join folded stems; those of scripts without blanks between words may stand anywhere in one."""
+    return "|".join(rf"\w*{stem}" if stem >= "\u3000" else stem for stem in fold(stems).split())

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 
 MIB = 1 << 20
 WITHOUT_SIZE = ("1.2.840.10008.1.2.5",)  # RLE states none
+JPEG_BY_PILLOW = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _read_size = runpy.run_path(str(Path(__file__).with_name("codestream.py")))["read_size"]
+_decode_whole = runpy.run_path(str(Path(__file__).with_name("whole_jpeg.py")))["decode_whole"]
 _limit_memory = runpy.run_path(str(Path(__file__).parents[1] / "files" / "limits.py"))["limit_memory"]
 
 
@@ -36,6 +38,7 @@ def main() -> None:
 
     import numpy  # noqa: F401  # imported before memory is limited
     import pydicom.pixels  # noqa: F401
+    import simplejpeg  # noqa: F401
 
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -79,11 +82,14 @@ def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> 
     from pydicom.uid import UID
 
     if syntax not in WITHOUT_SIZE:
-        size = _read_size(get_frame(source, 0, number_of_frames=options["number_of_frames"]))
+        frame = get_frame(source, 0, number_of_frames=options["number_of_frames"])
+        size = _read_size(frame)
         if size is None:
             raise ValueError("no frame header")
         if size != (options["rows"], options["columns"]):
             raise _OtherSize
+        if syntax in JPEG_BY_PILLOW and plugin == "pillow":
+            _decode_whole(frame)
     pixels, _ = get_decoder(UID(syntax)).as_array(source, index=0, decoding_plugin=plugin, **options)
     return np.ascontiguousarray(pixels)
 

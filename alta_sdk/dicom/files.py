@@ -198,6 +198,7 @@ class _Collection:
             if inflated > MAX_ARCHIVE_BYTES:
                 raise StudyError(f"zip archive holds more than {MAX_ARCHIVE_BYTES >> 30} GiB of images: refused")
             self._reader.budget.add_file()
+            self._reader.budget.take_inflated(member.size, member.compressed_size)
             member_place = None if place is None else place.at(member.place)
             yield StudyFile(member.read(), place=member_place).slim(self._reader.budget)
 

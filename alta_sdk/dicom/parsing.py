@@ -160,7 +160,10 @@ def _parse_deflated(opened: BinaryIO, budget: ReadBudget) -> tuple["Dataset", Bo
     if str(meta.get("TransferSyntaxUID") or "") != DEFLATED:
         raise DicomError("DICOM file is damaged: its transfer syntax is not where it should be")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(_read_at_most(opened, opened.tell()), MAX_INFLATED_BYTES)
+    deflated = _read_at_most(opened, opened.tell())
+    # One byte more than the budget's bound, so that it is the budget that refuses.
+    inflated = inflater.decompress(deflated, min(MAX_INFLATED_BYTES, budget.bound_inflated(len(deflated)) + 1))
+    budget.take_inflated(len(inflated), len(deflated))
     if inflater.unconsumed_tail:
         raise DicomError(f"deflated DICOM file is larger than {MAX_INFLATED_BYTES >> 20} MiB when inflated: refused")
     if not inflater.eof:

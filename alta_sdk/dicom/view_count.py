@@ -5,6 +5,7 @@ where it names one view beside the count, so it tells nothing about one of them.
 """
 
 import re
+from functools import cache
 
 from .words import fold
 
@@ -37,21 +38,25 @@ _PLURALS = (
 )
 
 
-def _any_of(words: str) -> str:
-    return "|".join(sorted(map(re.escape, dict.fromkeys(fold(words).split())), key=len, reverse=True))
-
-
-_LONG = rf"(?:{_any_of(_THINGS)})"
-_DIGITS = r"(?<![\d.,])(?:[2-9]|1\d)(?!\d)(?:nd|rd|th)?"
-_NUMBER = rf"(?:{_DIGITS}|\b(?:{_any_of(_NUMBERS)})(?:\b|(?={_LONG}))|[二两兩双雙両三四두세양])"
-_THING = rf"(?:{_LONG}|(?:{_any_of(_SHORT_THINGS)})\b|(?<=\d)[er]\b)"
-_COUNT = re.compile(
-    rf"{_NUMBER}\W*(?:(?:{_FILLERS})\b\W*){{0,3}}{_THING}|{_TWO_IN_ONE}"
-    rf"|(?:>|\bmore than|\bmehr als|\bplus d.|\bmas de|\bpiu di)\s*(?:1|one|eine\w?|une?|una)\W*{_THING}"
-    rf"|\b(?:{_any_of(_PLURALS)})\W{{0,3}}(?:x\W?)?[2-9](?!\d)"
-)
-
-
 def counts_views(text: str) -> bool:
     """True if unified text speaks of two or more views, in digits or in words."""
-    return _COUNT.search(text) is not None
+    return _compile_count().search(text) is not None
+
+
+@cache
+def _compile_count() -> re.Pattern[str]:
+    """Compile when a first text is read."""
+    long = rf"(?:{_any_of(_THINGS)})"
+    digits = r"(?<![\d.,])(?:[2-9]|1\d)(?!\d)(?:nd|rd|th)?"
+    number = rf"(?:{digits}|\b(?:{_any_of(_NUMBERS)})(?:\b|(?={long}))|[二两兩双雙両三四두세양])"
+    thing = rf"(?:{long}|(?:{_any_of(_SHORT_THINGS)})\b|(?<=\d)[er]\b)"
+    return re.compile(
+        rf"{number}\W*(?:(?:{_FILLERS})\b\W*){{0,3}}{thing}|{_TWO_IN_ONE}"
+        rf"|(?:>|\bmore than|\bmehr als|\bplus d.|\bmas de|\bpiu di)\s*(?:1|one|eine\w?|une?|una)\W*{thing}"
+        rf"|\b(?:{_any_of(_PLURALS)})\W{{0,3}}(?:x\W?)?[2-9](?!\d)"
+        r"|(?<!\d)(?<!\d\W)\b[xх×]\W?[2-4]\b(?!\W?[x\d])"  # "PA X 2"; "14 X 17" is a cassette
+    )
+
+
+def _any_of(words: str) -> str:
+    return "|".join(sorted(map(re.escape, dict.fromkeys(fold(words).split())), key=len, reverse=True))

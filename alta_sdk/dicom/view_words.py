@@ -27,14 +27,16 @@ def _words(text: str) -> frozenset[str]:
 
 
 FRONTAL_WORDS = _words(
-    "pa ap frontal frontale frontales frontaal frontalis frontalt frontaux frontalna frontalne front face frente "
+    "pa ap frontal frontale frontales frontaal frontalis frontalt frontaux frontalna frontalne front face frente fata "
+    "thẳng depan "
     "прямая прямой передняя οπισθοπρόσθια προσθοπίσθια"
 )
 LATERAL_WORDS = _words(
     "ll rl lat llat rlat lateral laterale laterales laterais lateralis lateraal lateralt lateralna lateralne lateralni "
     "lateralny lateralno perfil profil profilo seitlich seitliche seitlicher seitliches seitl seitenaufnahme "
     "seitenansicht dwars dwarse boczne boczna boczny boční bočna bočné bočný bočno bočni stranski oldalirányú "
-    "oldalirány sivukuva sivusuunta sidobild sidebilde sidebillede sideoptagelse yangrafi "
+    "oldalirány nghiêng samping sāniskā sāniskais sivukuva sivusuunta sidobild sidebilde sidebillede sideoptagelse "
+    "yangrafi "
     "боковая боковой боковую бічна πλάγια πλαγία"
 )
 # Obliques, decubitus, lordotic and cross-table views are neither frontal nor lateral to the model.
@@ -57,7 +59,11 @@ FRONT_STEMS = re.compile("front|przed|predo|zado|vorn|anter|poster|edest|etuk|п
 SIDES = _words("left right lt rt l r li re links rechts gauche droite izquierda derecha izq der esquerda direita")
 LYING = _words("decubito decubitos")  # of an AP view in the languages that say so it is on the back, if no side is said
 ON_SIDE = re.compile("lat|left|right|lt$|rt$|l$|r$|li|re|izq|der|esq|dir|sin|des|dx|sn|gau|dro")
-AND = re.compile(r"[/+&]|\b(?:y|e|u|i|et|and|und|og|och|oraz|plus|ve|ja|и|і|та|και)\b|[和及与與と및]")
+AND = re.compile(
+    r"[/+&]|[和及与與と및]|\b[וو](?=\w)"  # Hebrew and Arabic glue theirs to the word behind it
+    r"|\b(?:y|e|u|i|et|and|und|og|och|oraz|plus|ve|va|və|ja|si|dan|un|ir|es|eta|agus|kaj|dhe|"
+    r"и|і|та|ва|және|жана|ба|και|և|եւ|და)\b|\b(?:اور|और|এবং|மற்றும்|మరియు|และ|និង|ແລະ|እና)"
+)
 # What a part behind "and" may say without being a view: where, how and with what it was taken.
 NEUTRAL_WORDS = CHEST_WORDS | _words(
     "abdomen abd rib ribs rippen costillas coste clavicle sternum spine heart cor "

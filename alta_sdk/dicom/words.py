@@ -6,6 +6,7 @@ and what hospitals write in pieces ("P.A.", "postero-anterior", "L L") or glued 
 
 import re
 import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ CHEST_WORDS = frozenset(
         "brustkorb borstkas bröstkorg brystkasse hrudník pluca plíce pľúca plućа pluća prsni keuhkot keuhkokuva "
         "mellkas göğüs akciğer teletorax teletorace "
         "chests chst thx thrx thor cxray pcxr telerx pecho petto brust klatka klp rintakehä płuca hrudní bröst bryst "
-        "грудь грудной грудная грудная легкие легких огк θώρακας θώρακος θώραξ 胸 胸部 胸片 肺 흉부 가슴"
+        "грудь грудной грудная грудная легкие легких огк θώρακας θώρακος θώραξ 胸 胸部 胸片 肺 흉부 가슴 "
+        "tüdő плућа гръден дробове krūtinė krūtinės rindkere πνεύμονες πνευμόνων ngực phổi paru piept telecuore"
     ).split()
 )
 _GLUED = "|".join(sorted((word for word in CHEST_WORDS if word.isascii() and len(word) > 3), key=len, reverse=True))
@@ -50,8 +52,9 @@ _PIECES = (
     (r"\bl[\s.\-]+l\b", " ll "),
     (r"\br[.\-]+l\b", " rl "),
     (r"\bl[.]?a[.]t\b|\bl[.]at\b", " lat "),
-    (r"\bw/o?\b", " "),  # with, without
-    (r"\bn[./\\]+a\b", " na "),
+    (r"\bw/(?:o\b)?", " "),  # with, without
+    (r"\bn[\s./\\]+a\b", " na "),
+    (r"\bs\s?\+\s?p\b", " chest "),  # srdce a plíce
     # Written without blanks between words.
     (r"[両两兩双雙][侧側]|양측", " "),  # both sides of the body
     (r"[侧側][卧臥]位?|측와위?", " lld "),
@@ -61,10 +64,11 @@ _PIECES = (
     (r"(?<=[a-z])(?=[\u3040-\u9fff\uac00-\ud7a3])", " "),
     (r"斜位", " oblique "),
     (r"胸部|胸片|흉부", " chest "),
-    (rf"\b(xr|rx|cr|dx)(?=(?:{_GLUED}))", r"\1 "),
+    # Their vowel signs and marks are no letters to Python, or they stand without blanks.
+    (f"{fold('छाती')}|{fold('ทรวงอก')}|{fold('ปอด')}|{fold('חזה')}|{fold('صدر')}", " chest "),
+    (rf"\b(xr|rx|cr|dx|pa|ap|lat|port|portable)(?=(?:{_GLUED}))", r"\1 "),
     (rf"\b({_GLUED})(?=(?:{_TAILS}|\d)+\b)", r"\1 "),
 )
-_COMPILED = tuple((re.compile(pattern), word) for pattern, word in _PIECES)
 
 
 def read_text(header: "Dataset", keyword: str) -> str:
@@ -80,9 +84,15 @@ def words_of(header: "Dataset", keyword: str) -> set[str]:
 def unify(text: str) -> str:
     """Return text folded, with what is written in pieces or glued as words of their own."""
     folded = fold(text).replace("_", " ")
-    for pattern, word in _COMPILED:
+    for pattern, word in _compile_pieces():
         folded = pattern.sub(word, folded)
     return folded
+
+
+@cache
+def _compile_pieces() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compile when a first text is read: it takes as long as reading ten radiographs, and pictures have no text."""
+    return tuple((re.compile(pattern), word) for pattern, word in _PIECES)
 
 
 def split_words(text: str) -> list[str]:

@@ -72,7 +72,8 @@ def count_words(text: str, encoding: Any, special_ids: Collection[int]) -> WordC
         spans = [offsets[place] for place in places]
         word = text[spans[0][0] : spans[-1][1]]
         is_unread = any(ids[place] in special_ids for place in places)
-        if word.lower() not in FRAME and (is_unread or any(map(str.isalpha, word))):
+        says = len(word) > 1 or not word.isascii()  # a letter alone is none: "p n e u m o n i a" is no finding
+        if word.lower() not in FRAME and (is_unread or says and any(map(str.isalpha, word))):
             words += 1
             unread += is_unread
             unknown += is_unread or _is_spelled(spans)

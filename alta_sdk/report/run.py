@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files.shown import escape_bytes
+from ..files.spelling import spell
 from ..files.tables import quote_formula
 from ..locate.heatmap import Heatmap
 from ..locate.overlay import OPACITY, Limits, Rgb, blend
@@ -118,7 +118,7 @@ def render_csv(report: RunReport) -> str:
     told = {"prompt_reading": notes} if notes else {}
     told |= {"family": report.provenance["family"]} if "family" in report.provenance else {}
     origin = {name: report.provenance.get(name, "") for name in PROVENANCE} | told
-    writer.writerow(map(quote_formula, [*columns, *origin]))
+    writer.writerow(map(_show, [*columns, *origin]))
     for number, row in enumerate(report.rows, start=1):
         scores = [row.scores.get(name, "") for name in report.labels]
         limits = [row.thresholds.get(name, "") for name in limited]
@@ -126,5 +126,10 @@ def render_csv(report: RunReport) -> str:
         told_of = [row.error, " | ".join(row.notices)]
         own = {**origin, "fusion_mode": row.fusion_mode or origin["fusion_mode"]}
         cells = [number, *path, *scores, *limits, "|".join(row.slots), *told_of, *own.values()]
-        writer.writerow(map(quote_formula, cells))
-    return escape_bytes(buffer.getvalue())
+        writer.writerow(map(_show, cells))
+    return buffer.getvalue()
+
+
+def _show(cell: object) -> object:
+    """Return a cell that neither a spreadsheet runs nor a terminal obeys; numbers stay as they are."""
+    return spell(quote_formula(cell)) if isinstance(cell, str) else cell

@@ -7,17 +7,15 @@ the latest, so one that is up again is noticed with the next study; then what ha
 """
 
 import logging
-import sqlite3
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import ServiceError
 from .audit import Audit
 from .commitment import Commitments
 from .delivery_store import DeliveryStore
 from .destinations import Refused, Send, Unreachable, Way, make_way
+from .loops import Loop
 from .records import Delivery, DeliveryState
 from .settings import Destination, Settings
 from .spool import Spool
@@ -65,30 +63,30 @@ class Deliverer:
             if name not in known and state is not DeliveryState.DONE:
                 _log.warning("%d results wait for %s, which is no destination any more", count, name)
         for sender in self._senders:
-            sender.start()
+            sender.loop.start()
 
     def stop(self) -> None:
         """End; what could not be sent to its end is sent again by the next start."""
         for sender in self._senders:
-            sender.ask_to_stop()
+            sender.loop.ask_to_stop()
         until = time.monotonic() + GRACE_S
         for sender in self._senders:
-            sender.join(max(0.0, until - time.monotonic()))
+            sender.loop.join(max(0.0, until - time.monotonic()))
         for sender in self._senders:
             sender.cut_off()
 
     def wake(self) -> None:
         """Say that there is something new to send."""
         for sender in self._senders:
-            sender.wake()
+            sender.loop.wake()
 
     def is_alive(self) -> bool:
         """True while every thread runs."""
-        return all(sender.is_alive() for sender in self._senders)
+        return all(sender.loop.is_alive() for sender in self._senders)
 
     def is_sending(self) -> bool:
         """True while any thread runs."""
-        return any(sender.is_alive() for sender in self._senders)
+        return any(sender.loop.is_alive() for sender in self._senders)
 
     def state(self) -> list[DestinationState]:
         """Say of each destination how it fares."""
@@ -118,65 +116,21 @@ class Sender:
         """Say what is sent where; nothing runs yet."""
         self.name, self._destination, self._way = destination.name, destination, way
         self._deliveries, self._spool, self._audit, self._commitments = deliveries, spool, audit, commitments
-        self._condition = threading.Condition()
-        self._is_woken = self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"alta delivery {destination.name}", daemon=True)
+        self.loop = Loop(f"delivery to {destination.name}", self._send_due)
         self._due: dict[str, _Due] | None = None  # by SOP instance; None before the first look
         self._failures, self._failed_at, self._reason = 0, 0.0, ""
         self._tried: set[str] = set()  # since the destination was last reached
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look at the queue now."""
-        with self._condition:
-            self._is_woken = True
-            self._condition.notify()
-
-    def ask_to_stop(self) -> None:
-        """Let the thread end with the object that it sends."""
-        with self._condition:
-            self._is_stopping = True
-            self._condition.notify()
-
-    def join(self, seconds: float) -> None:
-        """Wait for the thread's end."""
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-
     def cut_off(self) -> None:
         """End what hangs. A connection that is being opened ends with the process, or at its timeout."""
-        if self._thread.is_alive():
+        if self.loop.is_alive():
             self._way.end()
-            self._thread.join(GRACE_S)
-
-    def is_alive(self) -> bool:
-        """True while the thread runs."""
-        return self._thread.is_alive()
+            self.loop.join(GRACE_S)
 
     def state(self) -> DestinationState:
         """Say how the destination fares."""
         left = max(0.0, self._failed_at + compute_wait_s(self._failures) - time.monotonic()) if self._failures else 0.0
         return DestinationState(self.name, not self._failures, self._failures, self._reason, left)
-
-    def _run(self) -> None:
-        wait_s = 0.0
-        while self._wait(wait_s):
-            try:
-                wait_s = self._send_due()
-            except Exception as error:  # of the disk; whatever it is, the thread has to go on
-                reason = str(error) if isinstance(error, ServiceError | sqlite3.Error) else type(error).__name__
-                _log.error("delivery to %s waits: %s", self.name, reason)
-                wait_s = FIRST_WAIT_S
-
-    def _wait(self, seconds: float) -> bool:
-        """Wait, or until woken; False at the end."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._is_woken or self._is_stopping, seconds)
-            self._is_woken = False
-            return not self._is_stopping
 
     def _send_due(self) -> float:
         """Send what is due, if the destination is; return how long nothing will be."""
@@ -221,12 +175,12 @@ class Sender:
         try:
             with self._way.open([one.sop_class for one in batch]) as send:
                 for current in batch:
-                    if self._is_stopping:
+                    if self.loop.is_stopping:
                         return
                     if self._send_one(send, current):
                         sent.append(current)
         except Unreachable as error:
-            if self._is_stopping:
+            if self.loop.is_stopping:
                 return
             self._note_unreached(str(error))
             # One that the peer never answers waits by itself, too: others must not wait behind it for ever.

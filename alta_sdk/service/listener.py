@@ -26,6 +26,7 @@ MAX_PDU_BYTES = 1 << 20  # of an association's request and of whatever else: dat
 MAX_MESSAGE_BYTES = 1 << 27
 MAX_COMMAND_BYTES = 1 << 16
 MAX_WAITING_MESSAGES = 4  # a peer waits for each answer, as asynchronous operations are not negotiated
+_ROOM_S = 0.002
 STRANGER_S = 10.0  # for a handshake, and to ask for an association
 LOCAL_LIMIT = (0x02, 0x03, 0x02)  # rejected, transient: the presentation layer's limit (PS3.8 9.3.4)
 
@@ -129,6 +130,8 @@ def bound_association(association: Association) -> None:
     receive_primitive = dimse.receive_primitive
 
     def take_primitive(primitive: "P_DATA") -> None:
+        if association.is_requestor:
+            _wait_for_room(association)
         if dimse.msg_queue.qsize() > MAX_WAITING_MESSAGES or _is_too_long(dimse.message):
             _end_for_garbage(association)
             return
@@ -138,6 +141,14 @@ def bound_association(association: Association) -> None:
             _end_for_garbage(association)
 
     dimse.receive_primitive = take_primitive  # type: ignore[method-assign]
+
+
+def _wait_for_room(association: Association) -> None:
+    """Read no further until what came was taken: the answers to one question of ours, a C-FIND, may be many."""
+    while association.dimse.msg_queue.qsize() > MAX_WAITING_MESSAGES:
+        if association._kill or association._sent_abort:
+            return
+        time.sleep(_ROOM_S)
 
 
 def bound_channel(channel: AssociationSocket) -> None:

@@ -36,11 +36,24 @@ class Loop:
 
     def stop(self) -> None:
         """Let the step that runs end, and no other begin."""
+        self.ask_to_stop()
+        self.join()
+
+    def ask_to_stop(self) -> None:
+        """Let no other step begin; the one that runs may ask `is_stopping`."""
         with self._condition:
             self._is_stopping = True
             self._condition.notify_all()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for the end of the step that runs, at most so long."""
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(seconds)
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once it was asked to end."""
+        return self._is_stopping
 
     def is_alive(self) -> bool:
         """True while the thread runs."""

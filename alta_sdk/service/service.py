@@ -141,6 +141,7 @@ class Service:
         """Open the engines, and start what comes after a study is complete."""
         from .commitment import Commitments
         from .delivery import Deliverer
+        from .heat_map import write_heat_map
         from .structured_report import write_report
         from .trial import write_trial_report
 
@@ -157,7 +158,7 @@ class Service:
         self.commitments.on_report = self.deliverer.wake
         self._begin(self.commitments)
         self._begin(self.deliverer)
-        writers = Writers(write_report)
+        writers = Writers(write_report, write_heat_map)
         self.scoring = Scoring(
             settings, self.store, self.spool, self.site_key, self.audit, writers, self.engines, self._prior_finder()
         )
@@ -174,7 +175,7 @@ class Service:
             return None
         from .priors import find_prior
 
-        return partial(find_prior, self.settings.priors)
+        return partial(find_prior, self.settings.priors, ae_title=self.settings.receiving.ae_title)
 
     def _start_arrivals(self) -> None:
         """Start what lets objects in."""

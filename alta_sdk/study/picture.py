@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ..dicom.orientation import Turn, apply_turn
+from ..dicom.whole_jpeg import decode_whole
 from ..errors import StudyError
 from .picture_bounds import check_picture
 
 FORMATS = ("JPEG", "PNG")
+APP1_PROFILE = "Raw profile type APP1"  # where ImageMagick keeps a JPEG's EXIF or XMP in a PNG; Pillow does not look
 NOT_WHOLE = "image cannot be read: not a whole JPEG or PNG radiograph"
 # By orientation of EXIF (CIPA DC-008, 4.6.4): rows and columns exchanged, then mirrored left to right, top to bottom.
 TURN_OF: dict[int, Turn] = {
@@ -57,7 +59,7 @@ def decode_picture(data: bytes) -> Picture:
             _refuse_deep(image)
             _refuse_transparent(image)
             count = getattr(image, "n_frames", 1)
-            pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+            pixels = _decode(image, data)
             turn = _read_turn(image)
     except StudyError:
         raise
@@ -66,6 +68,14 @@ def decode_picture(data: bytes) -> Picture:
     upright, turned = apply_turn(pixels, turn)
     notices = (f"image file holds {count} pictures: the first was read",) if count > 1 else ()
     return Picture(upright, turned, notices)
+
+
+def _decode(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels, grey or colour; ValueError for a JPEG that is not whole."""
+    grey = decode_whole(data) if image.format == "JPEG" else None
+    if grey is not None and image.mode == "L":
+        return np.ascontiguousarray(grey)
+    return np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def _refuse_deep(image: Image.Image) -> None:
@@ -85,6 +95,13 @@ def _refuse_transparent(image: Image.Image) -> None:
 
 
 def _read_turn(image: Image.Image) -> Turn:
+    """Return how the picture lies; StudyError for an orientation that is not defined, or cannot be read."""
+    if profile := image.info.get(APP1_PROFILE):
+        try:
+            data = bytes.fromhex("".join(str(profile).split("\n")[3:]))  # behind its name and length
+        except ValueError as error:
+            raise StudyError("image has an EXIF profile that cannot be read: export it upright") from error
+        image.info.setdefault("exif" if data.startswith(b"Exif") else "xmp", data)
     orientation = image.getexif().get(ExifTags.Base.Orientation) or 1  # some cameras write 0 for not known
     if orientation not in TURN_OF:
         raise StudyError("image has an EXIF orientation that is not defined: export it upright")

@@ -34,8 +34,11 @@ def start_silent_server():
 
 
 @contextlib.contextmanager
-def start_web_server(answer):
-    """Serve HTTP; answer(handler) writes what is answered. Gives the port and the requests, as (method, path, body)."""
+def start_web_server(answer, context=None):
+    """Serve HTTP, with an SSLContext over TLS; answer(handler) writes what is answered.
+
+    Gives the port, and the requests as (method, path, headers, body).
+    """
     requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,6 +55,9 @@ def start_web_server(answer):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_address[1], requests

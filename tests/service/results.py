@@ -34,6 +34,19 @@ class NoCommitments:
         return self.refusal
 
 
+def score(store, number, objects, destinations):
+    """Bring a study into a queue that was scored to some objects; return its key."""
+    key = f"{number:032x}"
+    uids = (f"1.2.826.77.6.{number}", "1.2.840.10008.5.1.4.1.1.1", "1.2.826.77.3", f"1.2.826.77.5.{number}")
+    store.add_instance(Instance(*uids, key, "1.2.840.10008.1.2.1", "00", 1, "", "CR1", time.time()))
+    store.complete_study(key)
+    job = store.begin_scoring()
+    assert job.key == key
+    result = Result(key, job.revision, "chest", "5a" * 32, {"scores": {}}, tuple(objects), time.time())
+    assert store.finish_scoring(result, destinations)
+    return key
+
+
 @dataclass
 class Outbox:
     """A queue whose studies are scored, and what sends their results."""
@@ -51,14 +64,8 @@ class Outbox:
         key = f"{number:032x}"
         source = make_source(StudyInstanceUID=f"1.2.826.77.5.{number}", SOPInstanceUID=f"1.2.826.77.6.{number}")
         encoded = encoded or write_report(make_content(source, study_key=key), SITE_KEY)
-        uids = (f"1.2.826.77.6.{number}", "1.2.840.10008.5.1.4.1.1.1", "1.2.826.77.3", f"1.2.826.77.5.{number}")
-        self.store.add_instance(Instance(*uids, key, "1.2.840.10008.1.2.1", "00", 1, "", "CR1", time.time()))
-        self.store.complete_study(key)
-        job = self.store.begin_scoring()
-        assert job.key == key
-        kept = (ResultObject(encoded.sop_uid, encoded.sop_class, "sr", self.spool.write([encoded.data])),)
-        result = Result(key, job.revision, "chest", "5a" * 32, {"scores": {}}, kept, time.time())
-        assert self.store.finish_scoring(result, [one.name for one in self.settings.destinations])
+        kept = ResultObject(encoded.sop_uid, encoded.sop_class, "sr", self.spool.write([encoded.data]))
+        assert score(self.store, number, [kept], [one.name for one in self.settings.destinations]) == key
         return encoded.sop_uid
 
     def make_deliverer(self):

@@ -1,6 +1,8 @@
 import contextlib
 import json
 import socket
+import ssl
+import subprocess
 import threading
 import time
 
@@ -10,6 +12,7 @@ from alta_sdk.errors import ServiceError
 from alta_sdk.service.dicomweb import Answer, StatusError, WebClient, join_path, split_parts
 from alta_sdk.service.settings import WebPeer
 from service.answering import reply, start_silent_server, start_web_server
+from service.peers import find_program
 
 MULTIPART = 'multipart/related; type="application/dicom"; boundary="b-1"'
 BODY = b"--b-1\r\nContent-Type: application/dicom\r\n\r\none\r\n--b-1\r\n\r\ntwo\r\n\r\nmore\r\n--b-1--\r\n"
@@ -243,3 +246,46 @@ def test_nothing_is_logged_of_a_request(caplog):
         lambda client: client.search("/studies", {"PatientID": "QUIXLEY"}),
     )
     assert "QUIXLEY" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of 127.0.0.1 that is its own authority, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    command = [
+        find_program("openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=pacs",
+    ]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "pacs.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "pacs.pem", folder / "key.pem"
+
+
+def test_a_server_is_asked_over_tls_if_its_authority_is_the_one_that_is_named(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with start_web_server(lambda handler: reply(handler, 200, b"[{}]"), context) as (port, requests):
+        url = f"https://127.0.0.1:{port}/dicom-web"
+        assert WebClient(WebPeer(url, authority=certificate[0])).search("/studies", {}) == [{}]
+        with pytest.raises(ServiceError, match="not trusted"):
+            WebClient(WebPeer(url)).search("/studies", {})
+        with pytest.raises(ServiceError, match="not trusted"):
+            WebClient(WebPeer(url.replace("127.0.0.1", "localhost"), authority=certificate[0])).search("/studies", {})
+        with pytest.raises(ServiceError, match="no HTTP answer|cannot be reached"):
+            WebClient(WebPeer(url.replace("https", "http"))).search("/studies", {})
+        with pytest.raises(ServiceError, match="authority"):
+            WebClient(WebPeer(url, authority=certificate[1]))
+    assert len(requests) == 1
+
+
+def test_a_server_that_does_not_shake_hands_costs_its_time(certificate):
+    with start_silent_server() as (port, _), pytest.raises(ServiceError, match="in time"):
+        WebClient(WebPeer(f"https://127.0.0.1:{port}", timeout_seconds=0.5)).search("/studies", {})

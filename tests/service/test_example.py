@@ -105,7 +105,7 @@ def test_a_radiograph_goes_to_orthanc_and_its_report_comes_back(site, tmp_path):
 def test_the_readme_gives_the_commands_that_were_run():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for command in (
-        "Orthanc orthanc.json",
+        "/usr/sbin/Orthanc orthanc.json",
         "alta serve --config service.toml --check",
         "alta serve --config service.toml\n",
         "storescu -aec ORTHANC 127.0.0.1 4242 ../build/demo/study/frontal.dcm",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +20,7 @@ from .view import ServiceView
 from .worklist import GROUPS, Filter, find_studies, list_senders
 
 HOME = "/worklist"
-_MAX_FORM_BYTES = 16_384
+_MAX_FORM_BYTES, _FORM_S = 16_384, 30.0
 Handler = Callable[[Request, Session], Awaitable[Response]]
 
 
@@ -180,14 +181,16 @@ class Pages:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return a form's fields; of one that is too large, none."""
+    """Return a form's fields; of one that is too large, or does not come, none."""
     if not hasattr(request.state, "form"):
         data = b""
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > _MAX_FORM_BYTES:
-                data = b""
-                break
+        with anyio.move_on_after(_FORM_S) as waiting:
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > _MAX_FORM_BYTES:
+                    break
+        if waiting.cancelled_caught or len(data) > _MAX_FORM_BYTES:
+            data = b""
         try:
             fields = parse_qs(data.decode("utf-8", "replace"), max_num_fields=20)
         except ValueError:  # too many fields

@@ -12,6 +12,7 @@ from ...errors import ServiceError
 from ..config_rules import check_web
 from ..settings import Settings
 from .app import make_app
+from .connections import BoundedProtocol
 from .view import ServiceView
 
 _STOP_S = 10.0
@@ -43,7 +44,7 @@ class WebServer:
         self._socket = _listen(web.host, web.port)
         config = uvicorn.Config(
             make_app(view, settings),
-            http="h11",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -84,7 +84,7 @@ def make_result_view(result: Result) -> ResultView:
     return ResultView(
         result,
         tuple(_make_row(label, score, decisions.get(label)) for label, score in content.get("scores", {}).items()),
-        tuple(dict.fromkeys(str(one) for one in told)),
+        tuple(dict.fromkeys(str(one) for one in told if one != "Not for clinical use.")),  # every page says so
         content.get("explanation") or {},
         tuple((name.replace("_", " "), _say(value)) for name, value in provenance.items() if _is_shown(name, value)),
     )

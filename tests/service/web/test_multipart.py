@@ -1,14 +1,17 @@
 """Bodies in parts: the same in pieces of any size, bounded in parts and bytes, one part in memory at a time."""
 
 import asyncio
+import contextlib
 
 import pytest
 from fakes.stow import BOUNDARY, make_body
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alta_sdk.service.web.multipart import BodyError, Bounds, find_boundary, read_parameters, read_parts
 
 PARTS = [b"", b"one", b"\r\n--alta" * 300, b"\r\n", b"--" + BOUNDARY.encode(), bytes(range(256)) * 20]
-DEFAULT = Bounds()
+DEFAULT, SMALL = Bounds(), Bounds(parts=3, part_bytes=150, body_bytes=400)
 
 
 class Sender:
@@ -70,3 +73,11 @@ def test_parameters_may_be_quoted_and_in_any_order():
         {"boundary": "a b", "type": "application/dicom", "x": '"quoted";'},
     )
     assert find_boundary(given) == b"a b"
+
+
+@given(st.binary(max_size=200), st.integers(0, 200), st.integers(1, 50))
+def test_whatever_comes_is_read_or_refused(noise, place, size):
+    body = make_body(b"one", b"two")
+    for data in (noise, body[:place] + noise + body[place:], body[:place] + noise):
+        with contextlib.suppress(BodyError):
+            assert sum(len(part.data) for part in read(Sender(data, size), SMALL)) <= len(data)

@@ -1,8 +1,12 @@
 """Splitting a DICOM file: the data set stays as it came, and no file makes it read beyond its end."""
 
+import contextlib
+
 import pytest
 from fakes.service_view import CR, JPEG_2000, UID
 from fakes.stow import make_file
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alta_sdk.errors import DicomError
 from alta_sdk.service.web.part10 import split_file
@@ -36,3 +40,12 @@ def test_a_file_that_was_cut_is_refused(length):
 def test_a_file_without_its_uids_is_refused(changes):
     with pytest.raises(DicomError, match="lacks a UID"):
         split_file(make_file(**changes))
+
+
+@given(st.binary(max_size=300), st.integers(0, 300))
+def test_whatever_comes_is_split_or_refused(noise, place):
+    file = make_file(b"data" * 10)
+    for data in (noise, bytes(128) + b"DICM" + noise, file[:place] + noise + file[place:], file[:place] + noise):
+        with contextlib.suppress(DicomError):
+            found = split_file(data)
+            assert data.endswith(found.dataset) and found.dataset

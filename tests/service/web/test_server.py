@@ -11,6 +11,7 @@ from fakes.certificates import make_certificate
 from fakes.service_view import KEYS, make_settings
 
 from alta_sdk.errors import ServiceError
+from alta_sdk.service.web import connections
 from alta_sdk.service.web.login import hash_password
 from alta_sdk.service.web.server import WebServer
 
@@ -62,6 +63,16 @@ def test_garbage_is_answered_with_400_and_nothing_is_logged(serve, caplog):
         opened.sendall(b"DOE^JANE\x00\xff\r\n\r\n")
         assert b" 400 " in opened.recv(200)
     assert "DOE" not in caplog.text
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET "])
+def test_a_connection_that_says_nothing_more_is_ended(serve, monkeypatch, begun):
+    monkeypatch.setattr(connections, "HEADER_S", 0.2)
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as opened:
+        opened.sendall(begun)
+        told = b"".join(iter(lambda: opened.recv(4096), b""))
+    assert (b" 200 OK" in told) == begun.endswith(b"GET ")
 
 
 def test_the_page_is_served_with_tls_and_its_cookie_is_kept_to_it(serve, tmp_path):

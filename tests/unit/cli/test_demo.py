@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib import import_module
 
 import pytest
 from click.testing import CliRunner
@@ -27,7 +28,7 @@ def refuse(*arguments):
 
 @pytest.fixture
 def without_package(monkeypatch):
-    monkeypatch.setattr(sys.modules["alta_sdk.cli.demo"], "find_spec", lambda name: None)
+    monkeypatch.setattr(import_module("alta_sdk.cli.demo"), "find_spec", lambda name: None)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",), ("--path",)])

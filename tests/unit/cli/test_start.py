@@ -44,7 +44,7 @@ INTERRUPT = "os.kill(os.getpid(), signal.SIGINT); time.sleep(5)"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("module", ["alta_sdk", "numpy", "click", "alta_sdk.cli.rank"])
+@pytest.mark.parametrize("module", ["alta_sdk", "numpy", "click", "alta_sdk.cli.program", "alta_sdk.cli.doctor"])
 def test_ctrl_c_while_modules_are_imported_is_one_line(module):
     done = run_python(SLOW.format(module=module, happening=INTERRUPT), "doctor")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
@@ -60,11 +60,34 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(module):
     ],
 )
 def test_an_error_while_modules_are_imported_is_one_line(happening, line):
-    done = run_python(SLOW.format(module="alta_sdk.cli.rank", happening=happening), "doctor")
+    done = run_python(SLOW.format(module="alta_sdk.cli.program", happening=happening), "doctor")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith(line) and done.stderr.count("\n") == 1 and "DOE_JANE" not in done.stderr
-    shown = run_python(SLOW.format(module="alta_sdk.cli.rank", happening=happening), "doctor", ALTA_DEBUG="1")
+    shown = run_python(SLOW.format(module="alta_sdk.cli.program", happening=happening), "doctor", ALTA_DEBUG="1")
     assert "Traceback" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("happening", "line"),
+    [
+        ("raise OSError(24, 'Too many open files', '/home/DOE_JANE')", "OSError: a file cannot be read"),
+        ("raise MemoryError", "MemoryError: not enough memory here"),
+        ("import absent_module", "ModuleNotFoundError: absent_module cannot be imported"),
+        ("raise ImportError('DOE_JANE')", "ImportError: not foreseen; ALTA_DEBUG=1 in the environment"),
+    ],
+)
+def test_an_error_while_the_command_is_imported_is_one_line(happening, line):
+    done = run_python(SLOW.format(module="alta_sdk.cli.doctor", happening=happening), "doctor")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(line) and done.stderr.count("\n") == 1 and "DOE_JANE" not in done.stderr
+
+
+def test_a_command_imports_no_other():
+    code = (
+        "import sys; from alta_sdk.cli import COMMANDS, main; main(['keygen', '--help'], standalone_mode=False);"
+        "print([name for name in COMMANDS if f'alta_sdk.cli.{name}' in sys.modules])"
+    )
+    assert run_python(code).stdout.splitlines()[-1] == "['keygen']"
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored():

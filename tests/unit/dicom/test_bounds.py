@@ -355,3 +355,33 @@ def test_a_file_that_cannot_be_read_is_told_beside_others(tmp_path, monkeypatch)
     with pytest.raises(StudyError, match="1 files or folders: Input/output error"):
         Study.from_dicom(tmp_path)
     assert Study.from_dicom(tmp_path, allow_incomplete=True).read_notes([])
+
+
+@pytest.mark.parametrize("form", ["archive", "deflated"])
+def test_files_that_inflate_far_beyond_their_size_share_one_bound(tmp_path, monkeypatch, form):
+    """Each within the bound of one file; a study of real ones, whose bytes explain what they become, is read whole."""
+    monkeypatch.setattr(bounded_file, "MAX_UNEXPLAINED_BYTES", 5 << 20)
+    study = tmp_path / "study"
+    study.mkdir()
+    whole = save(chest_header(PIXELS)) + bytes(2 << 20)
+    packed = [deflate(chest_header(PIXELS), 2 << 20) for _ in range(8)]
+    if form == "archive":
+        with zipfile.ZipFile(study / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(8):
+                archive.writestr(f"{number}.dcm", whole)
+        with pytest.raises(DicomError, match="far larger than radiographs do when inflated"):
+            read_files(study / "a.zip")
+    else:
+        for number, data in enumerate(packed):
+            (study / f"{number}.dcm").write_bytes(data)
+        found = [file.read_image for file in read_files(study).files]
+        refused = 0
+        for read in found:
+            try:
+                read()
+            except DicomError as error:
+                assert "when inflated" in str(error)
+                refused += 1
+        assert refused >= 4
+    monkeypatch.setattr(bounded_file, "DEFLATED_TO", 4096)
+    assert len(read_files(study / "a.zip" if form == "archive" else study).files) == 8

@@ -22,14 +22,15 @@ FRONTAL = [
     *("RX TORACE AP A LETTO", "Tórax AP en cama", "PA view 1 of 1", "PA+", "Thorax PA stehend", "双肺正位"),
     *("胸部正面(両側)", "PA 125 kV", "AP 90 kVp", "Thorax AP Querformat", "Torax frontal", "RTG klp AP"),
     *("Thorax frontal, debout", "posterior-anterior", "Chest anterior posterior", "AP Bock", "AP chest top"),
-    *("PA Dr. Seitz", "PA 立位", "Thorax a.p. liegend"),
+    *("PA Dr. Seitz", "PA 立位", "Thorax a.p. liegend", "CHEST PA W/ MARKERS", "S+P zadopřední", "Ngực thẳng"),
+    *("CHEST PA 14X17", "CHEST PA 14 X 17", "PA CHEST X 1", "radiografie toracica de fata"),
 ]
 LATERAL = [
     *("L.L.", "L-L", "L L", "Lat.", "L.A.T.", "Tórax perfil", "Thorax seitl.", "Thorax dwars", "klatka boczne"),
     *("Poumons, profil gauche", "latero-laterale", "hrudník boční", "胸部側面", "ОГК боковая", "keuhkot sivukuva"),
     *("CHEST LAT 1 VIEW", "Lateral left", "Thorax seitlich li.", "profil", "perfil", "Tórax LL", "seitlich"),
     *("胸部侧位", "Thorax seitl. 1 Ebene", "Tórax perfil izquierdo", "흉부 측면", "側面像", "LAT erect", "R LAT"),
-    *("Lateral in piedi",),
+    *("Lateral in piedi", "Ngực nghiêng"),
 ]
 TWO_VIEWS = [
     *("Torax PA y perfil", "Thorax pa/seitl.", "AP/LAT", "Thorax face et profil", "pa en dwars", "PA i boczne"),
@@ -44,7 +45,9 @@ TWO_VIEWS = [
     *("胸部 PA, 側面", "흉부 정측면", "PA 측면", "胸部PA+LAT像", "LAT, front", "profil, von vorn"),
     *("seitlich, anterior", "bok, przednie PA", "PA costado", "PA de lado", "PA de côté", "PA di fianco", "PA zboku"),
     *("PA z leve strany", "PA strana", "PA (lado)", "PA ja sivu", "PA и zzz", "PA und von links", "PA/links"),
-    *("胸部PA和侧位",),
+    *("胸部PA和侧位", "Radiografie toracica fata si profil", "Thorax PA dan samping", "Krūškurvis PA un sānu"),
+    *("צילום חזה PA ולטרלי", "PA eta alboa", "PA kaj flanko", "صدر PA وجانبي", "छाती PA और लेटरल", "PA ir šoninė"),
+    *("PA və yan", "mellkas PA és oldalirányú", "PA dhe anësore", "PA และด้านข้าง"),
 ]
 # A count of two or more on a description that names one view.
 TWO_COUNTED = [
@@ -63,7 +66,7 @@ TWO_COUNTED = [
     *("PA iki yönlü", "ОГК прямая в двух проекциях", "прямая, 2 проекции", "прямая 2-х проекциях", "胸部正位 2方向"),
     *("胸部PA 二方向", "胸部正面2方向", "胸部正面２方向", "胸部正位两位", "胸部PA 2張", "흉부 PA 2방향"),
     *("흉부 정면 2매", "PA II Ebenen", "PA biplane", "Chest PA > 1 view", "PA more than one view", "胸部PA 2R"),
-    *("Thorax pa 2 Ebn.", "PA 2 vedute", "thorax 2ebn pa"),
+    *("Thorax pa 2 Ebn.", "PA 2 vedute", "thorax 2ebn pa", "CHEST PA X 2", "PA x2", "Thorax PA х 3"),
 ]
 OTHER = [
     *("cross-table lateral", "AP decúbito lateral", "schräg", "Tórax oblicua", "AP axial", "X-table", "AP decubitus"),

@@ -65,6 +65,9 @@ NO_WORDS = [
     "3-4",
     "12 %",
     "½ +",
+    "z z z z",
+    "p n e u m o n i a",
+    "e. d. e. m. a.",
 ]
 
 
@@ -78,7 +81,18 @@ def test_a_prompt_without_a_word_that_says_something_is_refused(matcher, studies
 
 @pytest.mark.parametrize(
     "text",
-    ["T4 vertebra", "5 mm nodule", "no finding", "normal", "COVID-19", "2.3 cm", "a mass", "edema."],
+    [
+        "T4 vertebra",
+        "T wave",
+        "vitamin D",
+        "5 mm nodule",
+        "no finding",
+        "normal",
+        "COVID-19",
+        "2.3 cm",
+        "a mass",
+        "edema.",
+    ],
 )
 def test_digits_signs_and_small_words_beside_a_finding_are_lawful(matcher, studies, text):
     assert 0 < matcher.zero_shot(studies[0], [text]).scores[text] < 1

@@ -112,6 +112,13 @@ def test_paths_only_where_they_were_given():
     assert "/x/DOE <JANE>" in Page(render_page(report)).texts
 
 
+def test_a_cell_holds_nothing_that_a_terminal_obeys():
+    report = RunReport([ReportRow({"edema\x1b[2J": 0.5}, path="/x/z\x1b[2J\u202e\n\udcff.jpg")], ORIGIN)
+    text = render_csv(report)
+    assert not {one for one in text if not one.isprintable()} - {"\n"} and text.count("\n") == 2
+    assert "z\\x1b[2J\\u202e\\n\\udcff.jpg" in text
+
+
 def test_a_run_without_any_score_still_makes_a_page():
     report = RunReport([ReportRow(error="StudyError: study is empty")], {})
     assert "StudyError: study is empty" in Page(render_page(report)).texts

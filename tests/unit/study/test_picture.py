@@ -13,6 +13,8 @@ import pytest
 from conftest import ROOT
 from fuzz.seeds import chest_header, save
 from PIL import ExifTags, Image, PngImagePlugin
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from alta_sdk import AltaError, DicomError, Slot, Study, StudyError
 from alta_sdk.study.picture import decode_picture
@@ -231,6 +233,69 @@ def test_an_orientation_is_found_wherever_pillow_finds_one(tmp_path):
     place = behind.index(b"IEND") - 4
     picture = decode_picture(behind[:place] + chunk + behind[place:])
     np.testing.assert_array_equal(picture.grey_u8, GREY[::-1, ::-1])
+
+
+@pytest.mark.parametrize("kind", ["exif", "xmp"])
+def test_an_orientation_that_imagemagick_keeps_in_a_png_is_applied(kind):
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0"
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf tiff:Orientation="3"/></x:xmpmeta>'
+    data = exif if kind == "exif" else xmp
+    for is_packed in (True, False):
+        notes = PngImagePlugin.PngInfo()
+        notes.add_text("Raw profile type APP1", f"\nAPP1\n{len(data):8}\n{data.hex()}\n", zip=is_packed)
+        np.testing.assert_array_equal(decode_picture(encode(GREY, pnginfo=notes)).grey_u8, GREY[::-1, ::-1])
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Raw profile type APP1", "\nAPP1\n 4\nnot hexadecimal\n")
+    with pytest.raises(StudyError, match="EXIF profile that cannot be read"):
+        decode_picture(encode(GREY, pnginfo=notes))
+
+
+SMOOTH = np.asarray(Image.fromarray(GREY).resize((600, 700), Image.Resampling.BICUBIC))
+
+
+def damage(data, how):
+    """Return a JPEG of which a part is not there, or is another."""
+    start = data.index(b"\xff\xda")
+    middle, rest = start + (len(data) - start) // 2, (len(data) - start) // 4
+    return {
+        "half": data[:middle] + b"\xff\xd9",
+        "half and no end": data[:middle],
+        "half and zeros": data[:middle] + bytes(len(data) - middle),
+        "a cut": data[:middle] + data[middle + rest :],
+        "zeros in the middle": data[:middle] + bytes(rest) + data[middle + rest :],
+        "ones in the middle": data[:middle] + b"\xff" * rest + data[middle + rest :],
+        "repeated": data[:middle] + data[middle - rest : middle] + data[middle:],
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how", ["half", "half and no end", "half and zeros", "a cut", "zeros in the middle", "repeated"]
+)
+@pytest.mark.parametrize("form", ["plain", "progressive", "restarts", "colour"])
+def test_a_jpeg_of_which_a_part_is_made_up_is_refused(form, how):
+    options = {"progressive": {"progressive": True}, "restarts": {"restart_marker_blocks": 50}}.get(form, {})
+    pixels = np.stack([SMOOTH] * 3, axis=2) if form == "colour" else SMOOTH
+    whole = encode(pixels, "JPEG", quality=85, **options)
+    read = decode_picture(whole).grey_u8
+    np.testing.assert_array_equal(read, np.array(Image.open(io.BytesIO(whole))))
+    np.testing.assert_array_equal(decode_picture(whole + bytes(7)).grey_u8, read)
+    with pytest.raises(StudyError, match="not a whole JPEG"):
+        decode_picture(damage(whole, how))
+
+
+def test_a_jpeg_in_dicom_of_which_a_part_is_made_up_is_refused(tmp_path):
+    header = chest_header(SMOOTH)
+    whole = encode(SMOOTH, "JPEG", quality=85)
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    for data, is_whole in ((whole, True), (damage(whole, "a cut"), False), (damage(whole, "half"), False)):
+        header.PixelData = encapsulate([data])
+        header["PixelData"].is_undefined_length = True
+        path = write(tmp_path / "a.dcm", save(header))
+        if is_whole:
+            assert Study.from_dicom(path, any_picture=True).slots == (Slot.FRONTAL,)
+        else:
+            with pytest.raises(DicomError, match="damaged or truncated"):
+                Study.from_dicom(path, any_picture=True)
 
 
 def test_an_orientation_that_is_not_defined_is_refused_and_none_is_upright():
