@@ -18,6 +18,8 @@ from .database import error_text
 from .settings import Settings
 
 NAME = "alta"
+RUN = "from alta_start import alta; alta()"
+KEY = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\" + NAME
 UNIT_FOLDER = Path("/etc/systemd/system")
 SYSTEMD_RUNS = Path("/run/systemd/system")
 COMMAND_S = 120
@@ -88,11 +90,11 @@ class Plan:
 
 def plan_install(settings: Settings, config: Path, user: str, *, system: str = sys.platform) -> Plan:
     """Return what installs the service on this system. Raises ServiceError for one that has neither."""
-    command = (find_program(), "serve", "--config", str(config.absolute()))
+    arguments = ("serve", "--config", str(config.absolute()))
     if system == "win32":
-        return plan_windows(command)
+        return plan_windows((*find_base_python(), *arguments))
     if system.startswith("linux"):
-        return plan_systemd(command, settings, user)
+        return plan_systemd((find_program(), *arguments), settings, user)
     raise ServiceError("this system has neither systemd nor sc.exe: let it run `alta serve --config FILE` at its start")
 
 
@@ -103,6 +105,14 @@ def find_program() -> str:
     if found is None:
         raise ServiceError("the command alta is not beside this Python: install alta-sdk there")
     return os.path.abspath(found)
+
+
+def find_base_python() -> tuple[str, ...]:
+    """Return what runs `alta` in one process: the program, and its environment's Python, start another one.
+
+    The service manager of Windows listens to the process alone that it has started itself.
+    """
+    return getattr(sys, "_base_executable", sys.executable), "-c", RUN
 
 
 def plan_systemd(command: Sequence[str], settings: Settings, user: str) -> Plan:
@@ -127,8 +137,11 @@ def quote_for_systemd(text: str) -> str:
 def plan_windows(command: Sequence[str]) -> Plan:
     """Return what makes a service of Windows: it starts with the machine, and again where it has failed."""
     path = subprocess.list2cmdline(command)
+    launcher = f"__PYVENV_LAUNCHER__={sys.executable}"  # says to the base Python which environment it is in
+    in_environment = ("reg.exe", "add", KEY, "/v", "Environment", "/t", "REG_MULTI_SZ", "/d", launcher, "/f")
     commands = (
         ("sc.exe", "create", NAME, "binPath=", path, "start=", "auto", "DisplayName=", "alta-sdk"),
+        *((in_environment,) if sys.prefix != sys.base_prefix else ()),
         ("sc.exe", "failure", NAME, "reset=", "86400", "actions=", "restart/5000/restart/5000/restart/60000"),
         ("sc.exe", "start", NAME),
     )
