@@ -145,9 +145,7 @@ def measure_back_pressure(work: Path, engine: Path, files: list[Path], associati
     }
 
 
-def soak(
-    work: Path, engine: Path, count: int, associations: int, side_px: int, tell: Callable[[str], None]
-) -> Measured:
+def soak(work: Path, engine: Path, count: int, associations: int, side_px: int) -> Measured:
     """Send studies in parcels until so many are reported; return how memory went."""
     parcel = 50
     memory: list[tuple[int, float]] = []

@@ -1,9 +1,9 @@
 """pynetdicom's server with bounds: what a stranger may hold of this process before it is known, and a peer after that.
 
 As it comes, a TLS handshake blocks every other connection, a peer that says nothing more keeps its thread for ever, a
-message may be as long as memory, and connections that are about to be refused count as associations: with many at
-once all are refused. Here handshakes have a thread and a time of their own, every wait an end, every message a bound,
-and places are given to those that are let in.
+message may be as long as memory, timers ask a clock that may jump, and connections that are about to be refused count
+as associations: with many at once all are refused. Here handshakes have a thread and a time of their own, every wait
+an end, every message a bound, and places are given to those that are let in.
 """
 
 import logging
@@ -14,7 +14,7 @@ from contextlib import suppress
 from socketserver import BaseServer
 from typing import TYPE_CHECKING, Any, cast
 
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, _config, evt, timer
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
@@ -34,6 +34,15 @@ LOCAL_LIMIT = (0x02, 0x03, 0x02)  # rejected, transient: the presentation layer'
 logging.getLogger("pynetdicom").addHandler(logging.NullHandler())
 logging.getLogger("pynetdicom").propagate = False
 _config.LOG_HANDLER_LEVEL = "none"
+
+
+class _Clock:
+    """What pynetdicom's timers ask: a clock that does not jump, where they would ask one that does."""
+
+    time = staticmethod(time.monotonic)
+
+
+timer.time = _Clock  # type: ignore[assignment,attr-defined]
 _log = logging.getLogger("alta_sdk")
 
 
@@ -70,6 +79,13 @@ class Listener(ThreadedAssociationServer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take what pynetdicom's server takes."""
         super().__init__(*arguments, **{**options, "request_handler": _Handler})
+
+    def server_bind(self) -> None:
+        """Take the address; Windows would share a port that is taken, unless it is told not to."""
+        listening = cast(socket.socket, self.socket)
+        listening.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
+        listening.bind(self.server_address)
+        self.server_address = listening.getsockname()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; its handshake is not waited for here."""

@@ -60,7 +60,8 @@ class Receiver:
             raise ServiceError(
                 f"port {receiving.port} cannot be listened on: {error_text(error)}; check [receiving] host and port"
             ) from error
-        threading.Thread(target=self._server.serve_forever, name="alta receiver", daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve_forever, name="alta receiver", daemon=True)
+        self._thread.start()
 
     @property
     def port(self) -> int:
@@ -73,7 +74,7 @@ class Receiver:
 
     def is_alive(self) -> bool:
         """True while it listens."""
-        return self._server is not None
+        return self._server is not None and self._thread.is_alive()
 
     def stop(self, most_seconds: float = 10.0) -> None:
         """Take no more connections, let associations end for some seconds, and abort the others."""

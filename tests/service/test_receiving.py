@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import time
 
 import pytest
 from conftest import DATA_DIR
@@ -409,3 +410,15 @@ def test_a_port_that_is_taken_is_told(side, tmp_path):
     with pytest.raises(ServiceError, match=r"port \d+ cannot be listened on: .*check \[receiving\]"):
         with open_side(tmp_path / "other", receiving={"port": side.port}):
             pass
+
+
+def test_a_clock_that_jumps_ends_no_association(side, monkeypatch):
+    association = associate(side)
+    now = time.time()
+    for jump in (1e6, -1e6):
+        monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
+        assert association.send_c_echo().Status == 0
+        wait_s = time.monotonic() + 0.2
+        wait_until(lambda wait_s=wait_s: time.monotonic() > wait_s, "some turns of its loop")
+        assert association.is_established
+    association.release()
