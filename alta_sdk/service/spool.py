@@ -1,6 +1,7 @@
 """Files of the service that are whole and on the disk, or not there: images as they came, results until delivered.
 
-Names say nothing: no UID is in them. What no row of the queue names is left over from a kill, and removed at start.
+Names say nothing: no UID is in them. What no row of the queue names is left over from a kill, and removed at start:
+so a file has its name from its first byte, and renaming it when it is whole would only cost a flush of the disk more.
 """
 
 import os
@@ -27,18 +28,16 @@ class Spool:
     def write(self, parts: Sequence[bytes | memoryview]) -> str:
         """Write a file, wait until it is on the disk, and return its name; OSError leaves nothing."""
         name = secrets.token_hex(16) + ".dcm"
-        temporary, target = self.folder / f".{name}.tmp", self.folder / name
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        path = self.folder / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
             sync_folder(self.folder)
         except BaseException:
-            temporary.unlink(missing_ok=True)
-            target.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         return name
 

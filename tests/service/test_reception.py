@@ -49,13 +49,13 @@ def test_a_full_queue_file_refuses_and_leaves_nothing(side):
     assert take(side, make_radiograph()) is Outcome.STORED
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("step", ["os.fsync", "sync_folder"])
 def test_a_file_that_does_not_get_to_the_disk_is_not_acknowledged(side, monkeypatch, step):
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"alta_sdk.service.spool.os.{step}", fail)
+        patch.setattr(f"alta_sdk.service.spool.{step}", fail)
         assert take(side, make_radiograph()) is Outcome.OUT_OF_RESOURCES
     assert list(side.spool.folder.iterdir()) == []
     assert side.store.list_studies() == []

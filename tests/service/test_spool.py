@@ -28,24 +28,30 @@ def test_a_file_holds_its_parts_and_its_name_says_nothing(spool):
     assert one != other
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("step", ["os.fsync", "sync_folder"])
 def test_what_fails_leaves_nothing(spool, monkeypatch, step):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"alta_sdk.service.spool.os.{step}", fail)
+    monkeypatch.setattr(f"alta_sdk.service.spool.{step}", fail)
     with pytest.raises(OSError, match="No space left"):
         spool.write((b"x",))
     assert list(spool.folder.iterdir()) == []
 
 
 def test_file_and_folder_are_flushed_before_a_name_is_given(spool, monkeypatch):
-    seen = []
-    real_fsync, real_replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (seen.append("flush"), real_fsync(descriptor)))
-    monkeypatch.setattr(os, "replace", lambda *paths: (seen.append("rename"), real_replace(*paths)))
-    spool.write((b"x",))
-    assert seen == (["flush", "rename", "flush"] if os.name == "posix" else ["flush", "rename"])
+    flushed, real = [], os.fsync
+
+    def flush(descriptor):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        names = [path.name for path in spool.folder.iterdir()]
+        flushed.append("folder" if is_folder else (os.fstat(descriptor).st_size, names))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    name = spool.write((b"x",))
+    assert flushed[:1] == [(1, [name])]
+    assert flushed[1:] == (["folder"] if os.name == "posix" else [])
 
 
 def test_files_that_are_gone_are_removed_again(spool):
