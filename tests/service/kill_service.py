@@ -153,7 +153,8 @@ def find_free_port():
         return probe.getsockname()[1]
 
 
-def write_config(folder, engine, port, archive_port):
+def write_config(folder, engine, port, more=""):
+    """Write the configuration of a service with one engine and no page; more: what is added to it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "site.key").write_text("5a" * 32)
     (folder / "site.key").chmod(0o600)
@@ -175,21 +176,22 @@ path = {str(engine.absolute())!r}
 labels = ["pneumonia", "edema"]
 device = "cpu"
 threads = 1
-[[destinations]]
-name = "archive"
-ae_title = "ARCHIVE"
-host = "127.0.0.1"
-port = {archive_port}
 [web]
 enabled = false
+{more}
 """)
     return path
+
+
+def name_destination(name, ae_title, port):
+    """Return a destination on loopback, to add to a configuration."""
+    return f'[[destinations]]\nname = "{name}"\nae_title = "{ae_title}"\nhost = "127.0.0.1"\nport = {port}\n'
 
 
 def run_kills(folder, engine, kills, seed=0, say=lambda text: None):
     """Kill a service so many times, let it come to rest, and return what came of it."""
     rng, port, archive = random.Random(seed), find_free_port(), Archive(seed)
-    config = write_config(folder, engine, port, archive.port)
+    config = write_config(folder, engine, port, name_destination("archive", "ARCHIVE", archive.port))
     sender = Sender(port, seed)
     sender.start()
     tally = Tally()

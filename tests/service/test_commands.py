@@ -12,6 +12,7 @@ from pydicom import dcmread
 
 from alta_sdk.cli import main
 from service.fixtures import make_radiograph, write_image
+from service.kill_service import name_destination, write_config
 from service.peers import find_free_port, start_storescp, store, wait_for_port, wait_until
 
 ALTA = (sys.executable, "-c", "from alta_start import alta; alta()")
@@ -20,33 +21,7 @@ ALTA = (sys.executable, "-c", "from alta_start import alta; alta()")
 @pytest.fixture
 def make_config(tmp_path, bundle):
     """Write a service.toml; more: what is added to it."""
-
-    def make(more="", port=0):
-        (tmp_path / "site.key").write_text("5a" * 32)
-        (tmp_path / "site.key").chmod(0o600)
-        path = tmp_path / "service.toml"
-        path.write_text(f"""\
-[service]
-state = "state"
-quiet_seconds = 0.3
-site_key = "site.key"
-[receiving]
-ae_title = "ALTA"
-port = {port}
-calling_ae_titles = ["SENDER"]
-reserve_mib = 1
-[[engines]]
-name = "chest"
-path = {str(bundle)!r}
-labels = ["pneumonia", "edema"]
-device = "cpu"
-[web]
-enabled = false
-{more}
-""")
-        return path
-
-    return make
+    return lambda more="", port=0: write_config(tmp_path, bundle, port, more)
 
 
 def run(*arguments):
@@ -56,8 +31,7 @@ def run(*arguments):
 def test_the_command_serves_until_it_is_told_to_stop(make_config, tmp_path):
     port = find_free_port()
     with start_storescp(tmp_path / "pacs") as peer:
-        more = f'[[destinations]]\nname = "pacs"\nae_title = "STORESCP"\nhost = "127.0.0.1"\nport = {peer.port}\n'
-        config = make_config(more, port)
+        config = make_config(name_destination("pacs", "STORESCP", peer.port), port)
         with open(tmp_path / "log", "wb") as log:
             process = subprocess.Popen([*ALTA, "serve", "--config", str(config)], stdout=log, stderr=log)
         try:
@@ -90,8 +64,7 @@ def test_check_prints_a_screen_and_fails_if_something_does(make_config):
     done = run("serve", "--check", "--config", make_config())
     assert done.exit_code == 0, done.output
     assert len(done.stdout.splitlines()) <= 20 and all(one.startswith("ok") for one in done.stdout.splitlines())
-    closed = find_free_port()
-    more = f'[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {closed}\n'
+    more = name_destination("pacs", "PACS", find_free_port())
     done = run("serve", "--check", "--json", "--config", make_config(more))
     found = json.loads(done.stdout)
     assert done.exit_code == 1 and not found["ok"]
