@@ -84,4 +84,6 @@ def describe_fault(error: Exception) -> str:
 
     if isinstance(error, AltaError | Error):
         return str(error)
+    if isinstance(error, ImportError) and error.name:
+        return f'{error.name} cannot be imported: pip install "alta-sdk[service]"'
     return error_text(error) if isinstance(error, OSError) else f"{type(error).__name__}: not foreseen"
