@@ -1,7 +1,9 @@
 """Score a follow-up study beside its prior and tell what became of findings: an engine that reads priors, BioViL-T's.
 
+alta-export --checkpoint biovil_t_image_model_proj_size_128.pt --text-model BiomedVLP-BioViL-T --output biovil-t.alta
+python examples/02_write_dicom_study.py examples/data/00001299_000.jpg build/demo/study
 python examples/02_write_dicom_study.py examples/data/00001637_001.jpg build/demo/earlier 20250601
-python examples/07_follow_up_study.py build/biovil-t.alta build/demo/study build/demo/earlier
+python examples/07_follow_up_study.py biovil-t.alta build/demo/study build/demo/earlier
 """
 
 import sys

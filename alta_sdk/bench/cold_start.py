@@ -80,14 +80,13 @@ def main(engine: str, runtime: str, threads: str, trust: str | None = None) -> N
     """Print the figures of this process as one JSON object."""
     from ..matching.matcher import Matcher
     from ..study.study import Study
-    from .synthetic import make_grey
+    from .synthetic import choose_finding, make_grey
 
     start = time.perf_counter()
     matcher = Matcher(engine, runtime=runtime, threads=int(threads), trust=trust)
     load_s = time.perf_counter() - start
-    matcher.zero_shot(
-        Study.from_images(make_grey(), intensity_profile=matcher.engine.manifest.intensity_profile), ["pneumonia"]
-    )
+    study = Study.from_images(make_grey(), intensity_profile=matcher.engine.manifest.intensity_profile)
+    matcher.zero_shot(study, [choose_finding(matcher.engine)])
     print(json.dumps(asdict(ColdStart(load_s, read_peak_memory()))))
 
 

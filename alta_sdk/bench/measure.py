@@ -24,13 +24,13 @@ from ..matching.matcher import Matcher
 from ..study.slots import Slot
 from ..study.study import Study, load_study
 from .cold_start import measure_cold_start
-from .synthetic import make_frontal, make_grey
+from .synthetic import choose_finding, make_frontal, make_grey
 from .timing import time_in_turn
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 THROUGHPUT_ROUNDS = 3
 PROMPT_TOKENS = 16
-FINDING = ("pneumonia",)
+EMBEDDINGS = ("image", "paired")  # of a self-test: what a study's vector may be
 SYNTHETIC_STUDY = "synthetic radiograph of 2048 × 2500 pixels, 12 bits, JPEG 2000 lossless"
 
 
@@ -49,11 +49,15 @@ class Subject:
 class Latency:
     """Milliseconds of one radiograph and of eight prompts through an engine, and what it drifts from the reference.
 
+    reads_px: the side of the square that the engine reads of a radiograph.
     times_first: how many times as fast as the first engine, the median of the ratios by round.
-    worst_cosine: of the image embedding with FP32 PyTorch's, over the self-test, on this machine.
+    worst_cosine: of the image embedding, also beside a prior where the engine reads one, with FP32 PyTorch's, over
+    the self-test, on this machine.
     """
 
     name: str
+    family: str
+    reads_px: int
     precision: str
     runtime: str
     threads: int
@@ -108,6 +112,8 @@ def measure_latencies(subjects: Sequence[Subject], rounds: int) -> list[Latency]
     return [
         Latency(
             subject.name,
+            subject.engine.manifest.family,
+            subject.engine.geometry.crop_px,
             str(subject.engine.provenance["precision"]),
             subject.runtime,
             int(subject.engine.provenance["threads"]),
@@ -115,7 +121,7 @@ def measure_latencies(subjects: Sequence[Subject], rounds: int) -> list[Latency]
             p95_ms=1e3 * float(np.percentile(own, 95)),
             prompts_p50_ms=1e3 * statistics.median(text_s[str(number)]),
             times_first=statistics.median(a / b for a, b in zip(image_s["0"], own, strict=True)),
-            worst_cosine=min(d.worst_cosine for d in subject.engine.run_self_test() if d.output == "image"),
+            worst_cosine=min(d.worst_cosine for d in subject.engine.run_self_test() if d.output in EMBEDDINGS),
         )
         for number, subject in enumerate(subjects)
     ]
@@ -150,7 +156,12 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
         scores: dict[str, Callable[[], object]] = {}
         for number, subject in enumerate(subjects):
             reads[str(number)] = partial(_read, subject.engine, path)
-            scores[str(number)] = partial(_score, Matcher(subject.engine, fusion_mode="frontal"), reads[str(number)]())
+            scores[str(number)] = partial(
+                _score,
+                Matcher(subject.engine, fusion_mode="frontal"),
+                reads[str(number)](),
+                choose_finding(subject.engine),
+            )
         decode_s, score_s = time_in_turn(reads, rounds), time_in_turn(scores, rounds)
     return [
         FileToScore(s.name, s.runtime, *(1e3 * statistics.median(t[str(i)]) for t in (decode_s, score_s)))
@@ -210,10 +221,12 @@ def _read(engine: Engine, path: PathLike) -> Study:
     return study
 
 
-def _score(matcher: Matcher, study: Study) -> object:
+def _score(matcher: Matcher, study: Study, finding: str) -> object:
     """Score a frontal past the cache of CLS vectors, which would answer every round but the first."""
     engine = matcher.engine
     pixels, slot = study.radiographs[Slot.FRONTAL].pixels_for(engine.geometry), np.array([Slot.FRONTAL], dtype=np.int64)
     cls = engine.encode_pixels(pixels[None, None], slot)
     vector = to_unit_length(engine.head.project(cls))[0]
-    return matcher.zero_shot(StudyEmbedding(vector, matcher.fusion_mode, engine.manifest.sha256), FINDING)
+    return matcher.zero_shot(
+        StudyEmbedding(vector, matcher.fusion_mode, engine.manifest.sha256), [choose_finding(engine)]
+    )

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from ..bench.follow_up import FollowUp, measure_follow_ups
 from ..bench.measure import (
     BATCHES,
     SYNTHETIC_STUDY,
+    Latency,
     Subject,
     Throughput,
     choose_thread_counts,
@@ -21,6 +23,7 @@ from ..bench.measure import (
 )
 from ..bench.plot import check_plot, draw_speed
 from ..engine.environment import describe_environment
+from ..engine.manifest_content import ALTA
 from ..files.targets import refuse_inputs
 from .last_steps import take_every_step
 from .option_groups import PATH, json_option, overwrite_option, threads_option, trust_option
@@ -76,6 +79,7 @@ def bench(
     throughput = [
         row for count in counts for subject in subjects for row in measure_throughput(subject, count, max_batch)
     ]
+    follow_ups = measure_follow_ups(subjects, rounds)
     from_file = measure_file_to_score(subjects, study, max(3, rounds // 3))
     starts = [measure_start(subject) for subject in subjects]
     environment = describe_environment()
@@ -88,33 +92,15 @@ def bench(
             measured = {
                 "latency": [asdict(row) for row in latencies],
                 "throughput": [asdict(row) for row in throughput],
+                "follow_up": [asdict(row) for row in follow_ups],
                 "from_file": [asdict(row) for row in from_file],
                 "start": [asdict(row) for row in starts],
             }
             print_object({**measured, "study": study_named(study), "machine": facts})
             return
-        print_table(
-            "One radiograph, in turn",
-            [
-                "engine",
-                "precision",
-                "runtime",
-                "threads",
-                "p50 ms",
-                "p95 ms",
-                "times first",
-                "8 prompts ms",
-                "worst cosine",
-            ],
-            [
-                (
-                    *(row.name, row.precision, row.runtime, row.threads, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"),
-                    *(f"{row.times_first:.2f}", f"{row.prompts_p50_ms:.1f}", f"{row.worst_cosine:.6f}"),
-                )
-                for row in latencies
-            ],
-        )
+        show_latencies(latencies)
         show_throughput(subjects, throughput)
+        show_follow_ups(follow_ups)
         print_table(
             f"From file to score, {study_named(study)}",
             ["engine", "runtime", "read and decode ms", "score ms"],
@@ -133,6 +119,37 @@ def bench(
     )
 
 
+def show_latencies(latencies: list[Latency]) -> None:
+    """Print a line for each engine: what one radiograph and eight prompts take; and families, where others are.
+
+    Families read pictures of different size, which their times are to be seen with.
+    """
+    print_table(
+        "One radiograph, in turn",
+        [
+            "engine",
+            "precision",
+            "runtime",
+            "threads",
+            "p50 ms",
+            "p95 ms",
+            "times first",
+            "8 prompts ms",
+            "worst cosine",
+        ],
+        [
+            (
+                *(row.name, row.precision, row.runtime, row.threads, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"),
+                *(f"{row.times_first:.2f}", f"{row.prompts_p50_ms:.1f}", f"{row.worst_cosine:.6f}"),
+            )
+            for row in latencies
+        ],
+    )
+    if any(row.family != ALTA for row in latencies):
+        names = {row.name: (row.name, row.family, f"{row.reads_px} × {row.reads_px}") for row in latencies}
+        print_table("What they read", ["engine", "family", "pixels"], names.values())
+
+
 def show_throughput(subjects: Iterable[Subject], throughput: list[Throughput]) -> None:
     """Print radiographs per second: a line for each engine and number of threads, a column for each batch."""
     batches = sorted({row.batch for row in throughput})
@@ -144,6 +161,19 @@ def show_throughput(subjects: Iterable[Subject], throughput: list[Throughput]) -
         ["engine", "runtime", "threads", *(str(batch) for batch in batches)],
         [(*line, *(f"{rates[*line, batch]:.1f}" for batch in batches)) for line in lines],
     )
+
+
+def show_follow_ups(measured: list[FollowUp]) -> None:
+    """Print a line for each engine that reads priors; nothing if none does."""
+    if measured:
+        print_table(
+            "A follow-up whose prior was seen, in turn with a radiograph alone",
+            ["engine", "runtime", "alone ms", "beside its prior ms", "times alone"],
+            [
+                (row.name, row.runtime, f"{row.alone_ms:.1f}", f"{row.beside_prior_ms:.1f}", f"{row.times_alone:.2f}")
+                for row in measured
+            ],
+        )
 
 
 def study_named(study: str | None) -> str:

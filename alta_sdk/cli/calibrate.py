@@ -1,11 +1,13 @@
 """`alta calibrate`: a table of labelled studies in, this site's thresholds beside the engine."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
 
+from ..engine.manifest_content import PRIOR
 from ..errors import AltaError, CalibrationError
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
@@ -13,10 +15,13 @@ from ..matching.operating_point import Target, check_truth
 from ..matching.thresholds import Threshold
 from ..statistics.intervals import Proportion
 from ..study.labelled import LabelledStudies, read_labelled_studies
+from ..study.study import Study
 from .last_steps import take_every_step
 from .option_groups import json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_object, print_table, say, show_progress
+
+SHOWN_ROWS = 10
 
 
 @click.command()
@@ -24,6 +29,11 @@ from .terminal import fail_in_one_line, print_object, print_table, say, show_pro
 @click.option("--label", "names", required=True, multiple=True, help="A column of truth, and the finding it is of.")
 @click.option("--labels", "label_set", help="The label set that the findings are scored in. [default: pairs]")
 @click.option("--study-column", default="study", show_default=True, help="The column with the path of each study.")
+@click.option(
+    "--find-prior",
+    is_flag=True,
+    help="Each study's path holds several studies of one patient: take the latest, with the latest earlier one.",
+)
 @click.option(
     "--target",
     type=click.Choice(["youden", "sensitivity", "specificity"]),
@@ -41,6 +51,7 @@ def calibrate(
     names: tuple[str, ...],
     label_set: str | None,
     study_column: str,
+    find_prior: bool,
     target: Target,
     at_least: float | None,
     overwrite: bool,
@@ -50,7 +61,8 @@ def calibrate(
     """Choose thresholds on this site's own labelled studies and keep them beside the engine.
 
     TABLE.csv has a column of paths, from the table's own folder, and a column of 1, 0 or nothing (not
-    known) for each finding. Every study must be readable. Not for clinical use.
+    known) for each finding. Every study must be readable. An engine that reads priors scores a study with a prior
+    and one without in two ways: thresholds are for the kind that TABLE.csv has. Not for clinical use.
     """
     names = tuple(dict.fromkeys(names))
     labelled = read_labelled_studies(Path(table), study_column, names)
@@ -58,7 +70,7 @@ def calibrate(
         check_truth(labelled.select(name)[1], target, at_least)
     matcher = reading.open_matcher()
     matcher.check_thresholds(names, labels=label_set, overwrite=overwrite)
-    embeddings = embed_rows(matcher, labelled, reading)
+    embeddings = embed_rows(matcher, labelled, partial(reading.read, matcher=matcher, find_prior=find_prior))
     chosen = []
     for name in names:
         rows, truth = labelled.select(name)
@@ -75,19 +87,31 @@ def calibrate(
     )
 
 
-def embed_rows(matcher: Matcher, labelled: LabelledStudies, reading: Reading) -> dict[int, StudyEmbedding]:
+def embed_rows(matcher: Matcher, labelled: LabelledStudies, read: Callable[[Path], Study]) -> dict[int, StudyEmbedding]:
     """Embed each study that any label needs, once; one that cannot be read is an error with its row."""
     rows = sorted({int(row) for name in labelled.truth for row in labelled.select(name)[0]})
     embeddings = {}
     for row in show_progress(rows, len(rows), "studies"):
         try:
-            study = reading.read(labelled.paths[row], matcher)
+            study = read(labelled.paths[row])
             embeddings[row] = matcher.embed(study)
         except AltaError as error:  # leaving it out would choose the threshold on easier studies
             raise CalibrationError(f"row {row + 1} of the table of studies: {type(error).__name__}: {error}") from error
         for note in study.read_notes(study.slots):
             say(f"row {row + 1}, {note}")
+    check_one_kind(embeddings)
     return embeddings
+
+
+def check_one_kind(embeddings: Mapping[int, StudyEmbedding]) -> None:
+    """Raise CalibrationError, with rows, if some studies have a prior that is read and some have none."""
+    without = [row + 1 for row, one in embeddings.items() if one.mode != PRIOR]
+    if 0 < len(without) < len(embeddings):
+        shown = ", ".join(map(str, without[:SHOWN_ROWS])) + (" …" if len(without) > SHOWN_ROWS else "")
+        raise CalibrationError(
+            f"{len(without)} of {len(embeddings)} studies have no prior that is read (row {shown}), and their scores "
+            "are of another kind: leave them out of the table, or choose --fusion-mode frontal"
+        )
 
 
 def show_thresholds(chosen: list[Threshold], family: object = None) -> None:

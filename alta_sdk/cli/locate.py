@@ -15,7 +15,7 @@ from ..locate.overlay import is_png
 from ..study.slots import Slot
 from .last_steps import take_every_step
 from .option_groups import FILE, json_option, overwrite_option
-from .reading import Reading, reading_options, say_notices
+from .reading import Reading, check_one_way, find_prior_option, prior_option, reading_options, say_notices
 from .terminal import fail_in_one_line, print_facts, print_object, title_run
 
 LOCAL_SCORE = {
@@ -30,8 +30,8 @@ LOCAL_SCORE = {
 @click.option("--output", type=FILE, help="PNG to write: the radiograph with the heat map on it.")
 @click.option("--dicom", type=FILE, help="DICOM secondary capture to write, without identifiers.")
 @click.option("--with-identifiers", is_flag=True, help="File the DICOM under the patient and study of the radiograph.")
-@click.option("--prior", type=click.Path(), help="The earlier study of the same patient.")
-@click.option("--find-prior", is_flag=True, help="STUDY holds several studies of one patient: find the prior in it.")
+@prior_option
+@find_prior_option
 @click.option("--with-phrase", is_flag=True, help="Write the phrase into the pictures.")
 @click.option(
     "--slot",
@@ -67,8 +67,7 @@ def locate(
         raise click.UsageError("--output and --dicom are one file: give two")
     if with_identifiers and dicom is None:
         raise click.UsageError("--with-identifiers goes with --dicom: nothing else can carry identifiers")
-    if prior is not None and find_prior:
-        raise click.UsageError("--prior goes without --find-prior")
+    check_one_way(prior, find_prior)
     for path, is_ours in ((output, is_png), (dicom, is_capture)):
         if path is not None:
             inputs = list_inputs(path, (study, prior, reading.engine))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..engine.manifest import Manifest
 from ..errors import AltaError
 from ..files.targets import IsOurs, check_target, is_same_file, write_target
 from ..matching.matcher import Matcher
@@ -59,9 +60,9 @@ class Outputs:
         """Keep why a study has no scores."""
         return ReportRow(error=describe_failure(error), path=path if self.with_identifiers else "")
 
-    def write(self, rows: list[ReportRow], provenance: dict[str, Any]) -> None:
+    def write(self, rows: list[ReportRow], provenance: dict[str, Any], manifest: Manifest) -> None:
         """Write the files that were asked for: one that cannot be written does not cost the other."""
-        report = RunReport(rows, provenance, self.phrases)
+        report = RunReport(rows, provenance, self.phrases, describe_terms(manifest))
 
         def write(path: Path | None, render: Callable[[RunReport], str], is_ours: IsOurs) -> None:
             if path is not None:
@@ -72,6 +73,17 @@ class Outputs:
             partial(write, self.csv, render_csv, is_csv),
             partial(write, self.html, render_page, is_page),
         )
+
+
+def describe_terms(manifest: Manifest) -> dict[str, str]:
+    """Return what who reads scores must know of an engine: what it is, what it is for, and what its scores are."""
+    terms = {
+        "method": manifest.method,
+        "intended use": manifest.intended_use,
+        "licence": manifest.licence,
+        "logit scale is": manifest.logit_scale_note,
+    }
+    return {name: value for name, value in terms.items() if value}
 
 
 def describe_failure(error: AltaError) -> str:

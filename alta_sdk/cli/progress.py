@@ -4,6 +4,7 @@ from functools import partial
 
 import click
 
+from ..engine.manifest_content import PRIOR
 from ..matching.progression import FINDINGS, TEMPLATES, Progression, check_reads_priors
 from ..study.comparison import load_follow_up
 from .option_groups import json_option
@@ -30,6 +31,10 @@ def progress(study: str, prior: str | None, labels: tuple[str, ...], as_json: bo
     scores of two studies with any engine. Without PRIOR, STUDY holds several studies of one patient: the latest is
     taken with the latest earlier one that has a usable frontal radiograph. Not for clinical use.
     """
+    if reading.fusion_mode not in (None, PRIOR):
+        raise click.UsageError("progress reads the prior beside the current study: leave --fusion-mode out")
+    if any("," in label for label in labels):
+        raise click.UsageError("--label is one finding, without commas: give it again for each")
     wanted = tuple(dict.fromkeys(labels)) or FINDINGS
     matcher = reading.open_matcher()
     check_reads_priors(matcher.engine.manifest)

@@ -16,13 +16,15 @@ from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
 from .last_steps import take_every_step
 from .option_groups import COUNT, FILE, json_option, overwrite_option
-from .reading import Reading, reading_options, say_notices
+from .reading import Reading, check_one_way, find_prior_option, prior_option, reading_options, say_notices
 from .site_key import open_key
 from .terminal import fail_in_one_line, print_object, print_table, say, title_run
 
 
 @click.command()
 @click.argument("study", metavar="STUDY", type=click.Path())
+@prior_option
+@find_prior_option
 @click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
 @click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
 @click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
@@ -37,6 +39,8 @@ from .terminal import fail_in_one_line, print_object, print_table, say, title_ru
 @fail_in_one_line
 def rank(
     study: str,
+    prior: str | None,
+    find_prior: bool,
     reports: str | None,
     column: str,
     index: str | None,
@@ -58,13 +62,14 @@ def rank(
         raise click.UsageError("give one of --reports and --index")
     if (show_text or write_index) and reports is None:
         raise click.UsageError("--show-text and --write-index go with --reports")
+    check_one_way(prior, find_prior)
     if write_index is not None:
-        read = (study, reports, key_file, reading.engine)
+        read = (study, prior, reports, key_file, reading.engine)
         check_target(write_index, "index", overwrite=overwrite, is_ours=is_index, inputs=read)
     texts = read_reports(reports, column) if reports else []
     opened = ReportIndex.open(index) if index else None
     matcher = reading.open_matcher()
-    loaded = reading.read(study, matcher)
+    loaded = reading.read(study, matcher, prior=prior, find_prior=find_prior)
     embedding = matcher.embed(loaded)
     provenance: dict[str, Any] = {**matcher.provenance, "fusion_mode": embedding.mode}
     notes = loaded.read_notes(loaded.slots)

@@ -53,6 +53,18 @@ def say_notices(matcher: Matcher, notes: Iterable[str] = ()) -> None:
         say(notice)
 
 
+prior_option = click.option("--prior", type=click.Path(), help="The earlier study of the same patient.")
+find_prior_option = click.option(
+    "--find-prior", is_flag=True, help="STUDY holds several studies of one patient: find the prior in it."
+)
+
+
+def check_one_way(prior: Source | None, find_prior: bool) -> None:
+    """Raise UsageError if a prior is given and looked for."""
+    if prior is not None and find_prior:
+        raise click.UsageError("--prior goes without --find-prior")
+
+
 reading_options = group_options(
     "reading",
     Reading,

@@ -98,7 +98,7 @@ def score(
         say(note)
     show = print_json if as_json else show_scores
     take_every_step(
-        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}),
+        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}, matcher.engine.manifest),
         lambda: show(results, explain),
     )
     fail_if_any_failed(results)

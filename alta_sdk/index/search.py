@@ -177,7 +177,10 @@ class ReportIndex:
         if engine != self.origin.engine:
             raise EngineError("index was made with another engine: embed again, or open that engine")
         if self.origin.mode not in (None, *modes):
-            raise EngineError("index is of another fusion mode: embed again, or match in the index's mode")
+            own = self.origin.mode
+            raise EngineError(
+                f"index is of another fusion mode, {own}: match in that mode (--fusion-mode), or embed again"
+            )
 
 
 def _fits(vectors: NDArray[Any], keys: NDArray[Any], rows: NDArray[Any], cells: Cells | None) -> bool:

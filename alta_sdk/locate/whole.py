@@ -4,7 +4,7 @@ Source: hi-ml-multimodal's ImageTextInferenceEngine (MIT), whose maps it gives, 
 defaults. scipy is 100 MB and in no thin install; what is needed of it is a sum of 13 shifted maps along each axis.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ SIGMA = 1.5  # of the filter, in patches
 TRUNCATE = 4.0  # it reaches so many sigmas
 FILTER = f"Gaussian, sigma {SIGMA} patches"
 Map = NDArray[np.float64]
+Interpolation = Literal["nearest", "bilinear"]
 
 
 def match_whole(patches: Vector, phrase: Vector) -> Map:
@@ -24,20 +25,36 @@ def match_whole(patches: Vector, phrase: Vector) -> Map:
     return cosines
 
 
-def map_as_published(grid: Vector, geometry: Geometry, height: int, width: int) -> Vector:
+def map_as_published(
+    grid: Vector, geometry: Geometry, height: int, width: int, interpolation: Interpolation = "nearest"
+) -> Vector:
     """Give each pixel of a radiograph (height, width) the value of its patch as published; NaN outside the crop.
 
     grid: (side, side). A square of whole pixels in the middle, in which patches begin by rounding down: a pixel where
     two patches meet may be given to the other one than by `Geometry.map_to_radiograph`, which goes by its centre.
+    interpolation: the published code has both; heat maps here show patches as they are.
     """
     square = int(geometry.crop_px * min(height, width) / geometry.resize_px)
     top, left = (height - square) // 2, (width - square) // 2
-    # In float32, as torch's interpolation to the nearest computes it, to the last bit.
-    starts = np.arange(square, dtype=np.float32) * (np.float32(len(grid)) / np.float32(square))
-    patch = np.minimum(np.floor(starts).astype(np.int64), len(grid) - 1)
+    spread = _spread_nearest(len(grid), square) if interpolation == "nearest" else _spread_bilinear(len(grid), square)
     mapped = np.full((height, width), np.nan, dtype=np.float32)
-    mapped[top : top + square, left : left + square] = grid[np.ix_(patch, patch)]
+    mapped[top : top + square, left : left + square] = spread @ grid @ spread.T
     return mapped
+
+
+def _spread_nearest(side: int, square: int) -> Map:
+    """Return which patch each pixel along an axis shows: (square, side), a 1 in each row."""
+    # In float32, as torch's interpolation to the nearest computes it, to the last bit.
+    starts = np.arange(square, dtype=np.float32) * (np.float32(side) / np.float32(square))
+    shares: Map = np.eye(side)[np.minimum(np.floor(starts).astype(np.int64), side - 1)]
+    return shares
+
+
+def _spread_bilinear(side: int, square: int) -> Map:
+    """Return the share of each patch in each pixel along an axis: (square, side), by the distance of their centres."""
+    centres = np.clip((np.arange(square) + 0.5) * side / square - 0.5, 0, side - 1)
+    shares: Map = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(side)))
+    return shares
 
 
 def smooth(grid: NDArray[np.floating[Any]], sigma: float = SIGMA) -> Map:

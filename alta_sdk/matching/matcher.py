@@ -123,10 +123,9 @@ class Matcher:
     def locate(self, study: OneStudy, phrase: str, *, slot: Slot = Slot.FRONTAL) -> Heatmap:
         """Show where on a radiograph a phrase matches: word-and-patch similarity on its own pixels.
 
-        slot: which radiograph of the study is drawn on.
-        Raises EngineError for an engine that was exported without the patch graph or whose family has none,
-        ViewError for a slot that is empty or that this fusion mode does not read, PromptError for a phrase that is
-        empty or too long or of which the engine knows no word, and what `embed` raises.
+        slot: which radiograph of the study is drawn on. Raises EngineError for an engine that was exported without the
+        patch graph or whose family has none, ViewError for a slot that is empty or that this fusion mode does not read,
+        PromptError for a phrase that is empty or too long or of which the engine knows no word; what `embed` raises.
         """
         return locate_in_study(self.engine, study, phrase, slot, self.fusion_mode, self.provenance, self._read)
 

@@ -5,7 +5,7 @@ opened. The page's own policy (CSP) lets it load nothing but its inline style an
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape as escape_markup
 from importlib.resources import files
 from string import Template
@@ -51,7 +51,8 @@ def render_page(report: RunReport) -> str:
         columns="".join(f'<th scope="col">{escape(label)}</th>' for label in report.labels),
         rows="\n".join(_render_row(number, row, report) for number, row in enumerate(report.rows, start=1)),
         maps="\n".join(_render_maps(report, phrase) for phrase in range(len(report.phrases))),
-        provenance="\n".join(_render_provenance(report)),
+        terms="\n".join(_render_facts(report.terms)),
+        provenance="\n".join(_render_facts(_list_origin(report))),
     )
     return escape_bytes(page)
 
@@ -65,11 +66,18 @@ def _summarise(report: RunReport) -> str:
 def _render_row(number: int, row: ReportRow, report: RunReport) -> str:
     path = f'<span class="path">{escape(row.path)}</span>' if row.path else ""
     if row.error:
-        cells = f'<td class="error" colspan="{max(1, len(report.labels))}">{escape(row.error)}</td>'
+        cells = f'<td class="error" colspan="{1 + len(report.labels)}">{escape(row.error)}</td>'
     else:
-        cells = "".join(_render_score(row.scores[label], row.thresholds.get(label)) for label in report.labels)
+        cells = f"<td>{escape(_say_seen(row, report))}</td>"
+        cells += "".join(_render_score(row.scores[label], row.thresholds.get(label)) for label in report.labels)
     told = "".join(f'<span class="doubt">{escape(notice)}</span>' for notice in row.notices)
     return f'<tr><th scope="row">{number}{path}{told}</th>{cells}</tr>'
+
+
+def _say_seen(row: ReportRow, report: RunReport) -> str:
+    """Name the radiographs that the scores are of, and the fusion mode where it is not that of all studies."""
+    seen = ", ".join(row.slots).replace("_", " ") or "-"
+    return f"{seen} (fusion {row.fusion_mode})" if report.has_modes else seen
 
 
 def _render_score(score: float, limit: float | None) -> str:
@@ -116,10 +124,15 @@ def _picture(rgb: Rgb) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(rgb)).decode("ascii")
 
 
-def _render_provenance(report: RunReport) -> Iterable[str]:
-    for name, value in report.provenance.items():
-        if name not in ("notices", "prompt_reading", "slots", "reading"):  # shown above; of one study alone
-            yield f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_say(value))}</dd>"
+def _list_origin(report: RunReport) -> dict[str, str]:
+    """Return the provenance that holds for all studies; the rest is shown above, or is of one study alone."""
+    left_out = ("notices", "prompt_reading", "slots", "reading")
+    return {name.replace("_", " "): _say(value) for name, value in report.provenance.items() if name not in left_out}
+
+
+def _render_facts(facts: Mapping[str, str]) -> Iterable[str]:
+    for name, value in facts.items():
+        yield f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
 
 
 def _say(value: object) -> str:

@@ -73,11 +73,15 @@ class ReportRow:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """One run. provenance: of the scores, empty if there are none. phrases: what the heat maps are of."""
+    """One run. provenance: of the scores, empty if there are none. phrases: what the heat maps are of.
+
+    terms: what the engine is for, its licence and what else its manifest tells who reads scores, by name.
+    """
 
     rows: Sequence[ReportRow]
     provenance: Mapping[str, Any]
     phrases: Sequence[str] = ()
+    terms: Mapping[str, str] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
@@ -89,6 +93,11 @@ class RunReport:
     def has_paths(self) -> bool:
         """True if the caller asked for identifiers."""
         return any(row.path for row in self.rows)
+
+    @property
+    def has_modes(self) -> bool:
+        """True if not all studies were embedded in one fusion mode: some have a prior that is read, and some none."""
+        return len({row.fusion_mode for row in self.rows if row.scores}) > 1
 
     def limits_of(self, phrase: int) -> Limits:
         """The lowest and the highest similarity of a phrase over all studies: one scale, so that maps compare."""

@@ -5,7 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, export_quietly
+from fakes.families import write_published
+
+from alta_export.options import ExportOptions
+from alta_training.families.registry import FAMILIES
 
 LIMIT_BYTES = 300_000_000
 # Time differs from run to run; what is loaded does not (benchmarks/import_time.py prints both).
@@ -97,6 +101,37 @@ def test_it_scores_and_says_what_export_needs(python, bundle, radiograph_path, t
     refused = subprocess.run([export, *arguments], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "pip install 'alta-sdk[export]'" in refused.stderr
+
+
+@pytest.fixture(scope="module", params=[family.name for family in FAMILIES if family.name != "alta"])
+def family_engine(request, tmp_path_factory):
+    """A family, and an engine of it, made of narrow files in its published format."""
+    given = write_published(request.param, tmp_path_factory.mktemp("published"))
+    path = tmp_path_factory.mktemp("engine") / "x.alta"
+    export_quietly(ExportOptions(**given, output=path))
+    return next(family for family in FAMILIES if family.name == request.param), path
+
+
+def test_it_scores_with_an_engine_of_each_family(python, family_engine, tmp_path):
+    family, engine = family_engine
+    radiograph = next((ROOT / "examples" / "data").glob("*.jpg"))
+    scored = run_alta(python, "score", radiograph, "--engine", engine, "--labels", "edema,", "--json")
+    assert scored.returncode == 0, scored.stderr
+    told = json.loads(scored.stdout)
+    assert 0 < told["scores"]["edema"] < 1 and told["provenance"]["family"] == family.name
+    tested = run_alta(python, "doctor", engine, "--json")
+    assert tested.returncode == 0 and json.loads(tested.stdout)["passed"] is True
+    shown = run_alta(python, "inspect", engine, "--verify")
+    assert shown.returncode == 0, shown.stderr
+    for fact in (family.name, family.licence, family.intended_use):
+        assert fact in shown.stdout
+    if family.name == "biovil-t":
+        compared = run_alta(
+            python, "progress", radiograph, radiograph, "--engine", engine, "--label", "edema", "--json"
+        )
+        assert sum(json.loads(compared.stdout)[name] for name in ("improving", "stable", "worsening")) == pytest.approx(
+            1
+        )
 
 
 def test_without_the_demo_package_it_says_what_to_install(python):

@@ -40,8 +40,11 @@ def test_after_the_filter(grid, golden):
     np.testing.assert_allclose(smooth(grid), golden["map_smooth"], rtol=0, atol=FAMILY_VECTORS)
 
 
-@pytest.mark.parametrize("key", ["map_image_nearest", "map_image_odd"])
-def test_on_the_pixels_of_a_radiograph(grid, golden, key):
+@pytest.mark.parametrize(
+    ("key", "interpolation"),
+    [("map_image_nearest", "nearest"), ("map_image_odd", "nearest"), ("map_image_bilinear", "bilinear")],
+)
+def test_on_the_pixels_of_a_radiograph(grid, golden, key, interpolation):
     geometry = Geometry(SHORTER_SIDE, RESIZE_PX, golden["pixels_u8"].shape[-1], "bilinear", grey_first=True)
-    drawn = map_as_published(smooth(grid).astype(np.float32), geometry, *golden[key].shape)
+    drawn = map_as_published(smooth(grid).astype(np.float32), geometry, *golden[key].shape, interpolation)
     np.testing.assert_allclose(drawn, golden[key], rtol=0, atol=FAMILY_VECTORS)  # not a number in the same places

@@ -8,18 +8,22 @@ from highdicom import sr
 from pydicom.uid import Comprehensive3DSRStorage
 
 from alta_sdk.errors import DicomError, ServiceError
-from alta_sdk.matching.prompts import build_label_sets
 from alta_sdk.matching.results import ZeroShotResult
 from alta_sdk.service.finding_codes import find_code
 from alta_sdk.service.report_content import Predecessor
 from alta_sdk.service.structured_report import read_scores, write_report
 from alta_sdk.study.key import SiteKey
+from alta_training.families.registry import FAMILIES
 from service.reports import MARKS, PROVENANCE, SITE_KEY, make_content, make_source
 from service.validators import dump_report, list_errors
 
 LABELS = ["pneumonia", "pleural effusion", "cardiomegaly", "atelectasis", "edema", "consolidation", "pneumothorax"]
 LABEL_SETS = {
-    **{name: list(labels) for name, labels in build_label_sets().items()},
+    **{
+        f"{family.name} {name}": list(labels)
+        for family in FAMILIES
+        for name, labels in family.asking.list_label_sets().items()
+    },
     "seven": LABELS,
     "one of the site's own": ["knöcherne Läsion, rechts"],
     "phrases": ["x" * 300, "a\\b", "tab\there", "肺炎", "a=b^c", "\x1b$B"],

@@ -1,17 +1,8 @@
 """What others say of a DICOM object: dicom3tools' dciodvfy and dcmtk's dsrdump."""
 
-import shutil
 import subprocess
 
-import pytest
-
-
-def find_program(name):
-    """Return where a program of Debian's packages is; skip the test where it is not installed."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} absent")
-    return found
+from service.peers import find_program
 
 
 def list_errors(data, folder):

@@ -1,3 +1,4 @@
+import importlib
 import json
 import shutil
 
@@ -7,11 +8,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from alta_sdk import Study, ZeroShotResult
-from alta_sdk.bench import measure
+from alta_sdk.bench import follow_up, measure
 from alta_sdk.bench.cold_start import measure_cold_start
+from alta_sdk.bench.follow_up import make_runs, measure_follow_ups
 from alta_sdk.bench.measure import choose_thread_counts, open_subjects
+from alta_sdk.bench.synthetic import choose_finding
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.cli import main
+from alta_sdk.engine.prompt_words import WordCount
 from alta_sdk.errors import EngineError
 
 
@@ -69,6 +73,59 @@ def test_reading_and_scoring_are_timed_apart(bundle, monkeypatch):
     (row,) = measure.measure_file_to_score(open_subjects((bundle,), ("onnxruntime",), 1), None, 3)
     assert results == [[Study], [ZeroShotResult]]
     assert (row.decode_ms, row.score_ms) == (2000, 500)
+
+
+def test_a_follow_up_is_timed_beside_a_prior_that_was_seen(follow_up_bundle, bundle, monkeypatch):
+    subjects = open_subjects((bundle, follow_up_bundle), ("onnxruntime",), 1)
+    rows = []
+    images = subjects[1].engine._images
+    run = images.run_all
+    monkeypatch.setattr(images, "run_all", lambda pixels, slot: rows.append(len(pixels)) or run(pixels, slot))
+    alone, beside = make_runs(subjects[1].engine, 2)
+    assert sum(rows) == 1, "the prior alone"
+    for timed in (alone, beside, alone, beside):
+        rows.clear()
+        timed()
+        assert sum(rows) == 1, "a new radiograph, whatever stands beside it"
+    monkeypatch.setattr(follow_up, "time_in_turn", lambda runs, rounds: {"0 alone": [2.0] * 3, "0 beside": [3.0] * 3})
+    (row,) = measure_follow_ups(subjects, 3)
+    assert (row.name, row.alone_ms, row.beside_prior_ms, row.times_alone) == (subjects[1].name, 2000, 3000, 1.5)
+    monkeypatch.undo()
+    assert measure_follow_ups(subjects[:1], 3) == [], "ALTA's image tower reads no prior"
+
+
+def test_families_are_told_where_there_are_others_than_alta(follow_up_bundle, bundle, monkeypatch, capsys):
+    command = importlib.import_module("alta_sdk.cli.bench")
+    monkeypatch.setattr(command, "measure_start", lambda subject: measure.Start(subject.name, subject.runtime, 1, 1))
+    monkeypatch.setattr(command, "measure_file_to_score", lambda *_: [])
+    arguments = ["bench", str(bundle), "--compare", str(follow_up_bundle), "--runtime", "onnxruntime", "--threads", "1"]
+    done = CliRunner().invoke(main, [*arguments, "--rounds", "3", "--max-batch", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [(row["family"], row["reads_px"]) for row in told["latency"]] == [("alta", 224), ("biovil-t", 56)]
+    assert [row["beside_prior_ms"] > 0 for row in told["follow_up"]] == [True]
+    latencies = [measure.Latency(**row) for row in told["latency"]]
+    command.show_latencies(latencies)
+    command.show_follow_ups([follow_up.FollowUp(**row) for row in told["follow_up"]])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "test (2) biovil-t 56 × 56" in shown and "A follow-up whose prior was seen" in shown
+    command.show_latencies(latencies[:1])
+    command.show_follow_ups([])
+    shown = capsys.readouterr().out
+    assert "What they read" not in shown and "A follow-up" not in shown
+
+
+def test_a_finding_is_asked_that_the_vocabulary_knows():
+    class Knows:
+        def __init__(self, *words):
+            self.words = words
+
+        def count_words(self, prompts):
+            return [WordCount(1, 0, 0) if prompt in self.words else WordCount(1, 1, 1) for prompt in prompts]
+
+    assert choose_finding(Knows("pneumonia", "edema")) == "pneumonia"
+    assert choose_finding(Knows("edema")) == "edema"
+    assert choose_finding(Knows()) == "pneumonia", "which the engine then refuses as ever"
 
 
 def test_engines_of_one_name_are_told_apart(bundle, tmp_path):

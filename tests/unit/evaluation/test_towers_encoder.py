@@ -104,6 +104,14 @@ def test_what_a_family_has_no_use_for_is_refused(checkpoint_folder, chexzero, bi
         open_encoder(tmp_path / "other.pt")
 
 
+def test_a_folder_of_another_kind_and_options_beside_an_engine_are_refused(bundle, biovil_t, tmp_path):
+    with pytest.raises(TrainingError, match=r"is no engine \(manifest.json\) and no model of open_clip \(open_"):
+        open_encoder(biovil_t.parent)
+    for given in ({"text_model": tmp_path}, {"image_heads": 2}, {"tokenizer": tmp_path}, {"preprocessing": "openai"}):
+        with pytest.raises(TrainingError, match="an engine has its text model, .* in it: name nothing beside it"):
+            open_encoder(bundle, **given)
+
+
 def test_whose_pixels_a_clip_reads_is_said_to_it(chexzero):
     assert open_encoder(chexzero, preprocessing="openai", text_heads=1).asking.logit_scale_note == ""
     assert open_encoder(chexzero).asking.logit_scale_note

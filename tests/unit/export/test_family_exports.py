@@ -6,9 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import export_quietly, write_radiographs
-from fakes.biovil import make_image_weights, make_text_config, make_text_weights, write_text_folder
-from fakes.clip import make_clip_weights, write_merges
-from fakes.open_clip import make_open_clip_config, make_open_clip_weights, write_open_clip_folder
+from fakes.families import write_published
 from tolerances import EMBEDDING
 
 from alta_export.options import ExportOptions
@@ -16,9 +14,9 @@ from alta_export.reading import read_source
 from alta_sdk import Engine, Matcher
 from alta_sdk.cli import main
 from alta_sdk.engine.vectors import to_unit_length
+from alta_training.evaluation.encoders import open_encoder
 from alta_training.families.registry import FAMILIES
 
-PLACES = 400  # of narrow text towers, whose vocabularies cut prompts into letters
 STATED = {
     "biovil-t": {
         "graphs": {
@@ -59,6 +57,16 @@ STATED = {
         "logit_scale": 1.0,
         "intensity_profile": "mimic-jpg-v1",
     },
+    "openai-clip": {
+        "graphs": {"image": (("pixels",), ("cls",)), "text": (("input_ids",), ("projection",))},
+        "head": "linear",
+        "fusion_modes": ("frontal", "present"),
+        "prompt_average": "after-normalisation",
+        "prompt_pair": ("{}", "no {}"),
+        "patch_match": "none",
+        "intensity_profile": "voi-v1",
+        "logit_scale_note": "",
+    },
     "open-clip": {
         "graphs": {"image": (("pixels",), ("cls",)), "text": (("input_ids", "attention_mask"), ("projection",))},
         "head": "linear",
@@ -67,22 +75,6 @@ STATED = {
         "logit_scale_note": "",
     },
 }
-
-
-def write_published(family, folder):
-    """Write a family's narrow files; return what an export of them is given."""
-    if family in ("biovil-t", "biovil"):
-        torch.save(make_image_weights(family), folder / "image.pt")
-        config = make_text_config(max_position_embeddings=PLACES)
-        return {
-            "checkpoint": folder / "image.pt",
-            "text_model": write_text_folder(folder / "text", make_text_weights(config), config),
-        }
-    if family == "chexzero":
-        torch.save(make_clip_weights(context=PLACES), folder / "best.pt")
-        return {"checkpoint": folder / "best.pt", "tokenizer": write_merges(folder), "text_model": None}
-    config, weights = make_open_clip_config(PLACES), make_open_clip_weights(context=PLACES)
-    return {"checkpoint": write_open_clip_folder(folder / "BiomedCLIP", config, weights), "text_model": None}
 
 
 @pytest.fixture(scope="module", params=STATED)
@@ -124,6 +116,22 @@ def test_the_engine_gives_what_the_published_towers_give(exported):
     with Engine.open(path, runtime="onnxruntime", threads=1) as engine:
         vectors = to_unit_length(engine.head.project(engine.encode_pixels(pixels, np.zeros(2, np.int64))))
     np.testing.assert_allclose(vectors, expected, **EMBEDDING)
+
+
+def test_checkpoint_and_engine_are_measured_alike(exported, radiograph_path):
+    _, options, path = exported
+    engine = open_encoder(path)
+    towers = open_encoder(
+        options.checkpoint, options.text_model, tokenizer=options.tokenizer, preprocessing=options.preprocessing
+    )
+    for name in ("logit_scale", "prompt_average"):
+        assert getattr(engine, name) == getattr(towers, name)
+    assert engine.asking.prompt_pair == towers.asking.prompt_pair
+    assert engine.asking.list_label_sets() == towers.asking.list_label_sets()
+    both = [one.embed_radiographs([radiograph_path]) for one in (engine, towers)]
+    np.testing.assert_allclose(*both, **EMBEDDING)
+    both = [to_unit_length(one.project_texts(["there is edema.", "no edema"])) for one in (engine, towers)]
+    np.testing.assert_allclose(*both, **EMBEDDING)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

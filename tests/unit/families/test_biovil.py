@@ -171,6 +171,28 @@ def test_every_misshapen_tensor_is_named_and_no_other(image_weights):
         assert str(caught.value).endswith(f": of another shape 1 ({name})")
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        (
+            "projector.model.3.bias",
+            lambda tensor: tensor.to(torch.int32),
+            "of whole numbers 1 (projector.model.3.bias)",
+        ),
+        ("encoder.backbone_to_vit.weight", lambda tensor: tensor > 0, "of whole numbers 1 (encoder.backbone_to_vit"),
+        ("encoder.encoder.bn1.running_var", torch.neg, "of negative variances 1 (encoder.encoder.bn1.running_var)"),
+    ],
+)
+def test_values_that_cannot_be_weights_are_named(refuse, image_weights, name, change, told):
+    assert told in refuse({**image_weights, name: change(image_weights[name])})
+
+
+@pytest.mark.parametrize("form", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_in_other_floating_formats_are_read(read, image_weights, form):
+    name = "encoder.backbone_to_vit.weight"
+    read({**image_weights, name: image_weights[name].to(form)})
+
+
 def test_a_width_that_the_heads_do_not_divide_is_refused(refuse):
     assert "8 heads do not divide" in refuse(make_image_weights(temporal=12))
 
@@ -215,6 +237,8 @@ def change_config(folder, target, **changes):
         ({"hidden_act": "relu"}, "activation"),
         ({"position_embedding_type": "relative_key"}, "positions"),
         ({"projection_size": 99}, "projects to 99"),
+        ({"projection_size": str(EMBEDDING)}, "projection_size in config.json is not a whole number"),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps"),
         ({"num_hidden_layers": 3}, "encoder.layer.2."),
         ({"num_hidden_layers": 1}, "unexpected 16"),
         ({"num_hidden_layers": 10**9}, "absurd"),

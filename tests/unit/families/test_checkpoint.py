@@ -1,5 +1,6 @@
 """Checkpoints: published format and safetensors, exact names, no code."""
 
+import json
 import os
 import shutil
 
@@ -99,6 +100,44 @@ def test_values_that_are_not_finite_are_refused(published_file, tmp_path):
     torch.save(content, tmp_path / "nan.pth")
     with pytest.raises(CheckpointError, match="norm.weight"):
         read_checkpoint(tmp_path / "nan.pth")
+
+
+def test_number_formats_that_nothing_here_computes_with_are_refused(tmp_path):
+    save_file({"a": torch.zeros(4).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
+    torch.save({"a": torch.zeros(4, dtype=torch.uint16)}, tmp_path / "a.pt")
+    for name, told in (("a.safetensors", "float8_e4m3fn"), ("a.pt", "uint16")):
+        with pytest.raises(CheckpointError, match=f"{name}: a holds numbers in the format {told}$"):
+            read_checkpoint(tmp_path / name)
+
+
+def test_whole_numbers_in_the_place_of_weights_are_named(published_file, text_model):
+    content = torch.load(published_file, weights_only=True)
+    content["model"]["norm.weight"] = content["model"]["norm.weight"].to(torch.int64)
+    torch.save(content, published_file)
+    with pytest.raises(CheckpointError, match=r"does not fit the ALTA model: of whole numbers 1 \(norm.weight\)"):
+        load_model(read_checkpoint(published_file), text_model)
+
+
+def test_a_text_model_that_is_a_file_is_called_one(published_file):
+    with pytest.raises(CheckpointError, match=f"text model {published_file.name} is a file: give the folder"):
+        read_text_model(published_file)
+
+
+@pytest.mark.parametrize("stated", ["yes", "false", 1, None, [True]])
+def test_a_case_that_is_neither_true_nor_false_is_refused(checkpoint_folder, tmp_path, stated):
+    folder = shutil.copytree(checkpoint_folder / "text-model", tmp_path / "text")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": stated}))
+    with pytest.raises(CheckpointError, match="do_lower_case in tokenizer_config.json is neither true nor false"):
+        read_text_model(folder)
+
+
+@pytest.mark.parametrize("eps", ["NaN", "0", "Infinity", "1e9"])
+def test_norms_without_an_eps_are_refused(checkpoint_folder, tmp_path, eps):
+    folder = shutil.copytree(checkpoint_folder / "text-model", tmp_path / "text")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_eps": float(eps)}))
+    with pytest.raises(CheckpointError, match="layer_norm_eps in config.json is not a number|cannot be read as a BERT"):
+        read_text_model(folder)
 
 
 def test_another_text_model_is_refused(published_file, checkpoint_folder, tmp_path):

@@ -56,6 +56,12 @@ def test_safetensors_are_read_first_and_nothing_is_told(folder):
         find_open_clip_weights(folder)
 
 
+def test_a_case_that_is_neither_true_nor_false_is_refused(folder):
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": "no"}')
+    with pytest.raises(CheckpointError, match="BiomedCLIP: do_lower_case in tokenizer_config.json is neither"):
+        read(folder)
+
+
 def test_a_tokenizer_json_is_the_same_as_the_vocabulary(folder):
     of_vocabulary = read(folder).tokenizer_json
     (folder / "tokenizer.json").write_text(build_wordpiece(WORDS))

@@ -236,3 +236,22 @@ def test_the_command_checks_the_patient_the_order_and_the_family(follow_up_bundl
         assert done.exit_code == 1 and said in done.stderr, done.stderr
         assert len([line for line in done.stderr.splitlines() if "Error" in line]) == 1
     assert run("progress", "--engine", follow_up_bundle).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fusion-mode", "frontal"), "leave --fusion-mode out"),
+        (("--label", "edema, pneumonia"), "--label is one finding, without commas: give it again for each"),
+    ],
+)
+def test_options_that_would_be_passed_over_or_misread_are_refused(follow_up_bundle, tmp_path, options, message):
+    done = CliRunner().invoke(main, ["progress", str(tmp_path), "--engine", str(follow_up_bundle), *options])
+    assert done.exit_code == 2 and message in " ".join(done.stderr.split())
+
+
+def test_the_mode_of_a_prior_may_be_named(follow_up_bundle, tmp_path):
+    done = CliRunner().invoke(
+        main, ["progress", str(tmp_path), "--engine", str(follow_up_bundle), "--fusion-mode", "prior"]
+    )
+    assert done.exit_code == 1 and "StudyError" in done.stderr

@@ -112,6 +112,11 @@ def test_a_run_tells_the_mode_of_each_study(follow_up_bundle, patients, tmp_path
     assert {row["family"] for row in rows} == {"biovil-t"}
     page = (tmp_path / "run.html").read_text()
     assert "<dd>biovil-t</dd>" in page and "<dd>prior, frontal</dd>" in page
+    assert "<td>frontal, prior frontal (fusion prior)</td>" in page and "<td>frontal (fusion frontal)</td>" in page
+    with Matcher(follow_up_bundle, runtime="onnxruntime", threads=1) as opened:
+        manifest = opened.engine.manifest
+    for told in (manifest.intended_use, manifest.licence, manifest.logit_scale_note):
+        assert f"<dd>{told}</dd>" in page
     told = json.loads(run("score", *patients, *options, "--json").stdout)["studies"]
     assert [one["provenance"]["fusion_mode"] for one in told] == ["prior", "frontal"]
 
@@ -128,3 +133,69 @@ def test_other_commands_name_family_and_mode(follow_up_bundle, patients, tmp_pat
     assert "family biovil-t" in shown and "fusion frontal of frontal" in shown
     shown = run("inspect", follow_up_bundle).stdout
     assert "biovil-t" in shown and "prior, frontal" in shown
+
+
+def test_ranking_takes_a_prior_and_an_index_of_studies_without_refuses_it(follow_up_bundle, patients, tmp_path):
+    engine = ("--engine", follow_up_bundle, "--any-picture")
+    (tmp_path / "reports.txt").write_text("there is edema\nno effusion\n")
+    reports = ("--reports", tmp_path / "reports.txt", "--json")
+    now, before = (f"{patients[0]}/{name}.dcm" for name in ("now", "before"))
+    found = json.loads(run("rank", patients[0], "--find-prior", *engine, *reports).stdout)
+    given = json.loads(run("rank", now, "--prior", before, *engine, *reports).stdout)
+    assert found == given and found["provenance"]["fusion_mode"] == "prior"
+    run("embed", patients[1], "--out", tmp_path / "index", *engine)
+    index = ("--index", tmp_path / "index")
+    run("rank", patients[0], "--find-prior", "--fusion-mode", "frontal", *engine, *index)
+    refused = CliRunner().invoke(main, [str(one) for one in ("rank", now, "--prior", before, *engine, *index)])
+    assert refused.exit_code == 1 and refused.stdout == ""
+    assert refused.stderr == (
+        "EngineError: index is of another fusion mode, frontal: match in that mode (--fusion-mode), or embed again\n"
+    )
+    twice = CliRunner().invoke(main, ["rank", now, "--prior", before, "--find-prior", *map(str, (*engine, *index))])
+    assert twice.exit_code == 2 and "--prior goes without --find-prior" in twice.stderr
+
+
+@pytest.fixture
+def table(make_dicom, tmp_path, matcher):
+    """Forty patients with a prior, whose findings are those that the engine would have; and their table."""
+    rows = []
+    for number in range(40):
+        for name, day in (("now", "20240501"), ("before", "20240401")):
+            seed = 2 * number + (name == "now")
+            pixels = np.random.default_rng(seed).integers(0, 4096, (64, 64), dtype=np.uint16)
+            folder = f"patients/p{number}"
+            made = {"StudyDate": day, "StudyInstanceUID": f"1.2.{seed}", "PatientID": f"p{number}"}
+            make_dicom(f"{folder}/{name}.dcm", pixels, **made)
+        study = Study.from_dicom(
+            tmp_path / folder, find_prior=True, intensity_profile=MINMAX, any_body_part=True, any_picture=True
+        )
+        rows.append((folder, matcher.zero_shot(study, ["edema"]).scores["edema"]))
+    middle = sorted(score for _, score in rows)[20]
+    lines = [f"{folder},{int(score >= middle)}" for folder, score in rows]
+    (tmp_path / "table.csv").write_text("\n".join(["study,edema", *lines]) + "\n")
+    return tmp_path / "table.csv"
+
+
+def test_thresholds_are_chosen_on_studies_with_priors_and_decide_those_alone(table, matcher, tmp_path):
+    engine = ("--engine", tmp_path / "copy.alta", "--any-picture")
+    options = [str(one) for one in ("calibrate", table, "--label", "edema", *engine)]
+    refused = CliRunner().invoke(main, options)
+    assert refused.exit_code == 1 and "row 1 of the table of studies: StudyError: more than one study" in refused.stderr
+    told = json.loads(run(*options, "--find-prior", "--json").stdout)
+    assert told["provenance"]["fusion_mode"] == told["thresholds"][0]["binding"]["fusion_mode"] == "prior"
+    patient = table.parent / "patients" / "p0"
+    score = ("--labels", "edema,", *engine)
+    assert "this site's threshold" in run("score", patient, "--find-prior", *score).stdout
+    assert "this site's threshold" not in run("score", patient / "now.dcm", *score).stdout
+
+
+def test_a_table_of_studies_of_two_kinds_is_refused_with_its_rows(table, tmp_path):
+    for number in (3, 7):
+        (table.parent / "patients" / f"p{number}" / "before.dcm").unlink()
+    options = ["calibrate", table, "--label", "edema", "--engine", tmp_path / "copy.alta", "--any-picture"]
+    refused = CliRunner().invoke(main, [*map(str, options), "--find-prior"])
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1].startswith(
+        "CalibrationError: 2 of 40 studies have no prior that is read (row 4, 8), and their scores are of another kind"
+    )
+    assert not list(tmp_path.glob("*.thresholds.json"))

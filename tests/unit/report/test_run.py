@@ -119,6 +119,19 @@ def test_a_cell_holds_nothing_that_a_terminal_obeys():
     assert "z\\x1b[2J\\u202e\\n\\udcff.jpg" in text
 
 
+def test_the_page_tells_what_was_read_of_each_study_and_what_the_engine_is_for():
+    rows = [
+        ReportRow({"edema": 0.4}, ("frontal", "prior_frontal"), fusion_mode="prior"),
+        ReportRow({"edema": 0.5}, ("frontal",), fusion_mode="frontal"),
+    ]
+    terms = {"intended use": f"research {EVIL}", "licence": "MIT"}
+    page = Page(render_page(RunReport(rows, ORIGIN, terms=terms)))
+    assert {"frontal, prior frontal (fusion prior)", "frontal (fusion frontal)"} <= set(page.texts)
+    assert {"intended use", f"research {EVIL}", "licence", "MIT"} <= set(page.texts)
+    alike = Page(render_page(RunReport([rows[1], ReportRow(error="x")], ORIGIN)))
+    assert "frontal" in alike.texts and not any("(fusion" in text for text in alike.texts)
+
+
 def test_a_run_without_any_score_still_makes_a_page():
     report = RunReport([ReportRow(error="StudyError: study is empty")], {})
     assert "StudyError: study is empty" in Page(render_page(report)).texts

@@ -16,10 +16,12 @@ from torch import Tensor
 from alta_sdk import Matcher, Slot
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.engine import Engine
+from alta_sdk.engine.manifest import MANIFEST_NAME
 from alta_sdk.engine.manifest_content import BEFORE_NORMALISATION
 from alta_sdk.engine.tokenizer import build_wordpiece, pad_tokens
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.errors import TrainingError
+from alta_sdk.files.opening import is_there
 from alta_sdk.matching.prompts import build_label_sets
 from alta_sdk.matching.scoring import average_prompts
 from alta_sdk.study.geometry import ALTA_GEOMETRY
@@ -28,6 +30,7 @@ from ..adapters import leave_out_adapters
 from ..families.alta import ALTA
 from ..families.asking import Asking
 from ..families.checkpoint import TextModel, load_model, read_text_model
+from ..families.open_clip_folder import CONFIG
 from ..families.reading import GivenFiles, is_open_clip_folder, recognise_files
 from ..model import AltaModel
 from ..model.alta import to_model_input
@@ -199,9 +202,11 @@ def open_encoder(
     """
     if not os.path.exists(path):
         raise TrainingError(f"{path.name} not found: give a checkpoint or an engine")
+    given = GivenFiles(path, text_model, tokenizer, image_heads, text_heads, preprocessing)
     if os.path.isdir(path) and not is_open_clip_folder(path):
+        _check_bundle(given)
         return BundleEncoder(Matcher(path, fusion_mode="frontal"))
-    found = recognise_files(GivenFiles(path, text_model, tokenizer, image_heads, text_heads, preprocessing))
+    found = recognise_files(given)
     if found.family is not ALTA:
         return TowersEncoder(found.read(), path.resolve().name if os.path.isdir(path) else path.stem)
     if found.folder is None or not os.path.isdir(found.folder):
@@ -209,3 +214,15 @@ def open_encoder(
     text, checkpoint = read_text_model(found.folder), found.checkpoint
     profile = checkpoint.metadata.get("intensity_profile", PUBLISHED)
     return CheckpointEncoder(load_model(checkpoint, text, image_heads, decodes=False), text, path.stem, profile)
+
+
+def _check_bundle(given: GivenFiles) -> None:
+    """Raise TrainingError for a folder of another kind, and for what an engine has in itself, named beside it."""
+    path = given.checkpoint
+    if not is_there(path / MANIFEST_NAME):
+        raise TrainingError(
+            f"folder {path.name} is no engine ({MANIFEST_NAME}) and no model of open_clip ({CONFIG}): give one of "
+            "them, or the file of a checkpoint"
+        )
+    if given != GivenFiles(path):
+        raise TrainingError("an engine has its text model, tokenizer, heads and pixels in it: name nothing beside it")

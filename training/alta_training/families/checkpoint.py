@@ -49,6 +49,11 @@ CONFIG_SIZES = (
 )
 # Weights of a training objective's own stand beside the model's: objective.NAME.…
 OBJECTIVE_PREFIX = "objective."
+# Formats of 8 bits or with half a sign are of programs that the arithmetic here is not from.
+READABLE = frozenset(
+    (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8)
+    + (torch.int8, torch.int16, torch.int32, torch.int64)
+)
 # Buffers that older transformers stored; they hold 0, 1, 2, … and are made anew.
 IGNORED = frozenset({"bert_encoder.bert.embeddings.position_ids"})
 
@@ -83,7 +88,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         _read_safetensors(path) if path.suffix == ".safetensors" else (read_pickle(path), dict[str, str]())
     )
     _check_metadata(metadata, path.name)
-    formats = tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in stored.values()}))
+    formats = _list_formats(stored, path.name)
     weights = unpack(strip_prefix(stored, path.name))
     weights = {name: tensor for name, tensor in weights.items() if name not in IGNORED}
     for name, tensor in weights.items():
@@ -93,6 +98,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(weights, metadata, hash_file(path), formats)
     except OSError as error:
         raise CheckpointError(f"checkpoint {path.name} cannot be read: {error.strerror}") from error
+
+
+def _list_formats(stored: Mapping[str, Tensor], name: str) -> tuple[str, ...]:
+    """Return the number formats of tensors, by name; raise CheckpointError for one that cannot be computed with."""
+    for key, tensor in stored.items():
+        if tensor.dtype not in READABLE:
+            raise CheckpointError(f"checkpoint {name}: {key} holds numbers in the format {_name_format(tensor)}")
+    return tuple(sorted({_name_format(tensor) for tensor in stored.values()}))
+
+
+def _name_format(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _check_metadata(metadata: Mapping[str, str], name: str) -> None:
@@ -110,30 +127,44 @@ def _check_metadata(metadata: Mapping[str, str], name: str) -> None:
 
 
 def read_text_model(folder: Path) -> TextModel:
-    """Read config.json, vocab.txt and, if there, tokenizer_config.json of a BERT folder."""
+    """Read config.json, vocab.txt and, if there, tokenizer_config.json of a BERT folder; raises CheckpointError."""
+    if os.path.isfile(folder):
+        raise CheckpointError(f"text model {folder.name} is a file: give the folder that holds config.json, vocab.txt")
     try:
         config = BertConfig.from_dict(json.loads(read_text(folder / "config.json")))
         vocabulary = split_vocabulary(read_text(folder / "vocab.txt"))
         options_file = folder / "tokenizer_config.json"
         options = json.loads(read_text(options_file)) if is_there(options_file) else {}
-        lowercase = bool(options.get("do_lower_case", True))
+        stated = options.get("do_lower_case", True)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise CheckpointError(f"text model {folder.name}: {missing} not found; give a BERT folder") from error
     except Exception as error:  # transformers raises kinds of its own for values of another type
         raise CheckpointError(f"text model {folder.name}: its files cannot be read as a BERT folder") from error
     _check_config(config, folder.name)
-    return TextModel(config, vocabulary, lowercase)
+    return TextModel(config, vocabulary, read_lower_case(stated, f"text model {folder.name}"))
+
+
+def read_lower_case(stated: object, what: str) -> bool:
+    """Return whether a tokenizer turns letters to lower case, as tokenizer_config.json states it.
+
+    Raises CheckpointError for another value: "no" in quotes must not be read as yes. what: whose file it is.
+    """
+    if not isinstance(stated, bool):
+        raise CheckpointError(f"{what}: do_lower_case in tokenizer_config.json is neither true nor false")
+    return stated
 
 
 def _check_config(config: BertConfig, name: str) -> None:
-    """Raise CheckpointError unless the sizes are whole numbers above 0 and the heads divide the width."""
+    """Raise CheckpointError unless sizes are whole numbers above 0, heads divide the width and norms have an eps."""
     for size in CONFIG_SIZES:
         value = getattr(config, size, None)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CheckpointError(f"text model {name}: {size} in config.json is not a whole number above 0")
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(f"text model {name}: num_attention_heads in config.json does not divide hidden_size")
+    if not 0 < config.layer_norm_eps < 1:  # so is NaN, which JSON of Python's may hold
+        raise CheckpointError(f"text model {name}: layer_norm_eps in config.json is not a number between 0 and 1")
 
 
 def load_model(
@@ -165,10 +196,8 @@ def load_weights(model: AltaModel, weights: Mapping[str, Tensor]) -> None:
     for tied, source in TIED.items():
         if tied not in given and source in given:
             given[tied] = given[source]
-    misfits = describe_misfits(
-        {name: state[own].shape for name, own in by_published.items()},
-        {name: tensor.shape for name, tensor in given.items()},
-    )
+    expected = {name: state[own] for name, own in by_published.items()}
+    misfits = describe_misfits(expected, given)
     if misfits:
         raise CheckpointError(f"checkpoint does not fit the ALTA model: {misfits}")
     model.load_state_dict({own: given[name].to(state[own].dtype) for name, own in by_published.items()})

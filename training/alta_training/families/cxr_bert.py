@@ -91,6 +91,8 @@ def _check_config(config: BertConfig, embedding: int, what: str) -> None:
     if config.hidden_act != "gelu" or getattr(config, "position_embedding_type", "absolute") != "absolute":
         raise CheckpointError(f'{what}: config.json has another activation than "gelu", or other positions')
     stated = getattr(config, "projection_size", embedding)
+    if not isinstance(stated, int) or isinstance(stated, bool):
+        raise CheckpointError(f"{what}: projection_size in config.json is not a whole number")
     if stated != embedding:
         raise CheckpointError(_other_space(what, stated, embedding))
 

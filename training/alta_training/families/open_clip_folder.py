@@ -11,6 +11,8 @@ from alta_sdk.engine.tokenizer_file import read_tokenizer
 from alta_sdk.errors import CheckpointError, PromptError
 from alta_sdk.files.opening import read_bytes
 
+from .checkpoint import read_lower_case
+
 CONFIG, BERT_CONFIG, TOKENIZER, VOCABULARY = "open_clip_config.json", "config.json", "tokenizer.json", "vocab.txt"
 TOKENIZER_OPTIONS = "tokenizer_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # the first that is there is read
@@ -57,7 +59,10 @@ def find_open_clip_weights(folder: Path) -> Path:
     """Return the weights in a folder; raise CheckpointError if there are none."""
     found = next((folder / name for name in WEIGHT_FILES if os.path.isfile(folder / name)), None)
     if found is None:
-        raise CheckpointError(f"folder {folder.name} holds no weights; looked for {' and '.join(WEIGHT_FILES)}")
+        raise CheckpointError(
+            f"folder {folder.name} holds no weights; looked for {' and '.join(WEIGHT_FILES)}: of a family "
+            "whose weights are one file, give that file"
+        )
     return found
 
 
@@ -91,7 +96,7 @@ def _make_tokenizer(folder: Path) -> str:
     if os.path.isfile(folder / TOKENIZER):
         return adopt_tokenizer(_read_text(folder, TOKENIZER), repairs=True)
     options = _read_json(folder, TOKENIZER_OPTIONS) if os.path.isfile(folder / TOKENIZER_OPTIONS) else {}
-    lowercase = bool(options.get("do_lower_case", True))
+    lowercase = read_lower_case(options.get("do_lower_case", True), f"folder {folder.name}")
     try:
         return build_wordpiece(split_vocabulary(_read_text(folder, VOCABULARY)), lowercase=lowercase, repairs=True)
     except PromptError as error:

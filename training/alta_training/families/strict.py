@@ -10,18 +10,29 @@ from torch import Tensor, nn
 from alta_sdk.errors import CheckpointError
 
 SHOWN_NAMES = 8
-Shapes = Mapping[str, torch.Size]
+VARIANCE = ".running_var"  # of batch norms
+Tensors = Mapping[str, Tensor]
 Tower = TypeVar("Tower", bound=nn.Module)
 
 
-def describe_misfits(expected: Shapes, given: Shapes) -> str:
-    """Name the tensors that are missing, unexpected or of another shape; an empty text if all fit."""
-    kinds = (
-        ("missing", sorted(expected.keys() - given.keys())),
-        ("unexpected", sorted(given.keys() - expected.keys())),
-        ("of another shape", sorted(n for n in expected.keys() & given.keys() if expected[n] != given[n])),
+def describe_misfits(expected: Tensors, given: Tensors) -> str:
+    """Name the tensors that are missing, unexpected or of another shape, or else of impossible values.
+
+    An empty text if all fit. Whole numbers are no weights, and a variance is not negative. expected: may be without
+    values, on the device "meta".
+    """
+    kinds: tuple[tuple[str, set[str]], ...] = (
+        ("missing", expected.keys() - given.keys()),
+        ("unexpected", given.keys() - expected.keys()),
+        ("of another shape", {n for n in expected.keys() & given.keys() if expected[n].shape != given[n].shape}),
     )
-    return "; ".join(f"{kind} {_shown(names)}" for kind, names in kinds if names)
+    if not any(names for _, names in kinds):
+        weights = {n for n, own in expected.items() if own.is_floating_point()}
+        kinds = (
+            ("of whole numbers", {n for n in weights if not given[n].is_floating_point()}),
+            ("of negative variances", {n for n in weights if n.endswith(VARIANCE) and bool((given[n] < 0).any())}),
+        )
+    return "; ".join(f"{kind} {_shown(sorted(names))}" for kind, names in kinds if names)
 
 
 def tell_size(weights: Mapping[str, Tensor], *told_by: tuple[str, int]) -> int:
@@ -48,11 +59,11 @@ def load_strictly(
 
     make: called twice, first without memory for tensors: what a file claims is checked before it is allocated.
     published_name: the name in the file of one of the module's own. what: the file and the model, for the message.
-    Raises CheckpointError that names every missing, unexpected or misshapen tensor.
+    Raises CheckpointError that names every missing, unexpected or misshapen tensor, or those of impossible values.
     """
     with torch.device("meta"):
-        expected = {published_name(name): tensor.shape for name, tensor in make().state_dict().items()}
-    misfits = describe_misfits(expected, {name: tensor.shape for name, tensor in weights.items()})
+        expected = {published_name(name): tensor for name, tensor in make().state_dict().items()}
+    misfits = describe_misfits(expected, weights)
     if misfits:
         raise CheckpointError(f"{what}: {misfits}")
     module = make()
