@@ -41,6 +41,22 @@ class DeliveryStore:
         query = "SELECT destination, state, count(*) FROM deliveries GROUP BY destination, state"
         return {(name, DeliveryState(state)): count for name, state, count in self.database.read(query)}
 
+    def give_up_others(self, destinations: Sequence[str]) -> dict[str, list[str]]:
+        """Forget what waits for other destinations than these; return the keys of the studies by destination."""
+        given_up: dict[str, list[str]] = {}
+        with self.database.write() as cursor:
+            query = f"SELECT {_COLUMNS} FROM {_JOIN} WHERE d.state != ?"
+            waiting = [_make_delivery(row) for row in cursor.execute(query, (DeliveryState.DONE,)).fetchall()]
+            for delivery in waiting:
+                if delivery.destination not in destinations:
+                    cursor.execute(
+                        "DELETE FROM deliveries WHERE sop_uid = ? AND destination = ?",
+                        (delivery.sop_uid, delivery.destination),
+                    )
+                    _settle(cursor, delivery.study_key)
+                    given_up.setdefault(delivery.destination, []).append(delivery.study_key)
+        return given_up
+
     def mark_sent(self, delivery: Delivery, transaction_uid: str = "") -> None:
         """Note that a destination has taken an object; with a transaction, that its commitment is waited for."""
         state = DeliveryState.SENT if transaction_uid else DeliveryState.DONE

@@ -135,7 +135,15 @@ class Service:
             _log.error("%d studies are set aside: each ended the service twice while it was scored", poison)
         if left:
             _log.info("%d files that a kill had left were removed", left)
+        self._give_up_others()
         self.site_key: SiteKey = open_site_key(self.settings.site_key, state)[0]
+
+    def _give_up_others(self) -> None:
+        """Let nothing wait for a destination that the configuration no longer names: its studies were never done."""
+        for name, keys in self.deliveries.give_up_others([one.name for one in self.settings.destinations]).items():
+            _log.warning("%d results wait no longer for %s, which the configuration does not name", len(keys), name)
+            for key in keys:
+                self.audit.note("service", "given up", key, name)
 
     def _start_results(self) -> None:
         """Open the engines, and start what comes after a study is complete."""

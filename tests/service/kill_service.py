@@ -299,7 +299,8 @@ def main():
     given = parser.parse_args()
     tally = run_kills(given.folder, given.engine, given.kills, given.seed, say=lambda text: print(text, flush=True))
     print(tally.describe())
-    sys.exit(1 if tally.lost or tally.doubled or tally.stuck else 0)
+    is_well = tally.acknowledged and tally.delivered and not (tally.lost or tally.doubled or tally.stuck)
+    sys.exit(0 if is_well else 1)
 
 
 if __name__ == "__main__":

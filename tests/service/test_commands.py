@@ -83,7 +83,7 @@ def test_a_configuration_with_faults_prints_a_line_for_each(make_config):
         done = run(*command, "--config", config)
         lines = done.stderr.splitlines()
         assert done.exit_code == 1 and lines[-1].startswith("ServiceError: configuration has 4 faults")
-        assert all(line.startswith("service.toml, line ") for line in lines[:-1]) and len(lines) == 5
+        assert all(line.startswith("configuration, line ") for line in lines[:-1]) and len(lines) == 5
 
 
 def test_check_prints_a_screen_and_fails_if_something_does(make_config):

@@ -14,10 +14,10 @@ from alta_sdk.errors import ServiceError
 from alta_sdk.service.commanding import command_service
 from alta_sdk.service.records import StudyState
 from alta_sdk.service.service import Service
-from alta_sdk.service.settings import Web
+from alta_sdk.service.settings import Destination, DicomPeer, Web
 from alta_sdk.service.status import read_status
 from service.fixtures import ACCESSION, NAME, PATIENT_ID, make_radiograph, write_image
-from service.peers import start_storescp, store, wait_until
+from service.peers import find_free_port, start_storescp, store, wait_until
 from service.running import make_destination, make_service_settings, run_service, wait_for_state
 
 DONE, REFUSED, FAILED = StudyState.DONE, StudyState.REFUSED, StudyState.FAILED
@@ -114,8 +114,6 @@ def test_one_service_serves_a_state_folder(settings):
 
 @pytest.mark.parametrize("fault", ["engine", "labels", "port"])
 def test_a_service_that_cannot_start_leaves_nothing_running(settings, fault, tmp_path, bundle):
-    from service.peers import find_free_port
-
     choice = settings.engines[0]
     changed = {
         "engine": replace(settings, engines=(replace(choice, path=tmp_path),)),
@@ -270,6 +268,16 @@ def test_what_waits_is_done_by_the_next_start(settings, tmp_path):
     with run_service(settings) as service:
         wait_for_state(service, key, DONE)
         assert not (settings.state / "spool" / "left-over.dcm").exists()
+
+
+def test_nothing_waits_for_a_destination_that_is_configured_no_longer(settings, tmp_path):
+    absent = Destination("old", DicomPeer("OLD", "127.0.0.1", find_free_port(), timeout_seconds=5.0))
+    with run_service(replace(settings, destinations=(absent,))) as service:
+        (key,) = send(service, tmp_path / "sent", make_radiograph())
+        wait_for_state(service, key, StudyState.SCORED, StudyState.DELIVERING)
+    with run_service(settings) as service:
+        assert service.store.get_study(key).state is DONE
+        assert "given up" in {one.action for one in service.audit.list_events(key)}
 
 
 def test_a_clock_that_jumps_completes_nothing(settings, tmp_path, monkeypatch):
