@@ -3,12 +3,16 @@
 Stores a second beside dcmtk's storescp, in turn; from the last instance to the report at its destination, one study at
 a time and many at once; memory beside an open Matcher; what back pressure refuses; and with --soak how memory grows.
 
+The rate is also that with TCP_NODELAY=1: as it is shipped dcmtk waits for delayed acknowledgements, some 40 ms an
+object of one association; without them it is work that is compared, our flushes included.
+
     python benchmarks/published_engine.py build/published --precision fp32
     python benchmarks/service.py build/published/fp32.alta [--studies 100] [--associations 4] [--rounds 5] [--json]
     python benchmarks/service.py build/demo.alta --soak 5000
 """
 
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -45,6 +49,7 @@ Measured = dict[str, Any]
 
 def measure_rate(work: Path, engine: Path, files: list[Path], associations: int, rounds: int) -> Measured:
     """Return stores a second of both sides, in turn, and the ratio of their medians."""
+    work.mkdir()
     rates: dict[str, list[float]] = {"service": [], "storescp": []}
     for number in range(rounds):
         # Of both: nothing that was stored before is there.
@@ -62,6 +67,17 @@ def measure_rate(work: Path, engine: Path, files: list[Path], associations: int,
         "ratios": [round(a / b, 2) for a, b in zip(rates["service"], rates["storescp"], strict=True)],
         "is_met": ratio >= RATE_TARGET,
     }
+
+
+def measure_undelayed(work: Path, engine: Path, files: list[Path], associations: int, rounds: int) -> Measured:
+    """Return the same where dcmtk, on both sides, sends each packet at once."""
+    os.environ["TCP_NODELAY"] = "1"
+    try:
+        found = measure_rate(work / "undelayed", engine, files, associations, rounds)
+    finally:
+        del os.environ["TCP_NODELAY"]
+    del found["is_met"]  # the target is of dcmtk as it is shipped
+    return found
 
 
 def measure_latency(work: Path, engine: Path, files: list[Path], quiet_s: float) -> Measured:
@@ -222,7 +238,8 @@ def main(
             files = write_studies(work / "files", studies, side_px)
             one_by_one = write_studies(work / "single-files", single + 1, side_px, seed=99)
             steps: dict[str, Callable[[], Measured]] = {
-                "rate": lambda: measure_rate(work, engine, files, associations, rounds),
+                "rate": lambda: measure_rate(work / "rate", engine, files, associations, rounds),
+                "rate with TCP_NODELAY=1": lambda: measure_undelayed(work, engine, files, associations, rounds),
                 "memory": lambda: measure_memory(work, engine),
                 "latency": lambda: measure_latency(work, engine, one_by_one, quiet_s),
                 "load": lambda: measure_load(work, engine, files, associations, quiet_s),
