@@ -25,8 +25,18 @@ TRAIN = [*TORCH, "lightning-fabric>=2.5", "scikit-learn>=1.6", "tensorboard>=2.1
 # What NVIDIA's Python bindings accept is asked of the bindings themselves; nothing of TensorRT runs on them.
 ON_LINUX = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 GDCM = ["python-gdcm>=3.0.24"]
+# MIT, BSD-3 and Apache-2.0; 44 MB beside the thin install (docs/service.md).
+SERVICE = [
+    "highdicom>=0.27",
+    "jinja2>=3.1",
+    "pynetdicom>=3.0.4,<4",
+    "starlette>=1.0",
+    "uvicorn>=0.40",
+]
 DEV = [
     *GDCM,
+    *SERVICE,
+    "dicomweb-client>=0.60",  # another's client, for the tests of REST
     "openvino>=2025.0",
     "matplotlib>=3.8",
     f"tensorrt-cu13-bindings>=11,<12; {ON_LINUX}",
@@ -54,7 +64,7 @@ setup(
     packages=[
         name for package, folder in FOLDERS.items() for name in find_packages(folder, include=[package, f"{package}.*"])
     ],
-    package_data={"": ["py.typed", "*.html", "*.toml"]},
+    package_data={"": ["py.typed", "*.css", "*.html", "*.sql", "*.toml"]},
     install_requires=[
         "click>=8.1",
         "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive
@@ -79,6 +89,7 @@ setup(
         "gpl-jpeg": ["pylibjpeg-libjpeg>=2.1"],  # 12-bit JPEG extended; GPL-3, so never by default
         "openvino": ["openvino>=2025.0"],
         "plot": ["matplotlib>=3.8"],
+        "service": SERVICE,
         "trt": ["tensorrt-lean-cu13>=11,<12"],
         "trt-build": ["tensorrt-cu13>=11,<12", "tensorrt-lean-cu13>=11,<12"],
         "dev": DEV,

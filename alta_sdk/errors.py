@@ -11,7 +11,8 @@
     ├── CheckpointError         weights or a text-model folder that cannot be loaded
     ├── ExportError             an export that cannot be done or was not exact
     ├── TrainingError           a table, recipe or run that cannot be trained or evaluated
-    └── CalibrationError        calibration data or thresholds that cannot be used
+    ├── CalibrationError        calibration data or thresholds that cannot be used
+    └── ServiceError            a service that cannot start, or whose state cannot be read or written
 
 A message is one line: what was wrong, where, and what to do. No patient data, no prompt or report
 text and no path of a study appears in it.
@@ -29,6 +30,7 @@ __all__ = [
     "IntegrityError",
     "PromptError",
     "RuntimeUnavailable",
+    "ServiceError",
     "StudyError",
     "TrainingError",
     "ViewError",
@@ -65,3 +67,7 @@ class TrainingError(AltaError):
 
 class CalibrationError(AltaError):
     """Calibration data or thresholds that cannot be used."""
+
+
+class ServiceError(AltaError):
+    """A workstation service cannot start, or its state cannot be read or written."""

@@ -20,6 +20,8 @@ COMMANDS = (
     "bench",
     "demo",
     "keygen",
+    "serve",
+    "service",
 )
 
 

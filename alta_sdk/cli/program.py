@@ -107,6 +107,9 @@ def leave_rights(command: click.Command) -> None:
     for parameter in command.params:
         if isinstance(parameter.type, click.Path):
             parameter.type.readable = False
+    if isinstance(command, click.Group) and not isinstance(command.commands, CommandFiles):
+        for one in command.commands.values():
+            leave_rights(one)
 
 
 @contextmanager

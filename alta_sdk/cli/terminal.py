@@ -110,6 +110,16 @@ def show_debug_log() -> None:
     logger.setLevel(logging.DEBUG)
 
 
+def show_service_log() -> None:
+    """Send what a service tells of itself, study keys alone, to standard error, each line with its time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_SpelledFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("alta_sdk")
+    logger.addHandler(handler)
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.INFO)
+
+
 def replace_what_cannot_be_shown() -> None:
     """Let standard output show a replacement for what its encoding lacks: a label must not cost a finished run.
 

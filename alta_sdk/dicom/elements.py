@@ -26,7 +26,8 @@ READ = """
     AcquisitionDateTime StudyTime SeriesTime AcquisitionTime ContentTime AccessionNumber Modality
     PresentationIntentType TimezoneOffsetFromUTC ReferringPhysicianName StudyDescription SeriesDescription
     AnatomicRegionSequence PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex BodyPartExamined
-    ProtocolName AcquisitionDeviceProcessingDescription ViewPosition StudyInstanceUID StudyID PatientOrientation
+    ProtocolName AcquisitionDeviceProcessingDescription ViewPosition StudyInstanceUID SeriesInstanceUID StudyID
+    PatientOrientation
     PixelData FloatPixelData DoubleFloatPixelData SamplesPerPixel
     PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
     HighBit PixelRepresentation QualityControlImage BurnedInAnnotation PixelPaddingValue PixelPaddingRangeLimit
@@ -40,12 +41,12 @@ READ_OF_ITEMS = """
     SpecificCharacterSet CodeValue CodingSchemeDesignator CodeMeaning ViewModifierCodeSequence LUTDescriptor
     ModalityLUTType LUTData DirectoryRecordType ReferencedFileID
 """.split()
-# Of those: what profile voi-v1 alone shows, and what a heat map alone is filed by. A malformed one is told where it is
-# needed, if ever; the others decide about every image, and refuse the file.
+# Of those: what profile voi-v1 alone shows, and what a heat map or a report alone is filed by. A malformed one is told
+# where it is needed, if ever; the others decide about every image, and refuse the file.
 NEEDED_LATER = """
     WindowCenter WindowWidth RescaleIntercept RescaleSlope VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit
     ModalityLUTSequence VOILUTSequence PresentationLUTSequence PresentationLUTShape LUTDescriptor LUTData
-    PatientName PatientSex StudyID AccessionNumber ReferringPhysicianName
+    PatientName PatientSex StudyID AccessionNumber ReferringPhysicianName SeriesInstanceUID
 """.split()
 
 # What only orders images or describes them: a malformed one, or one that is too long, is taken as not stated.

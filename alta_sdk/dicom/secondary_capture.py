@@ -7,6 +7,7 @@ object. pydicom is imported on use, and its exceptions, which quote values, do n
 import io
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,23 +63,29 @@ def check_source(source: Source, origin: ImageOrigin | None) -> None:
 
 
 def encode_secondary_capture(
-    picture: NDArray[np.uint8], description: str, comment: str, identifiers: Mapping[str, str]
+    picture: NDArray[np.uint8],
+    description: str,
+    comment: str,
+    identifiers: Mapping[str, str],
+    series: Mapping[str, str | int] = MappingProxyType({}),
 ) -> bytes:
     """Return the DICOM file of a picture (rows, columns, 3) uint8, whose disclaimer is burned in.
 
     description: how it was derived. comment: kept under ImageComments. identifiers: patient and study elements by
-    keyword, written as they are; none if empty. Raises DicomError if one cannot be written.
+    keyword, written as they are; none if empty. series: SOPInstanceUID, SeriesInstanceUID and InstanceNumber of one
+    that is always to be the same object. Raises DicomError if an element cannot be written.
     """
     file = io.BytesIO()
     try:
-        _make_capture(picture, description, comment, identifiers).save_as(file, enforce_file_format=True)
+        capture = _make_capture(picture, description, comment, {**identifiers, **series})
+        capture.save_as(file, enforce_file_format=True)
     except Exception as error:  # its message quotes the value
         raise DicomError("secondary capture cannot be written: an identifier of the study is not valid") from error
     return file.getvalue()
 
 
 def _make_capture(
-    picture: NDArray[np.uint8], description: str, comment: str, identifiers: Mapping[str, str]
+    picture: NDArray[np.uint8], description: str, comment: str, identifiers: Mapping[str, str | int]
 ) -> "Dataset":
     from pydicom import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -90,11 +97,12 @@ def _make_capture(
     capture.StudyInstanceUID, capture.SeriesInstanceUID = generate_uid(prefix=None), generate_uid(prefix=None)
     for keyword in EMPTY:
         setattr(capture, keyword, "")
+    capture.InstanceNumber = 1
     for keyword, value in identifiers.items():
         setattr(capture, keyword, value)
     capture.BodyPartExamined = "CHEST"
     capture.Modality, capture.ConversionType = "OT", "WSD"
-    capture.SeriesNumber, capture.InstanceNumber = SERIES_NUMBER, 1
+    capture.SeriesNumber = SERIES_NUMBER
     capture.SeriesDescription = SERIES_DESCRIPTION
     capture.Manufacturer, capture.ManufacturerModelName = "alta-sdk", "alta-sdk"
     capture.SoftwareVersions = __version__

@@ -107,14 +107,17 @@ class Heatmap:
             check_source(identifiers_from, self.drawn_on)
         is_filed = with_identifiers or identifiers_from is not None
         identifiers = take_identifiers(self.drawn_on) if is_filed else {}
+        comment = f"{DISCLAIMER}. {caption}".strip()
+        data = encode_secondary_capture(self.picture(limits, caption), self.describe(), comment, identifiers)
+        write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_capture)
+
+    def describe(self) -> str:
+        """Say how the map was made, as its secondary capture does."""
         origin = self.provenance
-        description = (
+        return (
             f"{DISCLAIMER}. Similarity of a phrase with image patches, computed by engine "
             f"{str(origin['engine_sha256'])[:16]}, {origin['precision']}, {origin['runtime']}"
         )
-        comment = f"{DISCLAIMER}. {caption}".strip()
-        data = encode_secondary_capture(self.picture(limits, caption), description, comment, identifiers)
-        write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_capture)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON: all but the arrays."""

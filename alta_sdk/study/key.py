@@ -95,6 +95,11 @@ def identify_study(source: FileSource) -> bytes:
         return identify_unreadable(source if isinstance(source, str | os.PathLike) else source[0])
 
 
+def identify_uid(study_uid: str) -> bytes:
+    """Return what a study's key is made of where its StudyInstanceUID is known: patient data, never shown."""
+    return b"uid:" + study_uid.encode()
+
+
 def identify_unreadable(path: PathLike) -> bytes:
     """Return what the key of a study is made of whose files cannot be read: the name of its first path."""
     name = Path(path).name
@@ -107,7 +112,7 @@ def identify_unreadable(path: PathLike) -> bytes:
 def _identify_files(study: StudyFiles) -> bytes:
     for file in study.files:
         if uid := file.read_study_uid():
-            return b"uid:" + uid.encode()
+            return identify_uid(uid)
     digests = sorted(file.read_digest() for file in study.files)
     return b"content:" + b"".join(digests)
 

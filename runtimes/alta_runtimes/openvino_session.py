@@ -5,7 +5,9 @@ two machines: its precision hint is therefore always set.
 """
 
 import queue
+import threading
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,6 +18,7 @@ NAME = "openvino"
 REQUIRES = ("openvino",)
 DEVICES = ("cpu",)
 COMPUTE = ("f32", "bf16")
+_lock = threading.Lock()
 
 
 def is_available() -> RuntimeInfo:
@@ -39,14 +42,29 @@ def open_session(graph: str | bytes, *, name: str, device: str, threads: int, co
     return OpenvinoSession(graph, name, threads, compute)
 
 
+def _share_core() -> Any:
+    """Return the OpenVINO of this process: one, which stays.
+
+    Its CPU plug-in gives the thread that loads it a stack for signals, and takes that away from under it if another
+    thread unloads the plug-in: the next signal would end the process.
+    """
+    with _lock:
+        return _make_core()
+
+
+@cache
+def _make_core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenvinoSession:
     """One graph compiled by OpenVINO's CPU plug-in; each run borrows an inference request."""
 
     def __init__(self, graph: str | bytes, name: str, threads: int, compute: str) -> None:
         """Compile a graph; see `open_session`."""
-        import openvino
-
-        core = openvino.Core()
+        core = _share_core()
         if compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeUnavailable("openvino: this CPU has no BF16 arithmetic; export FP32 or INT8 for it")
         settings = {

@@ -249,6 +249,10 @@ def test_errors_of_folders_priors_and_paths(bundle, write, tmp_path):
         run("rank", now, "--engine", bundle, "--index", cut),
         run("calibrate", text.with_suffix(".csv"), "--engine", bundle, "--label", "edema"),
         run("--calibration", now.parent, "--precision", "int8", "--output", tmp_path / "e.alta", command=alta_export),
+        run("serve", "--config", tmp_path / MARK / "service.toml"),
+        run("serve", "--config", text, "--check"),
+        run("service", "status", "--config", text),
+        run("service", "erase", "--config", text, "--study", MARK),
     ]
     for result in runs:
         assert result.exit_code == 1 and "Traceback" not in result.output, result.output
