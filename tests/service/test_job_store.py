@@ -253,6 +253,7 @@ def test_an_erased_study_leaves_its_audit_alone(store, tmp_path):
     job = begin(store, replace(FIRST, study_uid="1.3.4711.4712", sop_uid="1.3.4711.9"))
     store.finish_scoring(make_result(job, "2.1.4711"), ["pacs"])
     assert store.erase_study("key") == {"a.dcm", "2.1.4711.dcm"}
+    assert store.database.empty_log()
     assert store.get_study("key") is None
     assert store.list_instances("key") == store.list_results("key") == []
     assert DeliveryStore(store.database).list_deliveries() == []
