@@ -38,6 +38,8 @@ TIED = {
 }
 MAX_STATED, MAX_STATEMENTS = 100_000, 1000
 PROFILE = "intensity_profile"
+FORMATS = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
+COUNTERS = ("num_batches_tracked", "position_ids")  # what torch and transformers store beside weights
 CONFIG_SIZES = (
     "vocab_size",
     "hidden_size",
@@ -87,12 +89,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
     weights = unpack(strip_prefix(stored, path.name))
     weights = {name: tensor for name, tensor in weights.items() if name not in IGNORED}
     for name, tensor in weights.items():
+        _check_format(tensor, name, path.name)
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"checkpoint {path.name}: {name} holds values that are not finite")
     try:
         return Checkpoint(weights, metadata, hash_file(path), formats)
     except OSError as error:
         raise CheckpointError(f"checkpoint {path.name} cannot be read: {error.strerror}") from error
+
+
+def _check_format(tensor: Tensor, name: str, file: str) -> None:
+    """Raise CheckpointError for a weight in a format that none is trained in, such as truth values or 8-bit floats."""
+    if tensor.dtype not in FORMATS and not name.endswith(COUNTERS):
+        stored = str(tensor.dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"checkpoint {file}: {name} is stored as {stored}, which is no format of a weight: save it in float32"
+        )
 
 
 def _check_metadata(metadata: Mapping[str, str], name: str) -> None:
