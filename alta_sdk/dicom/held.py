@@ -96,8 +96,10 @@ def _read_open(file: OpenFile) -> bytes:
                 break
             parts.append(bytes(part))
             left -= len(part)
-    except (OSError, ValueError) as error:  # ValueError: it is closed
-        raise StudyError("file of the study cannot be read: open it for reading") from error
+    except StudyError:
+        raise
+    except Exception as error:  # anything may be given that has a `read`: closed, damaged, of archives, of another form
+        raise StudyError("file of the study cannot be read: open it for reading, in binary mode") from error
     return b"".join(parts)
 
 

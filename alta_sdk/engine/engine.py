@@ -76,6 +76,8 @@ class Engine:
         changed, or the signature is not a trusted one's) or RuntimeUnavailable (device or back end does not work
         here).
         """
+        if not isinstance(path, str | os.PathLike):
+            raise EngineError("an engine is given by the path of its folder, NAME.alta")
         trusted = choose_trust(trust)
         if allow_build and not is_ready(open_bundle(path, trusted=trusted).manifest):
             build_bundle(path, trusted=trusted)

@@ -18,7 +18,7 @@ from ..study.slots import Slot
 from .arrays import list_arrays, read_arrays, read_word
 from .bundle import HEAD, Bundle
 from .manifest_content import LINEAR, MLP, NO_HEAD
-from .vectors import Vector
+from .vectors import Vector, without_warnings
 
 KIND = "kind"  # the name of the word in head.npz
 Wide = NDArray[np.float64]
@@ -100,6 +100,10 @@ class MlpHead(Head):
 
     def project(self, vectors: NDArray[np.floating[Any]]) -> Vector:
         """Project fused CLS vectors (n, width) to the shared space: (n, embedding) float32, not normalised."""
+        with without_warnings():
+            return self._project(vectors)
+
+    def _project(self, vectors: NDArray[np.floating[Any]]) -> Vector:
         hidden = _gelu(vectors.astype(np.float64) @ self.hidden_weight.T + self.hidden_bias)
         centred = hidden - hidden.mean(axis=-1, keepdims=True)
         normed = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.norm_eps)
@@ -136,8 +140,9 @@ class LinearHead(Head):
 
     def project(self, vectors: NDArray[np.floating[Any]]) -> Vector:
         """Project vectors (n, width) to the shared space: (n, embedding) float32, not normalised."""
-        wide = vectors.astype(np.float64) @ self.weight.T
-        projected: Vector = (wide if self.bias is None else wide + self.bias).astype(np.float32)
+        with without_warnings():
+            wide = vectors.astype(np.float64) @ self.weight.T
+            projected: Vector = (wide if self.bias is None else wide + self.bias).astype(np.float32)
         return projected
 
     def _fits(self, embedding: int) -> bool:

@@ -24,6 +24,9 @@ MAX_SIGNATURE_BYTES = 4096
 MAX_KEY_BYTES = 1 << 16
 TRUST_VARIABLE = "ALTA_TRUST"
 CONTEXT = b"alta-sdk: manifest of an engine, version 1\n"  # so that it is a signature of nothing else
+PRIME = 2**255 - 19
+Y_OF_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+SMALL_ORDER_Y = frozenset({0, 1, PRIME - 1, Y_OF_ORDER_8, PRIME - Y_OF_ORDER_8})  # orders 4, 1, 2, 8, 8
 CONTENT = record(
     {
         "algorithm": matching("ed25519", "Ed25519"),
@@ -45,6 +48,8 @@ def choose_trust(given: str | os.PathLike[str] | None) -> TrustedKeys | None:
 
     None if neither names one. Raises EngineError for a file that cannot be read or holds no public key.
     """
+    if given is not None and not isinstance(given, str | os.PathLike):
+        raise EngineError("the trusted key is given by the path of its file")
     path = os.fspath(given) if given is not None else os.environ.get(TRUST_VARIABLE, "")
     if given is not None and not path:
         raise EngineError("the trusted key is the name of a file: it is empty")
@@ -61,8 +66,20 @@ def read_public_keys(path: Path) -> TrustedKeys:
     keys = {}
     for block in blocks:
         key = _to_bytes(_load("load_pem_public_key", block, "trusted key", advice))
+        if is_weak(key):
+            raise EngineError(f"trusted key is one that verifies forged signatures, and nobody's: {advice}")
         keys[fingerprint(key)] = key
     return TrustedKeys(keys)
+
+
+def is_weak(key: bytes) -> bool:
+    """True for a public key that is a point of small order: signatures of any text can be made for it.
+
+    key: 32 bytes. In whatever form the point is written: y in full or less the prime, either sign of x.
+    Source: the points of order 1, 2, 4 and 8 of edwards25519 (RFC 8032 section 5.1), which a test works out.
+    """
+    y = int.from_bytes(key, "little") & ((1 << 255) - 1)
+    return y % PRIME in SMALL_ORDER_Y
 
 
 def fingerprint(key: bytes) -> str:

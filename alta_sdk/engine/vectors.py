@@ -19,11 +19,17 @@ def take_output(outputs: Mapping[str, NDArray[Any]], name: str, rows: int, rank:
     return np.asarray(array, dtype=np.float32)
 
 
+def without_warnings() -> "np.errstate":
+    """Return a context for arithmetic on what an engine gives: numpy warns with paths, `require_finite` refuses."""
+    return np.errstate(all="ignore")
+
+
 def to_unit_length(vectors: NDArray[np.floating[Any]]) -> Vector:
     """Scale the last axis to length 1, in float32; a zero vector stays zero."""
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
-    unit: Vector = (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
+    with without_warnings():
+        wide = vectors.astype(np.float64)
+        lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+        unit: Vector = (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
     return unit
 
 
@@ -35,5 +41,6 @@ def require_finite(values: NDArray[np.floating[Any]], what: str) -> None:
 
 def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     """Return the shares of logits along an axis, which sum to 1."""
-    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype=np.float64)
+    with without_warnings():
+        exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype=np.float64)

@@ -1,6 +1,7 @@
 """Create a file that nobody else has made: whole, of a mode that it has from its first byte, never over another."""
 
 import os
+import stat
 from pathlib import Path
 
 from .atomic import name_sibling, place_new, sync_folder
@@ -18,6 +19,9 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if hasattr(os, "fchmod"):
+                # Whatever the umask: one that takes the owner's own rights would make a key that nobody can read.
+                os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | mode & 0o700)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from .opening import is_there, open_file
 from .streams import is_stream, write_stream
 
 HEAD_BYTES = 1 << 16
+ENGINE_FILES = ("manifest.json", "head.npz")  # every engine has them
 IsOurs = Callable[[bytes], bool]  # of a file's first HEAD_BYTES bytes
 AnyPath = str | os.PathLike[str]
 
@@ -65,10 +66,22 @@ def check_replaceable(path: Path, what: str, is_ours: IsOurs, error: type[AltaEr
 def refuse_inputs(
     output: Path, inputs: Iterable[AnyPath | None], what: str, error: type[AltaError] = AltaError
 ) -> None:
-    """Raise an error if an output is one of the files or folders that are read, or a folder around one."""
+    """Raise an error if an output is one of the files or folders that are read, around one, or inside an engine."""
+    refuse_engines(output, what, error)
     for given in inputs:
         if given is not None and (is_same_file(Path(given), output) or is_within(Path(given), output)):
             raise error(f"{what} would be written over what is read: choose another name for it")
+
+
+def refuse_engines(output: Path, what: str, error: type[AltaError] = AltaError) -> None:
+    """Raise an error if an output lies in the folder of an engine, which holds what its manifest lists alone."""
+    try:
+        folders = Path(os.path.realpath(output)).parents
+        is_inside = any(all(os.path.isfile(folder / name) for name in ENGINE_FILES) for folder in folders)
+    except (OSError, ValueError):  # a name that no file can have
+        return
+    if is_inside:
+        raise error(f"{what} would be written into an engine's folder: choose another place for it")
 
 
 def is_within(path: Path, folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Self, overload
+from typing import NoReturn, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import list_texts
-from ..engine.vectors import require_finite, to_unit_length
+from ..engine.vectors import require_finite, to_unit_length, without_warnings
 from ..errors import EngineError
 from ..locate.heatmap import Heatmap
 from ..study.comparison import OneSide, ReadStudy, load_pair
@@ -87,6 +87,10 @@ class Matcher:
         """Say what computes, without a path."""
         return f"<Matcher of {self.engine!r}, fusion {self.fusion_mode}>"
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a copy would close the engine of the other."""
+        raise EngineError("a matcher cannot be pickled or copied: open it in each process, share it between threads")
+
     @overload
     def embed(self, study: OneStudy) -> StudyEmbedding: ...  # type: ignore[overload-overlap]  # a str is a path
     @overload
@@ -116,7 +120,9 @@ class Matcher:
     def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of a study with each prompt: (n,) float32; raises and logs what `embed_text` does."""
         text = self.embed_text(prompts)
-        cosines: NDArray[np.float32] = text @ self._embed_one(study)[0].vector
+        vector = self._embed_one(study)[0].vector
+        with without_warnings():
+            cosines: NDArray[np.float32] = text @ vector
         require_finite(cosines, "scores are")
         return cosines
 

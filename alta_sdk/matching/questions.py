@@ -93,7 +93,8 @@ def choose_logit_scale(temperature: Temperature, learned: float) -> float:
         return 1.0
     if isinstance(temperature, str) and temperature == "engine":
         return learned
-    if not isinstance(temperature, int | float | np.number) or not 0 < temperature < math.inf > 1.0 / temperature:
+    is_number = isinstance(temperature, int | float | np.number) and not isinstance(temperature, bool)
+    if not is_number or not 0 < temperature < math.inf > 1.0 / temperature:
         raise PromptError('temperature must be a positive number, "engine" or None')
     return 1.0 / temperature
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..engine.label_sets import LabelSet
 from ..engine.manifest_content import BEFORE_NORMALISATION
-from ..engine.vectors import Vector, softmax, to_unit_length
+from ..engine.vectors import Vector, softmax, to_unit_length, without_warnings
 
 
 def average_prompts(projections: NDArray[np.float32], average: str = BEFORE_NORMALISATION) -> Vector:
@@ -17,7 +17,9 @@ def average_prompts(projections: NDArray[np.float32], average: str = BEFORE_NORM
     they are (ALTA, BioViL), or of each brought to unit length first (CheXzero, open_clip).
     """
     each = projections if average == BEFORE_NORMALISATION else to_unit_length(projections)
-    return to_unit_length(each.astype(np.float64).mean(axis=0))
+    with without_warnings():
+        mean = each.astype(np.float64).mean(axis=0)
+    return to_unit_length(mean)
 
 
 def score_labels(
@@ -28,8 +30,9 @@ def score_labels(
     text: the unit vectors of each label's positive and negative prompts.
     With negatives: softmax over the two cosines × logit_scale. Without: softmax across the labels.
     """
-    positive = {name: float(study @ text[name][0]) for name in labels}
-    negative = {name: float(study @ vector) for name in labels if (vector := text[name][1]) is not None}
+    with without_warnings():
+        positive = {name: float(study @ text[name][0]) for name in labels}
+        negative = {name: float(study @ vector) for name in labels if (vector := text[name][1]) is not None}
     if negative:
         return {name: float(softmax(np.array([positive[name], negative[name]]) * logit_scale)[0]) for name in labels}
     shares = softmax(np.array(list(positive.values())) * logit_scale)

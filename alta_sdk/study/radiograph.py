@@ -158,6 +158,8 @@ def read_picture(source: ImageSource, view: View, profile: str = PUBLISHED) -> R
 
 
 def _take_array(array: NDArray[np.uint8]) -> Picture:
+    if isinstance(array, np.ma.MaskedArray | np.matrix):
+        raise StudyError("radiograph array must be a plain one: no matrix, and none with masked pixels")
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise StudyError("radiograph array must be uint8 of shape (height, width) or (height, width, 3)")
     return Picture(array.copy())

@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from ..errors import StudyError
+
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 
@@ -24,8 +26,11 @@ class ReadAhead(Generic[Item, Read], Iterator[Read]):
     """
 
     def __init__(self, items: Iterable[Item], read: Callable[[Item], Read], ahead: int = AHEAD) -> None:
-        """Start reading when the first item is asked for."""
-        self._items = iter(items)
+        """Start reading when the first item is asked for. Raises StudyError for what cannot be gone through."""
+        try:
+            self._items = iter(items)
+        except TypeError as error:
+            raise StudyError("a study is given as a path, a Study or its embedding: one, or a list of them") from error
         self._read = read
         self._ahead = ahead
         self._waiting: deque[Future[Read]] = deque()

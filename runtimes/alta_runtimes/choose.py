@@ -74,8 +74,8 @@ def load(
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f"device is not supported; this version runs on: {', '.join(DEVICES)}")
-    if threads is not None and threads < 1:
-        raise RuntimeUnavailable("threads must be at least 1")
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise RuntimeUnavailable("threads must be at least 1, a whole number")
     chosen = runtime or choose_runtime(compute, device)[0]
     if chosen not in BACKENDS:
         raise RuntimeUnavailable(f"runtime is not supported; this version has: {', '.join(BACKENDS)}")

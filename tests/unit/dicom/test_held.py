@@ -1,9 +1,11 @@
 """What a network listener holds: bytes, open files and data sets are read as the files that they would be."""
 
 import copy
+import gzip
 import io
 import tempfile
 import zipfile
+import zlib
 
 import numpy as np
 import pydicom
@@ -182,3 +184,54 @@ def test_a_data_set_that_cannot_be_encoded_is_an_error_without_its_values():
     with pytest.raises(DicomError, match="data set is damaged") as caught:
         Study.from_dicom(header)
     assert "QUIXLEY" not in str(caught.value)
+
+
+class Reader:
+    def __init__(self, read):
+        self._read = read
+
+    def read(self, size=-1):
+        return self._read(size)
+
+
+class ReadsAll:
+    def read(self):
+        return b""
+
+
+def fail(error):
+    def read(size):
+        raise error
+
+    return Reader(read)
+
+
+def hold_gzip(data):
+    return gzip.GzipFile(fileobj=io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), EOFError(), zlib.error("x"), TypeError(), RuntimeError("x"), OSError()]
+)
+def test_whatever_an_open_file_raises_is_one_line(error):
+    with pytest.raises(StudyError, match="file of the study cannot be read"):
+        Study.from_dicom(fail(error))
+
+
+def test_damaged_gzip_and_other_things_that_read_are_one_line(path):
+    data = path.read_bytes()
+    np.testing.assert_array_equal(
+        grey_of(Study.from_dicom(hold_gzip(gzip.compress(data)))), grey_of(Study.from_dicom(data))
+    )
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("a", data)
+    others = (hold_gzip(gzip.compress(data)[:-500]), hold_gzip(b"\x1f\x8b\x08" + bytes(200)), zipfile.ZipFile(archive))
+    for thing in (*others, ReadsAll()):
+        with pytest.raises(StudyError, match="file of the study cannot be read"):
+            Study.from_dicom(thing)
+
+
+def test_the_end_that_a_user_asks_for_is_not_swallowed():
+    with pytest.raises(KeyboardInterrupt):
+        Study.from_dicom(fail(KeyboardInterrupt()))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from alta_export.bundle import pack_arrays
-from alta_sdk import IntegrityError
+from alta_sdk import EngineError, IntegrityError
 from alta_sdk.engine.heads import Head, LinearHead, MlpHead, NoHead
+from alta_sdk.engine.vectors import require_finite, softmax, to_unit_length
 
 WIDTH, EMBEDDING = 6, 4
 generator = np.random.default_rng(16)
@@ -85,3 +86,16 @@ def test_a_kind_that_is_pickled_is_refused():
     np.savez(buffer, kind=np.array(["linear"], dtype=object), weight=WEIGHT)
     with pytest.raises(IntegrityError, match=r"head\.npz"):
         Head.read(buffer.getvalue(), "head.npz", EMBEDDING)
+
+
+def test_a_forged_head_of_the_largest_numbers_prints_nothing():
+    """Warnings are errors in these tests; what comes of it is refused where it is used."""
+    huge = np.full((EMBEDDING, WIDTH), 1e300)
+    wide = LinearHead(huge * 1e8).project(VECTORS)
+    assert not np.isfinite(to_unit_length(wide)).all()
+    with pytest.raises(EngineError, match="not finite"):
+        require_finite(softmax(wide.astype(np.float64)), "scores are")
+    ones = np.full(WIDTH, 1e300)
+    shape = (WIDTH, WIDTH)
+    head = MlpHead(np.full(shape, 1e300), ones, ones, ones, np.array(1e-5), huge, ones[:EMBEDDING], np.ones((3, WIDTH)))
+    assert not np.isfinite(head.project(VECTORS * 1e38)).all()

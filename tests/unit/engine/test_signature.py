@@ -1,5 +1,6 @@
 """Signatures: an engine opens where its signer is trusted, and nowhere else; keys are never replaced or left open."""
 
+import base64
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from alta_sdk import AltaError, Engine, EngineError, IntegrityError, Matcher
 from alta_sdk.cli import main
 from alta_sdk.engine.bundle import read_manifest
 from alta_sdk.engine.plans import build_bundle
-from alta_sdk.engine.signature import MAX_SIGNATURE_BYTES, choose_trust, read_private_key
+from alta_sdk.engine.signature import MAX_SIGNATURE_BYTES, Y_OF_ORDER_8, choose_trust, is_weak, read_private_key
 from alta_sdk.files.new_files import create_file
 
 OPEN = {"runtime": "onnxruntime", "threads": 1}
@@ -235,3 +236,64 @@ def test_what_is_built_after_it_was_signed_has_to_be_signed_again(gpu, export_op
         Engine.open(path, trust=public)
     assert run("sign", path, "--key", key, "--overwrite").exit_code == 0
     assert Engine.open(path, trust=public).bundle.signed_by
+
+
+FIELD, RATIO = 2**255 - 19, -121665 * pow(121666, -1, 2**255 - 19)  # of edwards25519, RFC 8032 section 5.1
+
+
+def add(one, other):
+    (x, y), (u, v) = one, other
+    product = RATIO * x * u * y * v
+    return (
+        (x * v + u * y) * pow(1 + product, -1, FIELD) % FIELD,
+        (y * v + x * u) * pow(1 - product, -1, FIELD) % FIELD,
+    )
+
+
+def list_multiples(point):
+    found = [point]
+    while found[-1] != (0, 1):
+        found.append(add(found[-1], point))
+    return found
+
+
+def find_weak_keys():
+    """Return all 32 bytes that stand for a point of order 1 to 8, from one of order 8 and its multiples."""
+    y = Y_OF_ORDER_8
+    square = (y * y - 1) * pow(RATIO * y * y + 1, -1, FIELD) % FIELD
+    x = pow(square, (FIELD + 3) // 8, FIELD)
+    x = x if (x * x - square) % FIELD == 0 else x * pow(2, (FIELD - 1) // 4, FIELD) % FIELD
+    points = list_multiples((x, y))
+    assert len(points) == 8
+    written = {form for _, y in points for form in (y, y + FIELD) if form < 1 << 255}
+    return [(form | sign << 255).to_bytes(32, "little") for form in sorted(written) for sign in (0, 1)]
+
+
+def test_a_key_that_verifies_forged_signatures_is_refused(tmp_path, public):
+    keys = find_weak_keys()
+    assert len(keys) == 14 and bytes(32) in keys and (1).to_bytes(32, "little") in keys
+    for key in keys:
+        assert is_weak(key)
+        der = bytes.fromhex("302a300506032b6570032100") + key
+        (tmp_path / "k.pub").write_bytes(
+            b"-----BEGIN PUBLIC KEY-----\n"
+            + base64.b64encode(der)
+            + b"\n-----END PUBLIC KEY-----\n"
+            + public.read_bytes()
+        )
+        with pytest.raises(EngineError, match="verifies forged signatures|cannot be read"):
+            choose_trust(tmp_path / "k.pub")
+    assert not any(is_weak(key) for key in choose_trust(public).keys.values())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes say nothing on Windows")
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0o077, 0o022])
+def test_keys_can_be_read_by_their_owner_whatever_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        for name, mode in (("secret", 0o600), ("public", 0o644)):
+            create_file(tmp_path / name, b"key", mode)
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("secret", "public")]
+    assert modes == [0o600, 0o600 | 0o044 & ~umask]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 
 import pytest
@@ -203,3 +204,46 @@ def test_a_part_of_a_decoder_is_refused_by_name(part, alone, checkpoint_folder, 
         del checkpoint.weights[part]
     with pytest.raises(CheckpointError, match=missing):
         load_model(checkpoint, text_model)
+
+
+FORMATS = (torch.bool, torch.int32, torch.int64, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("form", ["pth", "safetensors"])
+def test_a_format_that_is_none_of_a_weight_is_refused(dtype, form, published_file, checkpoint_folder, tmp_path):
+    state = dict(torch.load(published_file, weights_only=True)["model"])
+    name = next(name for name, tensor in state.items() if name.endswith("bias"))
+    state[name] = state[name].to(dtype)
+    if form == "pth":
+        torch.save({"model": state}, tmp_path / "a.pth")
+    else:
+        save_file({key: tensor.clone() for key, tensor in state.items()}, tmp_path / "a.safetensors")
+    text_model = read_text_model(checkpoint_folder / "text-model")
+    with pytest.raises(CheckpointError, match=r"holds numbers in the format|of whole numbers 1 \("):
+        load_model(read_checkpoint(tmp_path / f"a.{form}"), text_model)
+
+
+def test_half_and_double_weights_and_the_counters_of_layers_are_read(published_file, tmp_path):
+    state = dict(torch.load(published_file, weights_only=True)["model"])
+    names = list(state)[:3]
+    for name, dtype in zip(names, (torch.float64, torch.float16, torch.bfloat16), strict=True):
+        state[name] = state[name].to(dtype)
+    state["norm.num_batches_tracked"] = torch.tensor(3)
+    torch.save({"model": state}, tmp_path / "a.pth")
+    assert len(read_checkpoint(tmp_path / "a.pth").weights) == len(state)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_no_warning_names_torchs_own_files(protocol, published_file, tmp_path, recwarn):
+    state = torch.load(published_file, weights_only=True)["model"]
+    torch.save({"model": state}, tmp_path / "a.pth", pickle_protocol=protocol)
+    if protocol < 4:
+        read_checkpoint(tmp_path / "a.pth")
+    else:  # torch's reader of weights alone does not know it
+        with pytest.raises(CheckpointError, match="is refused"):
+            read_checkpoint(tmp_path / "a.pth")
+    (tmp_path / "b.pth").write_bytes(pickle.dumps({"model": 3}, protocol))
+    with pytest.raises(CheckpointError):
+        read_checkpoint(tmp_path / "b.pth")
+    assert not recwarn.list

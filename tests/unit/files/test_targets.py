@@ -199,3 +199,16 @@ def test_an_input_is_never_an_output(tmp_path):
         with pytest.raises(AltaError, match="over what is read"):
             refuse_inputs(output, (None, read), "report")
     refuse_inputs(tmp_path / "run" / "out.csv", (tmp_path / "run", tmp_path / "run" / "table.csv"), "report")
+
+
+def test_an_engines_folder_takes_no_output(tmp_path):
+    engine = tmp_path / "a.alta"
+    (engine / "sub").mkdir(parents=True)
+    (engine / "manifest.json").write_text("{}")
+    assert write(engine / "x.csv") is None  # a folder with one such name is none
+    (engine / "head.npz").write_bytes(b"")
+    (tmp_path / "link").symlink_to(engine)
+    for target in (engine / "y.csv", engine / "sub" / "y.csv", tmp_path / "link" / "y.csv"):
+        with pytest.raises(AltaError, match="into an engine's folder"):
+            write(target)
+    assert write(tmp_path / "a.csv") is None

@@ -1,5 +1,6 @@
 """Matching: fusion modes, scores, caches, threads."""
 
+import copy
 import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from tolerances import EMBEDDING
 
-from alta_sdk import Engine, EngineError, Label, Matcher, PromptError, RuntimeUnavailable, Slot, Study
+from alta_sdk import Engine, EngineError, Label, Matcher, PromptError, RuntimeUnavailable, Slot, Study, StudyError
 from alta_sdk.study.study import Radiograph
 
 
@@ -177,3 +178,27 @@ def test_a_text_of_no_direction_is_an_error_and_no_rank(bundle, study):
         matcher.engine._texts.run = lambda ids, mask: np.zeros((len(ids), matcher.engine._texts._width), np.float32)
         with pytest.raises(EngineError, match="scores are not finite"):
             matcher.rank(study, ["there is edema", "the lungs are clear"])
+
+
+def test_what_is_no_engine_study_or_option_is_refused_in_one_line(bundle, matcher, study):
+    for engine in (None, 3, b"chest.alta", ["chest.alta"]):
+        with pytest.raises(EngineError, match="path of its folder"):
+            Matcher(engine)
+    for threads in ("x", 1.5, True, 0):
+        with pytest.raises(RuntimeUnavailable, match="threads must be at least 1"):
+            Matcher(bundle, threads=threads)
+    for trust in (3, b"key.pub", True):
+        with pytest.raises(EngineError, match="trusted key is given by the path"):
+            Matcher(bundle, trust=trust)
+    for call in (matcher.embed, lambda studies: matcher.zero_shot(studies, ["edema"])):
+        for studies in (None, 3, [None]):
+            with pytest.raises(StudyError, match="a study is given as"):
+                call(studies)
+    with pytest.raises(PromptError, match="temperature must be"):
+        matcher.zero_shot(study, ["edema"], temperature=True)
+
+
+@pytest.mark.parametrize("remake", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_matcher_is_neither_copied_nor_pickled(matcher, remake):
+    with pytest.raises(EngineError, match="cannot be pickled or copied"):
+        remake(matcher)

@@ -78,3 +78,12 @@ def test_a_constant_picture_cannot_be_stretched(tmp_path):
 def test_an_unknown_profile_is_refused_for_pictures_too(radiograph_path):
     with pytest.raises(EngineError, match="minmax-v1"):
         read(radiograph_path, intensity_profile="other-v1")
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")  # which numpy itself advises against
+def test_an_array_that_is_more_than_its_numbers_is_refused():
+    grey = np.random.default_rng(4).integers(0, 256, (80, 70), dtype=np.uint8)
+    for array in (np.ma.masked_array(grey, grey > 100), np.asmatrix(grey)):
+        with pytest.raises(StudyError, match="plain one"):
+            Study.from_images(array)
+    assert Study.from_images(grey[::-1]).slots == (Slot.FRONTAL,)

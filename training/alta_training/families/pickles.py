@@ -8,6 +8,7 @@ with plain values in it.
 import argparse
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -33,7 +34,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """
     _refuse_scripted(path)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")  # they name torch's own files, and what is read here is checked here
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -117,7 +119,8 @@ def _parts_of(value: object) -> Iterable[Any] | None:
 def _name_classes(path: Path) -> str:
     """Name the classes that are not allowed in a file, as far as they can be told without running anything."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # damaged, or of the form before torch 1.6, whose names torch does not tell
         names = []
