@@ -7,7 +7,6 @@ and where none comes the result is sent again, which changes nothing at a destin
 
 import logging
 import secrets
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from .calling import call_peer
 from .commitment_messages import make_report, read_items, read_transaction
 from .delivery_store import DeliveryStore
 from .job_store import JobStore
+from .loops import Loop
 from .records import CommitmentRequest, Delivery, DeliveryState
 from .settings import Destination, DicomPeer, Settings
 from .syntaxes import COMMAND_SYNTAXES, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
@@ -36,7 +36,7 @@ MAX_ATTEMPTS = 16  # four days
 HOLD_S = 0.25  # an association is kept for an answer at once: released in the midst of it, pynetdicom stumbles
 ANSWER_S = 600.0  # for a destination to answer
 _CONTEXTS = ((STORAGE_COMMITMENT, COMMAND_SYNTAXES),)
-_IDLE_S = 30.0
+_IDLE_S = 3600.0
 _log = logging.getLogger("alta_sdk")
 
 
@@ -49,12 +49,11 @@ class Commitments:
     def __init__(self, settings: Settings, store: JobStore, deliveries: DeliveryStore) -> None:
         """Answer for a store's instances, and ask for deliveries."""
         self._settings, self._store, self._deliveries = settings, store, deliveries
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
         self._due: dict[str, float] = {}  # by requester, of the monotonic clock
         self._asked: dict[str, float] = {}  # by transaction
         self._failures: dict[str, int] = {}
-        self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name="alta commitment", daemon=True)
+        self._loop = Loop("commitment", self._step)
         self.answer_s = ANSWER_S
         self.on_report: Callable[[], None] = lambda: None
 
@@ -64,19 +63,15 @@ class Commitments:
         self._due = {one.requester: now for one in self._deliveries.list_commitments()}
         sent = self._deliveries.list_deliveries(state=DeliveryState.SENT)
         self._asked |= {delivery.transaction_uid: now for delivery in sent}
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread; what is open stays in the queue."""
-        with self._condition:
-            self._is_stopping = True
-            self._condition.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
 
     def is_alive(self) -> bool:
         """True while the thread runs."""
-        return self._thread.is_alive()
+        return self._loop.is_alive()
 
     def take_request(self, requester: str, information: "Dataset") -> int:
         """Take a peer's question, an N-ACTION; return its status. The answer follows on an association of ours."""
@@ -88,9 +83,9 @@ class Commitments:
             _log.warning("storage commitment was refused: the address of its requester is in no [[peers]]")
             return NOT_AUTHORISED
         self._deliveries.add_commitment(CommitmentRequest(transaction, requester, items, 0))
-        with self._condition:
+        with self._lock:
             self._due[requester] = time.monotonic()
-            self._condition.notify()
+        self._loop.wake()
         return SUCCESS
 
     def request(self, destination: Destination, deliveries: Sequence[Delivery]) -> str:
@@ -104,9 +99,9 @@ class Commitments:
         transaction = f"2.25.{secrets.randbits(128)}"
         for delivery in deliveries:  # before it is asked: the answer may be here before we go on
             self._deliveries.mark_sent(delivery, transaction)
-        with self._condition:
+        with self._lock:
             self._asked[transaction] = time.monotonic()
-            self._condition.notify()
+        self._loop.wake()
         try:
             heard = threading.Event()
             handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, self._hear, [heard])]
@@ -131,7 +126,7 @@ class Commitments:
         kept = [uid for _, uid in read_items(information.get("ReferencedSOPSequence"))]
         lost = [uid for _, uid in read_items(information.get("FailedSOPSequence"))]
         found = self._deliveries.commit(transaction, kept, lost)
-        with self._condition:
+        with self._lock:
             self._asked.pop(transaction, None)
         if found:
             self.on_report()
@@ -149,34 +144,25 @@ class Commitments:
         known = [*settings.peers, *(peer for peer in named if isinstance(peer, DicomPeer))]
         return next((peer for peer in known if peer.ae_title == ae_title), None)
 
-    def _run(self) -> None:
-        while self._wait():
-            try:
-                self._answer_all()
-                self._give_up()
-            except sqlite3.Error as error:
-                _log.error("storage commitment waits for the queue: %s", error)
-
-    def _wait(self) -> bool:
-        """Wait for the next that is due; False at the end."""
-        with self._condition:
-            if not self._is_stopping:
-                times = [*self._due.values(), *(at + self.answer_s for at in self._asked.values())]
-                left = min(times, default=time.monotonic() + _IDLE_S) - time.monotonic()
-                if left > 0:
-                    self._condition.wait(left)
-            return not self._is_stopping
+    def _step(self) -> float:
+        """Do what is due; return how long nothing will be."""
+        self._answer_all()
+        self._give_up()
+        with self._lock:
+            times = [*self._due.values(), *(at + self.answer_s for at in self._asked.values())]
+        return max(0.0, min(times, default=time.monotonic() + _IDLE_S) - time.monotonic())
 
     def _answer_all(self) -> None:
         """Answer each requester that is due: its questions on one association, until one fails."""
         now = time.monotonic()
-        with self._condition:
+        with self._lock:
             due = [requester for requester, at in self._due.items() if at <= now]
-            for requester in due:
-                del self._due[requester]
         for requester in due:
             open_ones = [one for one in self._deliveries.list_commitments() if one.requester == requester]
-            if not open_ones:
+            with self._lock:
+                if self._due[requester] <= now:  # else it has asked again, and is next
+                    del self._due[requester]
+            if not open_ones or self._loop.is_stopping:
                 continue
             try:
                 self._answer(requester, open_ones)
@@ -188,7 +174,7 @@ class Commitments:
     def _put_off(self, requester: str, open_ones: Sequence[CommitmentRequest], reason: str) -> None:
         failures = self._failures[requester] = self._failures.get(requester, 0) + 1
         wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (failures - 1))
-        with self._condition:
+        with self._lock:
             at = time.monotonic() + wait_s
             self._due[requester] = min(at, self._due.get(requester, at))
         _log.warning("storage commitment could not be answered, and is again in %.0f s: %s", wait_s, reason)
@@ -230,16 +216,17 @@ class Commitments:
     def _give_up(self) -> None:
         """Let deliveries wait again whose destination has not answered."""
         before = time.monotonic() - self.answer_s
-        with self._condition:
+        with self._lock:
             late = {transaction for transaction, at in self._asked.items() if at <= before}
-            for transaction in late:
-                del self._asked[transaction]
         if not late:
             return
         reason = f"destination has not answered on storage commitment in {self.answer_s:.0f} s"
         for delivery in self._deliveries.list_deliveries(state=DeliveryState.SENT):
             if delivery.transaction_uid in late:
                 self._deliveries.mark_failed(delivery, reason)
+        with self._lock:
+            for transaction in late:
+                self._asked.pop(transaction, None)
         self.on_report()
 
 

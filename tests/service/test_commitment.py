@@ -112,8 +112,7 @@ def test_a_destination_that_never_answers_is_sent_to_again(tmp_path):
         assert "2.25.1" in side.commitments._asked
         side.commitments.answer_s = 0.1
         side.commitments.take_report(make_report("2.25.9", []))
-        with side.commitments._condition:
-            side.commitments._condition.notify()
+        side.commitments._loop.wake()
         [delivery] = wait_until(lambda: side.deliveries.list_deliveries(state=DeliveryState.WAITING), "waiting")
         assert "not answered" in delivery.reason
 

@@ -6,7 +6,7 @@ import time
 
 from pydicom.uid import generate_uid
 
-from alta_sdk.service import completion
+from alta_sdk.service import loops
 from alta_sdk.service.completion import Completion
 from alta_sdk.service.records import StudyState
 from service.fixtures import make_radiograph, make_settings, open_side
@@ -56,7 +56,7 @@ def test_a_clock_that_jumps_completes_nothing(tmp_path, monkeypatch):
 
 
 def test_a_queue_that_cannot_be_written_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(completion, "_AGAIN_S", 0.05)
+    monkeypatch.setattr(loops, "AFTER_FAULT_S", 0.05)
     tries, done = [], threading.Event()
 
     class Store:
