@@ -26,6 +26,12 @@ def test_runs_are_timed_in_turn_after_two_warm_ups():
     assert [len(values) for values in times.values()] == [3, 3]
 
 
+def test_another_clock_may_tell_the_seconds():
+    told = iter(range(100))
+    times = time_in_turn({"a": lambda: next(told), "b": lambda: None}, 2, pause_s=0, clock=lambda: next(told))
+    assert times == {"a": [2, 2], "b": [1, 1]}
+
+
 @pytest.mark.parametrize(("threads", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
 def test_thread_counts_double_up_to_all(threads, counts):
     assert choose_thread_counts(threads) == counts
