@@ -114,7 +114,7 @@ def test_a_doubtful_picture_is_told_everywhere_and_nonsense_is_refused(bundle, r
 @pytest.mark.skipif(find_chromium() is None, reason="Chromium absent: apt-get install chromium")
 def test_chromium_shows_the_page_and_loads_nothing(bundle, folder, tmp_path):
     page, shot = tmp_path / "run.html", tmp_path / "shot.png"
-    score(folder / "00", "--engine", bundle, "--labels", "edema, <i>x</i>", "--html", page, "--locate", "edema")
+    score(folder / "00", "--engine", bundle, "--labels", "edema, <i>effusion</i>", "--html", page, "--locate", "edema")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=900,1200"]
     given = [*options, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}", page.as_uri()]
     shown = subprocess.run([find_chromium(), *given], capture_output=True, text=True, timeout=1800, check=True)

@@ -12,7 +12,7 @@ from alta_export import pipeline
 from alta_sdk import __version__
 
 PACKAGES = {"alta_sdk": ".", "alta_runtimes": "runtimes", "alta_training": "training", "alta_export": "export"}
-SHIPPED = (".py", ".html", ".toml", ".typed")
+SHIPPED = (".py", ".css", ".html", ".sql", ".toml", ".typed")
 
 
 @pytest.fixture(scope="module")
