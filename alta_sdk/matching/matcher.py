@@ -133,8 +133,7 @@ class Matcher:
     def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
         """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
 
-        Words that the engine does not know are counted. Raises PromptError for no report, an empty one or reports of
-        unknown words alone, and what `embed` raises.
+        Counts unknown words. Raises PromptError if there is no word that is known, and what `embed` raises.
         """
         embedding, origin = self._embed_one(study)
         return rank_reports(self.engine, embedding, reports, {**self.provenance, **origin})
