@@ -1,7 +1,8 @@
 """The members of a zip archive, one after another in memory, under bounds.
 
-The threat: an archive of kilobytes holds gigabytes, or hundreds of thousands of names. The table of contents is
-bounded before it is read, and a member by the size that it states, which zipfile does not read beyond.
+The threat: an archive of kilobytes holds gigabytes, hundreds of thousands of names, or one member under a thousand of
+them. The table of contents is bounded before it is read, members may not share bytes, and a member is bounded by the
+size that it states, which zipfile does not read beyond.
 """
 
 import errno
@@ -21,6 +22,7 @@ MAX_MEMBER_BYTES = 1 << 27  # twice the largest frame
 MAX_ARCHIVE_BYTES = 1 << 30  # of all members that are read whole
 # Others need decompressors with a memory of their own that a member's header chooses.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+LOCAL_HEADER_BYTES = 30  # without the name
 PIECE_BYTES = MAX_CONTENTS_BYTES
 DAMAGE = (
     zipfile.BadZipFile,
@@ -94,8 +96,18 @@ def list_members(opened: BinaryIO) -> list[Member]:
         archive = zipfile.ZipFile(_Contents(opened))
         if min((info.header_offset for info in archive.infolist()), default=0) > 0:
             raise StudyError("zip archive lies behind another one: give one of the two")
+        _refuse_overlap(archive)
         members = [Member(archive, info) for info in archive.infolist() if not info.is_dir()]
     return sorted(members, key=lambda member: member.info.filename)
+
+
+def _refuse_overlap(archive: zipfile.ZipFile) -> None:
+    """Raise StudyError if members share bytes: a thousand names of one megabyte are a gigabyte to read."""
+    infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    starts = [info.header_offset for info in infos[1:]] + [archive.start_dir]
+    for info, following in zip(infos, starts, strict=True):
+        if info.header_offset + LOCAL_HEADER_BYTES + info.compress_size > following:
+            raise StudyError("zip archive is damaged: files of it share the same bytes")
 
 
 def read_member(opened: BinaryIO, place: int) -> bytes:

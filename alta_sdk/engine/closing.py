@@ -1,7 +1,7 @@
 """A loaded graph that can be closed while others hold it: an engine's encoders share one."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from alta_runtimes import Session, SessionInfo
 
@@ -26,3 +26,12 @@ class ClosableSession:
     def close(self) -> None:
         """Let go of the graph, and of its memory when no run uses it any more."""
         self._session = None
+
+
+def refuse_copy(owner: object) -> NoReturn:
+    """Refuse to pickle or copy what holds loaded graphs (as its `__reduce__`): they belong to their process."""
+    name = f"{type(owner).__name__}".lower()
+    article = "an" if name[:1] in "aeiou" else "a"
+    raise EngineError(
+        f"{article} {name} cannot be pickled or copied: open it in each process, share it between threads"
+    )

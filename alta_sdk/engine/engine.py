@@ -6,7 +6,7 @@ Safe to use from several threads. A vector does not depend on what else is being
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from . import bundle as files
 from .bundle import Bundle, open_bundle
-from .closing import ClosableSession
+from .closing import ClosableSession, refuse_copy
 from .fuse import FuseGraph
 from .heads import read_head
 from .image_encoder import ImageEncoder
@@ -120,9 +120,7 @@ class Engine:
         precision = self.manifest.engine["precision"]
         return f"<Engine {name!a} {self.manifest.sha256[:12]}, {precision} in {info.runtime} on {info.device}>"
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: loaded graphs belong to their process."""
-        raise EngineError("an engine cannot be pickled or copied: open it in each process, share it between threads")
+    __reduce__ = refuse_copy
 
     @property
     def max_tokens(self) -> int:

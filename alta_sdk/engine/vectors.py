@@ -39,6 +39,17 @@ def require_finite(values: NDArray[np.floating[Any]], what: str) -> None:
         raise EngineError(f"{what} not finite: the engine does not compute here; see alta doctor NAME.alta")
 
 
+def measure_cosines(text: Vector, study: Vector) -> Vector:
+    """Return the cosine of each row of unit length (n, embedding) with a vector (embedding,): (n,) float32.
+
+    Raises EngineError if one is not finite.
+    """
+    with without_warnings():
+        cosines: Vector = text @ study
+    require_finite(cosines, "scores are")
+    return cosines
+
+
 def softmax(logits: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     """Return the shares of logits along an axis, which sum to 1."""
     with without_warnings():

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NoReturn, Self, overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..dicom.files import PathLike
+from ..engine.closing import refuse_copy
 from ..engine.engine import Engine
 from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import list_texts
-from ..engine.vectors import require_finite, to_unit_length, without_warnings
+from ..engine.vectors import measure_cosines, to_unit_length
 from ..errors import EngineError
 from ..locate.heatmap import Heatmap
 from ..study.comparison import OneSide, ReadStudy, load_pair
@@ -87,9 +88,7 @@ class Matcher:
         """Say what computes, without a path."""
         return f"<Matcher of {self.engine!r}, fusion {self.fusion_mode}>"
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: a copy would close the engine of the other."""
-        raise EngineError("a matcher cannot be pickled or copied: open it in each process, share it between threads")
+    __reduce__ = refuse_copy  # which would close the engine of the other
 
     @overload
     def embed(self, study: OneStudy) -> StudyEmbedding: ...  # type: ignore[overload-overlap]  # a str is a path
@@ -119,12 +118,7 @@ class Matcher:
 
     def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of a study with each prompt: (n,) float32; raises and logs what `embed_text` does."""
-        text = self.embed_text(prompts)
-        vector = self._embed_one(study)[0].vector
-        with without_warnings():
-            cosines: NDArray[np.float32] = text @ vector
-        require_finite(cosines, "scores are")
-        return cosines
+        return measure_cosines(self.embed_text(prompts), self._embed_one(study)[0].vector)
 
     def locate(self, study: OneStudy, phrase: str, *, slot: Slot = Slot.FRONTAL) -> Heatmap:
         """Show where on a radiograph a phrase matches: word-and-patch similarity on its own pixels.
@@ -138,8 +132,7 @@ class Matcher:
     def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
         """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
 
-        Words that the engine does not know are counted. Raises PromptError for no report, an empty one or reports of
-        unknown words alone, and what `embed` raises.
+        Counts unknown words. Raises PromptError if there is no word that is known, and what `embed` raises.
         """
         embedding, origin = self._embed_one(study)
         return rank_reports(self.engine, embedding, reports, {**self.provenance, **origin})

@@ -164,3 +164,43 @@ def test_a_picture_with_an_archive_behind_it_is_that_picture(name, tmp_path):
     expected = Study.from_images(np.array(Image.open(picture))).radiographs[Slot.FRONTAL].grey_u8
     for study in (load_study(path), Study.from_images(path)):
         np.testing.assert_array_equal(study.radiographs[Slot.FRONTAL].grey_u8, expected)
+
+
+@pytest.mark.parametrize("shift", [0, 40])
+def test_members_that_share_bytes_are_refused(shift, tmp_path):
+    """Of one local member a thousand entries, or one that begins within another."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", save(chest_header(PIXELS)))
+    whole = data.getvalue()
+    contents, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
+    entry = whole[contents:end]
+    again = entry[:42] + shift.to_bytes(4, "little") + entry[46:]
+    table = entry + again * (999 if shift == 0 else 1)
+    count = (len(table) // len(entry)).to_bytes(2, "little")
+    closing = whole[end : end + 8] + count + count + len(table).to_bytes(4, "little") + whole[end + 16 :]
+    (tmp_path / "s.zip").write_bytes(whole[:contents] + table + closing)
+    with pytest.raises(StudyError, match="share the same bytes"):
+        Study.from_dicom(tmp_path / "s.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_members_of_every_form_of_writer_share_nothing(method, tmp_path):
+    class Unseekable(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise OSError
+
+        def tell(self):
+            raise OSError
+
+    for form in (io.BytesIO, Unseekable):  # the latter has descriptors behind the members
+        out = form()
+        with zipfile.ZipFile(out, "w", method) as archive:
+            archive.writestr("a/", b"")
+            archive.writestr("a/empty", b"note")
+            archive.writestr("a/1.dcm", save(chest_header(PIXELS)))
+        (tmp_path / "s.zip").write_bytes(out.getvalue())
+        assert Study.from_dicom(tmp_path / "s.zip").slots == (Slot.FRONTAL,)
