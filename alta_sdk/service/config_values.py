@@ -4,6 +4,7 @@ A reader raises `Unfit` with what was wrong and what to write. No value is quote
 """
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,9 +102,9 @@ def read_folder(value: Any, scope: Scope) -> Path:
 
 
 def read_path(value: Any, scope: Scope) -> Path:
-    """Read a path at which there is something."""
+    """Read a path at which there is a file or a folder: a pipe would be waited for."""
     path = scope.folder / read_text(value, scope)
-    if scope.must_exist and not path.exists():
+    if scope.must_exist and not (os.path.isfile(path) or os.path.isdir(path)):
         raise Unfit("nothing is there, or it may not be read: check the path, told from the folder of this file")
     return path
 

@@ -25,6 +25,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .._version import __version__
 from ..errors import ServiceError
+from ..files.opening import read_bytes
 from .settings import WebPeer
 
 DICOM_JSON = "application/dicom+json"
@@ -236,8 +237,8 @@ def _read_credentials(peer: WebPeer) -> dict[str, str]:
     if peer.credentials is None:
         return {}
     try:
-        with open(peer.credentials, "rb") as file:
-            line = file.read(MAX_CREDENTIALS_BYTES).decode("utf-8").strip()
+        given = read_bytes(peer.credentials, MAX_CREDENTIALS_BYTES)[:MAX_CREDENTIALS_BYTES]
+        line = given.decode("utf-8").strip()
     except (OSError, ValueError) as error:
         raise ServiceError("credentials of a DICOMweb server cannot be read: check the file") from error
     if line.startswith("Bearer ") and line.isascii() and line.isprintable():

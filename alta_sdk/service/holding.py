@@ -48,7 +48,7 @@ def is_served(folder: Path) -> bool:
 
 def require_state(folder: Path) -> None:
     """Raise ServiceError unless a service has run on a folder."""
-    if not (folder / FILE_NAME).is_file():
+    if not os.path.isfile(folder / FILE_NAME):
         raise ServiceError("no service has run here: the state folder holds no queue; check [service] state")
 
 

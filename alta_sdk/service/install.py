@@ -156,7 +156,7 @@ def make_owned_folder(folder: Path, user: str) -> None:
         account = pwd.getpwnam(user)
     except KeyError as error:
         raise ServiceError("this machine has no such user: useradd --system NAME, or give another --user") from error
-    is_new = not folder.exists()
+    is_new = not os.path.exists(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if is_new:
         os.chown(folder, account.pw_uid, account.pw_gid)

@@ -7,6 +7,7 @@ are of, so a kill between the two leaves a file that the next start removes, and
 
 import errno
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -175,7 +176,7 @@ class Scoring:
     def _list_files(self, job: StudyJob) -> list[Path]:
         files = [self._spool.find(one.file) for one in self._store.list_instances(job.key) if one.file]
         count = len(self._store.list_instances(job.key))
-        if len(files) < count or not all(path.is_file() for path in files):
+        if len(files) < count or not all(map(os.path.isfile, files)):
             raise StudyError(NO_IMAGES)
         if not files:
             raise ServiceError("study has no instance: it was erased just now")

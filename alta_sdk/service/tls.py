@@ -4,6 +4,7 @@ Whom to trust is said by one file, the certificate of an authority or of the pee
 compared: certificates of modalities seldom have them, and the file says whose they are.
 """
 
+import os
 import ssl
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def _make_context(protocol: int, tls: Tls) -> ssl.SSLContext:
         # An empty password: a key that needs one is refused, not asked for.
         context.load_cert_chain(tls.certificate, tls.key, password="")
     except (OSError, ValueError) as error:
-        faulty = tls.certificate if not tls.certificate.is_file() else tls.key
+        faulty = tls.certificate if not os.path.isfile(tls.certificate) else tls.key
         kind = "certificate" if faulty is tls.certificate else "certificate or key"
         raise ServiceError(f"tls: {kind} {_why(faulty, error)}; give both as PEM, the key without password") from error
     return context
@@ -45,4 +46,6 @@ def _why(path: Path, error: Exception) -> str:
     """Say why a file cannot be used, without its path."""
     if not isinstance(error, ssl.SSLError) and isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
-    return "is empty" if path.is_file() and not path.stat().st_size else "is not what it should be, or does not fit"
+    return (
+        "is empty" if os.path.isfile(path) and not path.stat().st_size else "is not what it should be, or does not fit"
+    )
