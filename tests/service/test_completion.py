@@ -3,10 +3,11 @@
 import sqlite3
 import threading
 import time
+from types import SimpleNamespace
 
 from pydicom.uid import generate_uid
 
-from alta_sdk.service import loops
+from alta_sdk.service import completion, loops
 from alta_sdk.service.completion import Completion
 from alta_sdk.service.records import StudyState
 from service.fixtures import make_radiograph, make_settings, open_side
@@ -24,18 +25,20 @@ def test_a_study_is_not_complete_before_the_quiet_time(tmp_path):
         assert count(side, StudyState.RECEIVING) == 1
 
 
-def test_each_arrival_begins_the_quiet_time_anew(tmp_path):
+def test_each_arrival_begins_the_quiet_time_anew(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: now[0]))
     with open_side(tmp_path / "state", quiet_seconds=1.0) as side:
-        began = time.monotonic()
         image = make_radiograph()
-        for _ in range(4):
+        for _ in range(4):  # longer than the quiet time together
             image.SOPInstanceUID = generate_uid()
-            last = time.monotonic()
             take(side, image)
-            time.sleep(0.4)
-        assert last - began > 1.0
+            now[0] += 0.75
+            side.completion._step()  # the loop itself looks whenever it is woken
+            assert (count(side, StudyState.RECEIVING), count(side, StudyState.COMPLETE)) == (1, 0)
+        now[0] += 0.25
+        side.completion._loop.wake()
         wait_until(lambda: count(side, StudyState.COMPLETE), "a complete study")
-        assert time.monotonic() - last >= 1.0
 
 
 def test_what_was_being_received_gets_its_quiet_time_anew_at_start(tmp_path):
