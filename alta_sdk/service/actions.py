@@ -35,24 +35,40 @@ class Actions:
         self._store, self._spool, self._audit, self._engines = store, spool, audit, engines
         self._on_change = on_change
 
-    def retry(self, key: str, actor: str) -> bool:
-        """Let a refused or failed study be scored again; False if it is in no such state, or its images are gone."""
-        return not self._retry(key, actor)
+    def retry(self, key: str, actor: str) -> str:
+        """Let a refused or failed study be scored again; return why that is not done, in one line, empty if it is."""
+        study = self._store.get_study(key)
+        if study is None:
+            return NO_STUDY
+        if study.state not in (StudyState.REFUSED, StudyState.FAILED):
+            return f"study is {study.state}: only one that is refused or failed is scored again"
+        if not all(one.file for one in self._store.list_instances(key)):
+            return NO_IMAGES
+        if not self._store.retry_study(key):
+            return "study has changed its state just now: ask again"
+        self._audit.note(actor, "retried", key)
+        self._on_change()
+        return ""
 
     def erase(self, key: str, actor: str) -> bool:
         """Remove a study's files and every row of it but the audit's; False if there is no such study.
 
         Nothing of it is in the queue's file or its log afterwards.
         """
-        is_known = self._store.get_study(key) is not None
-        if is_known:
-            self._audit.note(actor, "erased", key)
-        self._spool.remove(self._store.erase_study(key))
+        is_known = self.forget(key, actor)
         for _ in range(_LOG_TRIES):
             if self._store.database.empty_log():
                 return is_known
             time.sleep(0.1)
         raise ServiceError("study is erased, but another program holds the queue's log: end it, and erase once more")
+
+    def forget(self, key: str, actor: str) -> bool:
+        """Remove a study as `erase` does, but for what the queue's log still holds: who calls cuts that."""
+        is_known = self._store.get_study(key) is not None
+        if is_known:
+            self._audit.note(actor, "erased", key)
+        self._spool.remove(self._store.erase_study(key))
+        return is_known
 
     def reload(self, actor: str) -> dict[str, str]:
         """Open every engine anew; return their hashes by name. Raises ServiceError, and those before stay."""
@@ -69,7 +85,7 @@ class Actions:
     def perform(self, verb: str, argument: str, actor: str) -> str:
         """Do what an order says, and say in one line what came of it. Raises ServiceError if it cannot be done."""
         if verb == "retry":
-            if refusal := self._retry(argument, actor):
+            if refusal := self.retry(argument, actor):
                 raise ServiceError(refusal)
             return "study waits for its scoring"
         if verb == "erase":
@@ -79,18 +95,3 @@ class Actions:
         if verb == "reload":
             return ", ".join(f"{name} {sha256}" for name, sha256 in self.reload(actor).items())
         raise ServiceError("order is unknown: the service is of another version than the command")
-
-    def _retry(self, key: str, actor: str) -> str:
-        """Retry a study; return why that is not done, empty if it is."""
-        study = self._store.get_study(key)
-        if study is None:
-            return NO_STUDY
-        if study.state not in (StudyState.REFUSED, StudyState.FAILED):
-            return f"study is {study.state}: only one that is refused or failed is scored again"
-        if not all(one.file for one in self._store.list_instances(key)):
-            return NO_IMAGES
-        if not self._store.retry_study(key):
-            return "study has changed its state just now: ask again"
-        self._audit.note(actor, "retried", key)
-        self._on_change()
-        return ""

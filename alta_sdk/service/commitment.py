@@ -20,7 +20,7 @@ from .calling import call_peer
 from .commitment_messages import make_report, read_items, read_transaction
 from .delivery_store import DeliveryStore
 from .job_store import JobStore
-from .loops import Loop
+from .loops import Loop, compute_wait_s
 from .records import CommitmentRequest, Delivery, DeliveryState
 from .settings import Destination, DicomPeer, Settings
 from .syntaxes import COMMAND_SYNTAXES, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SUCCESS, INVALID_ARGUMENT, NOT_AUTHORISED = 0x0000, 0x0115, 0x0124
 NO_SUCH_INSTANCE, CLASS_CONFLICT = 0x0112, 0x0119
 REQUEST_STORAGE_COMMITMENT = 1  # the action; the events are 1 for all kept, 2 for some that are not
-FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 86_400.0
 MAX_ATTEMPTS = 16  # four days
 HOLD_S = 0.25  # an association is kept for an answer at once: released in the midst of it, pynetdicom stumbles
 ANSWER_S = 600.0  # for a destination to answer
@@ -125,10 +124,8 @@ class Commitments:
             return INVALID_ARGUMENT
         kept = [uid for _, uid in read_items(information.get("ReferencedSOPSequence"))]
         lost = [uid for _, uid in read_items(information.get("FailedSOPSequence"))]
-        found = self._deliveries.commit(transaction, kept, lost)
-        with self._lock:
-            self._asked.pop(transaction, None)
-        if found:
+        # What the answer does not name is still waited for, and given up in its time.
+        if self._deliveries.commit(transaction, kept, lost):
             self.on_report()
         return SUCCESS  # an answer that comes twice, or late, is one that was taken
 
@@ -173,7 +170,7 @@ class Commitments:
 
     def _put_off(self, requester: str, open_ones: Sequence[CommitmentRequest], reason: str) -> None:
         failures = self._failures[requester] = self._failures.get(requester, 0) + 1
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (failures - 1))
+        wait_s = compute_wait_s(failures)
         with self._lock:
             at = time.monotonic() + wait_s
             self._due[requester] = min(at, self._due.get(requester, at))
@@ -232,9 +229,12 @@ class Commitments:
 
 def _ask(association: Association, transaction: str, deliveries: Sequence[Delivery]) -> str:
     question = make_report(transaction, [(one.sop_class, one.sop_uid) for one in deliveries])
-    status, _ = association.send_n_action(
-        question, REQUEST_STORAGE_COMMITMENT, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
-    )
+    try:
+        status, _ = association.send_n_action(
+            question, REQUEST_STORAGE_COMMITMENT, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
+        )
+    except (ValueError, AttributeError, RuntimeError):  # what pynetdicom raises for a peer that has left
+        return "storage commitment: peer ended the association"
     return "" if status.get("Status") == SUCCESS else f"storage commitment: {_tell_status(status)}"
 
 

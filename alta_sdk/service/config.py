@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ServiceError
-from ..files.opening import open_file
+from ..files.opening import read_bytes
 from ..files.spelling import spell
 from .config_lines import find_fault_line, find_lines
 from .config_reading import Fault, Reading
@@ -37,8 +37,7 @@ def load_settings(path: Path, *, must_exist: bool = True) -> tuple[Settings | No
     must_exist: paths at which there is nothing are faults, too. Raises ServiceError if the file cannot be read.
     """
     try:
-        with open_file(path) as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_bytes(path, MOST_BYTES)
     except OSError as error:
         raise ServiceError(
             f"configuration cannot be read: {error.strerror or 'it is no file'}; check --config"

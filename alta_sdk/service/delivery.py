@@ -13,23 +13,18 @@ from dataclasses import dataclass
 
 from .audit import Audit
 from .commitment import Commitments
+from .database import error_text
 from .delivery_store import DeliveryStore
 from .destinations import Refused, Send, Unreachable, Way, make_way
-from .loops import Loop
+from .loops import Loop, compute_wait_s
 from .records import Delivery, DeliveryState
 from .settings import Destination, Settings
 from .spool import Spool
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 86_400.0
 GRACE_S = 5.0  # for what is being sent when the service stops
 MOST_AT_ONCE = 50  # objects of one association
 _LOOK_S = 60.0  # without being woken: what another process has changed in the queue
 _log = logging.getLogger("alta_sdk")
-
-
-def compute_wait_s(failures: int) -> float:
-    """Return how long to wait after so many failures in a row, 1 or more."""
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (min(failures, 64) - 1))
 
 
 @dataclass(frozen=True)
@@ -166,7 +161,7 @@ class Sender:
         if not self._failures:
             return 0.0
         is_new = any(one.sop_uid not in self._tried for one in due)
-        return self._failed_at + (FIRST_WAIT_S if is_new else compute_wait_s(self._failures))
+        return self._failed_at + compute_wait_s(1 if is_new else self._failures)
 
     def _send_batch(self, batch: Sequence[Delivery]) -> None:
         """Send a batch, as far as the destination takes it, and ask for its commitment where that is wanted."""
@@ -194,8 +189,10 @@ class Sender:
         """Send one object; False if the destination does not take it. Raises Unreachable."""
         try:
             data = self._spool.find(delivery.file).read_bytes()
-        except FileNotFoundError:  # the study was erased meanwhile; then there is no row to note it in
-            self._fail(delivery, "file of the result is gone", waits=True)
+        except OSError as error:  # one is no reason to hold up the others
+            is_gone = isinstance(error, FileNotFoundError)  # erased meanwhile: then there is no row to note it in
+            reason = "is gone" if is_gone else f"cannot be read: {error_text(error)}"
+            self._fail(delivery, f"file of the result {reason}", waits=True)
             return False
         try:
             send(delivery.sop_class, data)

@@ -124,8 +124,12 @@ def _set(
 ) -> None:
     cursor.execute(
         "UPDATE deliveries SET state = ?, reason = ?, transaction_uid = ?, attempts = attempts + ?, changed_at = ? "
-        "WHERE sop_uid = ? AND destination = ?",
-        (state, reason, transaction_uid, failed, time.time(), delivery.sop_uid, delivery.destination),
+        "WHERE sop_uid = ? AND destination = ? AND (? = 0 OR state != ?)",
+        (
+            *(state, reason, transaction_uid, failed, time.time()),
+            *(delivery.sop_uid, delivery.destination),
+            *(failed, DeliveryState.DONE),  # the answer was faster than who gave it up
+        ),
     )
 
 

@@ -237,8 +237,8 @@ def _read_credentials(peer: WebPeer) -> dict[str, str]:
     if peer.credentials is None:
         return {}
     try:
-        given = read_bytes(peer.credentials, MAX_CREDENTIALS_BYTES)[:MAX_CREDENTIALS_BYTES]
-        line = given.decode("utf-8").strip()
+        given = read_bytes(peer.credentials, MAX_CREDENTIALS_BYTES)
+        line = given.decode("utf-8").strip() if len(given) <= MAX_CREDENTIALS_BYTES else ""
     except (OSError, ValueError) as error:
         raise ServiceError("credentials of a DICOMweb server cannot be read: check the file") from error
     if line.startswith("Bearer ") and line.isascii() and line.isprintable():

@@ -13,6 +13,7 @@ from .database import FILE_NAME, error_text
 from .paths import LOCK
 
 ASK_S = 0.2
+HOLD_S = 1.0  # a look at whether somebody serves holds the lock for a moment
 
 
 def make_state_folder(folder: Path) -> None:
@@ -31,7 +32,7 @@ def make_state_folder(folder: Path) -> None:
 def hold_state(folder: Path) -> Iterator[None]:
     """Hold a state folder until the block ends; raise ServiceError if another process serves it."""
     try:
-        with hold_lock(folder / LOCK, 0):
+        with hold_lock(folder / LOCK, HOLD_S):
             yield
     except TimeoutError as error:
         raise ServiceError("a service runs on this state folder already: stop it first, or give another") from error

@@ -16,12 +16,11 @@ from ..errors import ServiceError
 from ..files.atomic import new_file
 from .database import error_text
 from .settings import Settings
+from .windows_service import NAME
 
-NAME = "alta"
 RUN = "from alta_start import alta; alta()"
 KEY = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\" + NAME
 UNIT_FOLDER = Path("/etc/systemd/system")
-SYSTEMD_RUNS = Path("/run/systemd/system")
 COMMAND_S = 120
 UNIT = """\
 # Written by: alta service install

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from .database import error_text
 
 AFTER_FAULT_S = 5.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 86_400.0  # for a peer that is not there
 _log = logging.getLogger("alta_sdk")
+
+
+def compute_wait_s(failures: int) -> float:
+    """Return how long to wait for a peer after so many failures in a row, 1 or more: each time twice as long."""
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (min(failures, 64) - 1))
 
 
 class Loop:

@@ -144,11 +144,11 @@ class Reception:
             )
             arrival, replaced = self._store.add_instance(instance)
             unneeded = name if arrival is Arrival.SAME else replaced
+            if arrival in (Arrival.NEW, Arrival.REPLACED):  # told before what may fail: it is in the queue
+                self.on_arrival(key)
         finally:
             if unneeded:
                 self._spool.remove((unneeded,))
-        if arrival in (Arrival.NEW, Arrival.REPLACED):
-            self.on_arrival(key)
 
     def _find_lack(self) -> str:
         if self._draining.is_set():

@@ -44,12 +44,12 @@ class Retention:
         erased = [
             key
             for key in self._store.list_finished(now - self._keeping.results_days * _DAY_S)
-            if self._actions.erase(key, "service")
+            if self._actions.forget(key, "service")
         ]
         emptied = self._store.list_finished(now - self._keeping.images_hours * _HOUR_S, with_images=True)
         for key in emptied:
             self._spool.remove(self._store.forget_images(key))
-        if emptied or not self._is_log_cut:
+        if erased or emptied or not self._is_log_cut:
             self._is_log_cut = self._store.database.empty_log()
         return Purged(len(emptied), len(erased))
 

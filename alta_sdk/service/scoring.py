@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dicom.intensity import GreyOptions
-from ..errors import AltaError, ServiceError, StudyError
+from ..errors import ServiceError, StudyError
 from ..locate.heatmap import Heatmap
 from ..matching.results import ZeroShotResult
 from ..study.examination import ReadOptions
@@ -25,8 +25,10 @@ from ..study.key import SiteKey
 from ..study.study import Study
 from .audit import Audit
 from .choosing import choose_engine, explain_refusal
+from .database import error_text
 from .engines import Engines, OpenEngine
 from .job_store import JobStore
+from .loops import describe_fault
 from .reading import PriorFinder, StudyReader
 from .records import Result, ResultObject, StudyJob
 from .report_content import EncodedObject, Predecessor, ReportContent
@@ -85,7 +87,7 @@ class Scoring:
         try:
             is_there, has_failed = self.score_next()
         except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            reason = error_text(error)
             self.fault = f"results cannot be written: {reason}; see to the disk"
             _log.error("scoring waits: %s", self.fault)
             return AFTER_FAULT_S
@@ -111,7 +113,7 @@ class Scoring:
         except Exception as error:
             if isinstance(error, sqlite3.Error) or (isinstance(error, OSError) and error.errno in _MACHINE):
                 raise
-            reason = str(error) if isinstance(error, AltaError) else f"{type(error).__name__}: not foreseen"
+            reason = describe_fault(error)
             has_failed = self._store.fail_scoring(job, reason)
             _log.error("study %s could not be scored, attempt %d: %s", job.key, job.attempts + 1, reason)
         self._held = None
@@ -174,9 +176,9 @@ class Scoring:
             self.on_result()
 
     def _list_files(self, job: StudyJob) -> list[Path]:
-        files = [self._spool.find(one.file) for one in self._store.list_instances(job.key) if one.file]
-        count = len(self._store.list_instances(job.key))
-        if len(files) < count or not all(map(os.path.isfile, files)):
+        instances = self._store.list_instances(job.key)
+        files = [self._spool.find(one.file) for one in instances if one.file]
+        if len(files) < len(instances) or not all(map(os.path.isfile, files)):
             raise StudyError(NO_IMAGES)
         if not files:
             raise ServiceError("study has no instance: it was erased just now")

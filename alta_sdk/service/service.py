@@ -7,9 +7,10 @@ gets in any more, associations end, the study that is being scored is finished.
 
 import logging
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Self
 
@@ -102,7 +103,8 @@ class Service:
             self._is_started = False
             _log.info("service stops")
             self.reception.drain()
-            self.audit.note("service", "stopped")
+            with suppress(sqlite3.Error):  # a full disk keeps nothing from ending
+                self.audit.note("service", "stopped")
         self._parts.close()
 
     def readiness(self) -> list[Check]:

@@ -35,7 +35,7 @@ class Receiving:
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """One engine and how it scores. labels: a named set, or names; None takes the service's."""
+    """One engine and how it scores. labels: a named set, or names."""
 
     name: str
     path: Path

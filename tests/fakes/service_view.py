@@ -85,7 +85,7 @@ def make_view(folder):
             is_done = store.retry_study(key)
             if is_done:
                 audit.note(actor, "retried", key)
-            return is_done
+            return "" if is_done else "only one that is refused or failed is scored again"
 
         def erase(key, actor):
             is_there = store.get_study(key) is not None

@@ -4,7 +4,7 @@ import pytest
 from pydicom.uid import ComputedRadiographyImageStorage
 
 from alta_sdk.errors import ServiceError
-from alta_sdk.service import commitment
+from alta_sdk.service import commitment, loops
 from alta_sdk.service.commitment_messages import make_report
 from alta_sdk.service.listener import make_node
 from alta_sdk.service.records import CommitmentRequest, DeliveryState, StudyState
@@ -117,6 +117,30 @@ def test_a_destination_that_never_answers_is_sent_to_again(tmp_path):
         assert "not answered" in delivery.reason
 
 
+def test_what_an_answer_does_not_name_is_given_up_in_its_time(tmp_path):
+    with open_side(tmp_path / "state") as side:
+        add_scored(side, [(CR, "1.2.3.4.5"), (CR, "1.2.3.4.6")], ["pacs"])
+        for delivery in side.deliveries.list_deliveries():
+            side.deliveries.mark_sent(delivery, "2.25.1")
+    with open_side(tmp_path / "state") as side:
+        side.commitments.take_report(make_report("2.25.1", [(CR, "1.2.3.4.5")]))
+        side.commitments.answer_s = 0.1
+        side.commitments._loop.wake()
+        [delivery] = wait_until(lambda: side.deliveries.list_deliveries(state=DeliveryState.WAITING), "waiting")
+        assert delivery.sop_uid == "1.2.3.4.6" and "not answered" in delivery.reason
+        [kept] = side.deliveries.list_deliveries(state=DeliveryState.DONE)
+        assert kept.sop_uid == "1.2.3.4.5"
+
+
+def test_a_requester_that_was_away_for_long_is_answered_yet(tmp_path):
+    peers = (DicomPeer("A", "127.0.0.1", find_free_port(), timeout_seconds=5),)
+    with open_side(tmp_path / "state", peers=peers) as side:
+        side.commitments._failures["A"] = 5000
+        side.commitments.take_request("A", make_report("2.25.5", [(CR, "1.2.3")]))
+        wait_until(lambda: side.deliveries.list_commitments()[0].attempts, "an attempt that was counted")
+        assert "A" in side.commitments._due
+
+
 def test_an_answer_on_the_association_of_the_question_is_taken(tmp_path):
     with open_answering_peer(report_at_once=True) as port:
         pacs = Destination("pacs", DicomPeer("PACS", "127.0.0.1", port, timeout_seconds=30), True)
@@ -140,7 +164,7 @@ def test_a_destination_over_the_web_cannot_commit_itself(side):
 
 
 def test_a_requester_that_is_down_is_answered_when_it_is_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(commitment, "FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr(loops, "FIRST_WAIT_S", 0.2)
     port = find_free_port()
     peer = DicomPeer("SENDER", "127.0.0.1", port, timeout_seconds=5)
     with open_side(tmp_path / "state", peers=(peer,)) as side:
@@ -165,7 +189,7 @@ def test_a_request_outlives_the_process(tmp_path):
 
 
 def test_a_request_that_can_never_be_answered_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(commitment, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(loops, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(commitment, "MAX_ATTEMPTS", 3)
     peer = DicomPeer("SENDER", "127.0.0.1", find_free_port(), timeout_seconds=5)
     with open_side(tmp_path / "state", peers=(peer,)) as side:

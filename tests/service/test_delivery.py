@@ -10,7 +10,8 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification
 
 import alta_sdk.service.delivery as delivery
 from alta_sdk.errors import ServiceError
-from alta_sdk.service.delivery import compute_wait_s
+from alta_sdk.service import loops
+from alta_sdk.service.loops import compute_wait_s
 from alta_sdk.service.records import DeliveryState, StudyState
 from alta_sdk.service.settings import Destination, DicomPeer, WebPeer
 from service.answering import reply, start_silent_server, start_web_server
@@ -36,7 +37,7 @@ def to_web(port, name="web", *, path="/dicom-web", seconds=30.0):
 @pytest.fixture
 def soon(monkeypatch):
     """Let the second attempt come after a twentieth of a second."""
-    monkeypatch.setattr(delivery, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(loops, "FIRST_WAIT_S", 0.05)
 
 
 @contextlib.contextmanager
@@ -110,8 +111,23 @@ def test_what_waits_for_a_peer_that_is_down_goes_out_once_it_is_up(tmp_path, soo
             assert deliverer.state()[0].is_reached
 
 
+def test_a_result_that_cannot_be_read_holds_up_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(loops, "FIRST_WAIT_S", 3600.0)
+    with start_node(lambda event: 0x0000) as port, open_outbox(tmp_path / "state", to_peer(port)) as outbox:
+        for number in (1, 2, 3):
+            outbox.add_result(number)
+        bad = outbox.deliveries.list_deliveries()[1]
+        path = outbox.spool.find(bad.file)
+        path.unlink()
+        path.mkdir()  # what root cannot read either
+        with outbox.deliver():
+            wait_until(lambda: outbox.list_states().count(DONE) == 2, "the others")
+        [left] = outbox.deliveries.list_deliveries(state=WAITING)
+        assert left.sop_uid == bad.sop_uid and "cannot be read: Is a directory" in left.reason
+
+
 def test_everything_is_due_when_the_service_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(delivery, "FIRST_WAIT_S", 3600.0)
+    monkeypatch.setattr(loops, "FIRST_WAIT_S", 3600.0)
     port = find_free_port()
     with open_outbox(tmp_path / "state", to_peer(port, seconds=5.0)) as outbox:
         outbox.add_result(1)
@@ -285,7 +301,7 @@ def test_a_study_that_is_erased_while_it_waits_is_not_sent(tmp_path, soon):
 
 @pytest.mark.parametrize(("status", "is_reached"), [(409, True), (415, True), (401, False), (500, False), (503, False)])
 def test_what_a_web_server_says_of_an_object_concerns_the_object(tmp_path, monkeypatch, status, is_reached):
-    monkeypatch.setattr(delivery, "FIRST_WAIT_S", 3600.0)
+    monkeypatch.setattr(loops, "FIRST_WAIT_S", 3600.0)
     with (
         start_web_server(lambda handler: reply(handler, status)) as (port, requests),
         open_outbox(tmp_path / "state", to_web(port)) as outbox,

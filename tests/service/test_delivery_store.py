@@ -101,6 +101,17 @@ def test_an_answer_that_comes_again_changes_nothing(deliveries):
     assert set(states_of(deliveries, "pacs").values()) == {DeliveryState.DONE}
 
 
+def test_who_gives_up_on_an_answer_that_came_meanwhile_changes_nothing(deliveries, database):
+    for one in deliveries.list_deliveries():
+        deliveries.mark_sent(one, "" if one.destination == "other" else "2.25.1")
+    late = deliveries.list_deliveries(destination="pacs")
+    deliveries.commit("2.25.1", ["2.1", "2.2"])
+    for one in late:
+        deliveries.mark_failed(one, "destination has not answered")
+    assert set(states_of(deliveries, "pacs").values()) == {DeliveryState.DONE}
+    assert state_of(database) is StudyState.DONE
+
+
 def test_requests_for_commitment_are_kept_until_they_are_answered(deliveries, database, tmp_path):
     request = CommitmentRequest("2.25.7", "SENDER", (("1.88", "2.1"), ("1.88", "2.2")), 0)
     deliveries.add_commitment(request)

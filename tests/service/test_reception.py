@@ -61,6 +61,21 @@ def test_a_file_that_does_not_get_to_the_disk_is_not_acknowledged(side, monkeypa
     assert side.store.list_studies() == []
 
 
+def test_a_study_is_told_of_though_what_it_replaces_cannot_be_removed(side, monkeypatch):
+    arrived, image = [], make_radiograph()
+    take(side, image)
+    side.reception.on_arrival = arrived.append
+
+    def refuse(names):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(side.spool, "remove", refuse)
+    image.PatientName = "Corrected"
+    assert take(side, image) is Outcome.OUT_OF_RESOURCES
+    [study] = side.store.list_studies()
+    assert arrived == [study.key]
+
+
 def test_a_row_that_is_not_durable_is_not_acknowledged(side, monkeypatch):
     def fail(*_):
         raise sqlite3.OperationalError("disk I/O error")

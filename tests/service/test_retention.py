@@ -88,6 +88,22 @@ def test_the_log_is_cut_with_each_purge(side, retention, tmp_path):
     assert (tmp_path / "state" / "queue.sqlite-wal").stat().st_size == 0
 
 
+def test_a_purge_that_cannot_cut_the_log_cuts_it_at_the_next(side, retention, tmp_path):
+    kept, old = side.put(make_radiograph()), side.put(make_radiograph())
+    side.scoring.score_next()
+    side.scoring.score_next()
+    age(side, old, 31 * DAY_S)
+    age(side, kept, 25 * HOUR_S)
+    side.store.database.read("PRAGMA busy_timeout = 10")
+    with Database(tmp_path / "state") as other:
+        other._connection.execute("BEGIN")
+        other._connection.execute("SELECT * FROM studies").fetchall()
+        assert retention.purge() == Purged(1, 1)  # the images, too, though the log cannot be cut
+        other._connection.execute("COMMIT")
+    assert retention.purge() == Purged(0, 0)
+    assert (tmp_path / "state" / "queue.sqlite-wal").stat().st_size == 0
+
+
 def test_a_reader_that_holds_the_log_is_told_and_the_log_is_cut_later(side, retention, tmp_path, monkeypatch):
     import alta_sdk.service.actions as actions
 

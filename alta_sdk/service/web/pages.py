@@ -128,8 +128,8 @@ class Pages:
     async def retry_study(self, request: Request, session: Session) -> Response:
         """Let a refused or failed study be scored again."""
         key = request.path_params["key"]
-        if not await run_in_threadpool(self.view.retry, key, session.user):
-            told = "This study is not scored again: only one that was refused or has failed is."
+        if refusal := await run_in_threadpool(self.view.retry, key, session.user):
+            told = f"Nothing was done: {refusal}."
             return await run_in_threadpool(self._show_study, key, session, told, 409)
         return RedirectResponse(f"{HOME}/{quote(key)}", 303)
 

@@ -80,8 +80,8 @@ class Rest:
         study: StudyJob | None = await run_in_threadpool(self.view.store.get_study, key)
         if study is None:
             raise _no_such_study()
-        if not await run_in_threadpool(self.view.retry, key, actor):
-            raise HTTPException(409, "study is not scored again: only one that was refused or has failed is")
+        if refusal := await run_in_threadpool(self.view.retry, key, actor):
+            raise HTTPException(409, refusal)
         return _json({"key": key, "retried": True}, 202)
 
     async def erase(self, request: Request) -> Response:

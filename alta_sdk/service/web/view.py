@@ -33,7 +33,7 @@ class Takes(Protocol):
 class ServiceView:
     """Stores to read, and what may be done.
 
-    retry(key, actor): True if the study waits for its scoring again. erase(key, actor): True if there was such a
+    retry(key, actor): empty if the study waits for its scoring again, else why not, in one line. erase(key, actor): True if there was such a
     study. Both write the audit themselves. readiness(): every check, those that hold, too.
     """
 
@@ -42,7 +42,7 @@ class ServiceView:
     audit: Audit
     spool: Spool
     reception: Takes
-    retry: Callable[[str, str], bool]
+    retry: Callable[[str, str], str]
     erase: Callable[[str, str], bool]
     readiness: Callable[[], list[Check]]
     readings: "Readings" = field(default_factory=lambda: Readings())
