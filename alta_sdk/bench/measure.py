@@ -227,6 +227,4 @@ def _score(matcher: Matcher, study: Study, finding: str) -> object:
     pixels, slot = study.radiographs[Slot.FRONTAL].pixels_for(engine.geometry), np.array([Slot.FRONTAL], dtype=np.int64)
     cls = engine.encode_pixels(pixels[None, None], slot)
     vector = to_unit_length(engine.head.project(cls))[0]
-    return matcher.zero_shot(
-        StudyEmbedding(vector, matcher.fusion_mode, engine.manifest.sha256), [choose_finding(engine)]
-    )
+    return matcher.zero_shot(StudyEmbedding(vector, matcher.fusion_mode, engine.manifest.sha256), [finding])

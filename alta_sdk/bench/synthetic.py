@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.engine import Engine
-
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+    from ..engine.engine import Engine
 
 FINDINGS = ("pneumonia", "edema", "pleural effusion")
 
 
-def choose_finding(engine: Engine) -> str:
+def choose_finding(engine: "Engine") -> str:
     """Return the first finding that the engine's vocabulary knows: which one is asked does not change the time."""
     known = (name for name in FINDINGS if not engine.count_words([name])[0].is_unread)
     return next(known, FINDINGS[0])

@@ -14,8 +14,8 @@ from ..errors import EngineError
 from .beside import GraphBeside
 from .bundle import Bundle
 from .closing import ClosableSession
-from .image_encoder import FEATURES, ImageEncoder
-from .manifest_content import FUSE, compute_type
+from .image_encoder import ImageEncoder
+from .manifest_content import FEATURES, FUSE, PRIOR_FEATURES, compute_type
 from .patches import list_places
 from .self_test import Drift, run_pair_test
 from .vectors import Vector, take_output
@@ -61,4 +61,4 @@ class FuseGraph:
     def _run(self, features: Vector, prior_features: Vector) -> dict[str, NDArray[Any]]:
         if self._graph is None:
             raise EngineError("engine reads no prior inside its image tower: choose another fusion mode")
-        return self._graph.run({FEATURES: features[None], "prior_features": prior_features[None]})
+        return self._graph.run({FEATURES: features[None], PRIOR_FEATURES: prior_features[None]})

@@ -19,11 +19,10 @@ from alta_runtimes import Session
 from ..errors import EngineError
 from ..study.slots import Slot
 from .manifest import BundleGraph
-from .manifest_content import IMAGE, describe_alta_graphs
+from .manifest_content import FEATURES, IMAGE, describe_alta_graphs
 from .vectors import Vector, take_output
 
 ALTA_IMAGE = BundleGraph.read(describe_alta_graphs()[IMAGE])
-FEATURES = "features"  # what a fuse graph reads of a radiograph: (n, channels, side, side)
 RANKS = {"cls": 2, "projection": 2, FEATURES: 4}
 MIB = 1 << 20
 ENTRY_BYTES = 512  # what Python needs to keep one radiograph's arrays, about

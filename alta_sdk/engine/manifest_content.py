@@ -35,10 +35,11 @@ BLANK = "{}"  # in a prompt of `prompt_pair`: the finding
 ALTA_PAIR = ("There is {}", "There is no {}")
 
 IMAGE, FUSE, TEXT, PATCHES = "image", "fuse", "text", "patches"
+FEATURES, PRIOR_FEATURES = "features", "prior_features"  # what a fuse graph reads: (n, channels, side, side)
 # By graph: the inputs that it may have, those that it must give, and what else it may give.
 TENSORS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    IMAGE: (("pixels", "slot"), (), ("cls", "tokens", "features", "projection", "patches")),
-    FUSE: (("features", "prior_features"), ("projection",), ("patches",)),
+    IMAGE: (("pixels", "slot"), (), ("cls", "tokens", FEATURES, "projection", "patches")),
+    FUSE: ((FEATURES, PRIOR_FEATURES), ("projection",), ("patches",)),
     TEXT: (("input_ids", "attention_mask"), ("projection",), ("words",)),
     PATCHES: (("tokens",), ("patches",), ()),
 }

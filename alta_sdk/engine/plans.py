@@ -28,7 +28,7 @@ from .image_encoder import ImageEncoder
 from .manifest import MANIFEST_NAME, BundleFile, Manifest
 from .manifest_content import FUSE, IMAGE, TEXT
 from .patches import PatchGraph
-from .schema import Rule, integer, listing, mapping, matching, plain, record, require, text
+from .schema import integer, listing, mapping, matching, plain, record, require, text
 from .self_test import run_self_test
 from .signature import TrustedKeys
 from .text_encoder import TextEncoder
@@ -50,20 +50,16 @@ SHAPES = mapping(listing(listing(integer(1, 1 << 16), 8, 1), 3, 3), 8)
 LAYERS = mapping(integer(0, 1 << 32), 16)
 
 
-def _by_graph(rule: Rule) -> Rule:
-    return record(dict.fromkeys((IMAGE, TEXT), rule), {FUSE: rule})
-
-
 BUILT = record(
     {
         "origin": record(dict.fromkeys((field.name for field in fields(PlanOrigin)), text(200))),
-        "layers": _by_graph(LAYERS),
+        "layers": mapping(LAYERS, len(PLANS)),
         "deferred_sha256": matching("[0-9a-f]{64}", "a SHA-256"),
     },
     {"at": text(100), "by": text(100)},
     plain,
 )
-SECTION = record({"profiles": _by_graph(SHAPES), "workspace_mib": _workspace}, {"built": BUILT})
+SECTION = record({"profiles": mapping(SHAPES, len(PLANS)), "workspace_mib": _workspace}, {"built": BUILT})
 NOT_BUILT = (
     "this engine has not been built yet: on the GPU that will run it, run alta-export build NAME.alta, or open it "
     "once with allow_build=True"

@@ -19,7 +19,7 @@ def take_output(outputs: Mapping[str, NDArray[Any]], name: str, rows: int, rank:
     return np.asarray(array, dtype=np.float32)
 
 
-def without_warnings() -> "np.errstate":
+def without_warnings() -> np.errstate:
     """Return a context for arithmetic on what an engine gives: numpy warns with paths, `require_finite` refuses."""
     return np.errstate(all="ignore")
 

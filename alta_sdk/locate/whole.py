@@ -36,21 +36,26 @@ def map_as_published(
     """
     square = int(geometry.crop_px * min(height, width) / geometry.resize_px)
     top, left = (height - square) // 2, (width - square) // 2
-    spread = _spread_nearest(len(grid), square) if interpolation == "nearest" else _spread_bilinear(len(grid), square)
     mapped = np.full((height, width), np.nan, dtype=np.float32)
-    mapped[top : top + square, left : left + square] = spread @ grid @ spread.T
+    if interpolation == "nearest":
+        patch = _find_patches(len(grid), square)
+        shown: NDArray[np.floating[Any]] = grid[np.ix_(patch, patch)]
+    else:
+        shares = _share_patches(len(grid), square)
+        shown = shares @ grid @ shares.T
+    mapped[top : top + square, left : left + square] = shown
     return mapped
 
 
-def _spread_nearest(side: int, square: int) -> Map:
-    """Return which patch each pixel along an axis shows: (square, side), a 1 in each row."""
+def _find_patches(side: int, square: int) -> NDArray[np.int64]:
+    """Return which patch each pixel along an axis shows: (square,)."""
     # In float32, as torch's interpolation to the nearest computes it, to the last bit.
     starts = np.arange(square, dtype=np.float32) * (np.float32(side) / np.float32(square))
-    shares: Map = np.eye(side)[np.minimum(np.floor(starts).astype(np.int64), side - 1)]
-    return shares
+    patches: NDArray[np.int64] = np.minimum(np.floor(starts).astype(np.int64), side - 1)
+    return patches
 
 
-def _spread_bilinear(side: int, square: int) -> Map:
+def _share_patches(side: int, square: int) -> Map:
     """Return the share of each patch in each pixel along an axis: (square, side), by the distance of their centres."""
     centres = np.clip((np.arange(square) + 0.5) * side / square - 0.5, 0, side - 1)
     shares: Map = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(side)))

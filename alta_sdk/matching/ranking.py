@@ -18,7 +18,7 @@ import numpy as np
 from ..dicom.files import PathLike
 from ..engine.engine import Engine
 from ..engine.prompt_words import list_texts
-from ..engine.vectors import require_finite
+from ..engine.vectors import require_finite, without_warnings
 from ..errors import PromptError
 from ..files.opening import open_file
 from ..files.tables import read_rows
@@ -65,7 +65,7 @@ def rank_reports(engine: Engine, embedding: StudyEmbedding, reports: Sequence[st
     words, notes = check_reports(engine, read)
     text = engine.project_prompts(read).astype(np.float64)
     # Row by row, not as one product: equal reports then have equal scores, wherever they stand.
-    with np.errstate(divide="ignore", invalid="ignore"):  # a text of length 0 has no direction: refused below
+    with without_warnings():  # a text of length 0 has no direction: refused below
         cosines = (text * embedding.vector).sum(axis=1) / np.linalg.norm(text, axis=1)
     require_finite(cosines, "scores are")
     is_cut = [whole != part for whole, part in zip(texts, read, strict=True)]

@@ -11,16 +11,15 @@ import numpy as np
 
 from alta_runtimes import Session
 from alta_sdk.engine.heads import Head
-from alta_sdk.engine.manifest_content import FUSE, IMAGE, PATCHES, TEXT
+from alta_sdk.engine.manifest_content import FEATURES, FUSE, IMAGE, PATCHES, PRIOR_FEATURES, TEXT
 from alta_sdk.engine.patches import list_places
 from alta_sdk.engine.self_test import PAIRED
 from alta_sdk.engine.vectors import Vector, to_unit_length
 
+from .families.merged import to_priors
 from .radiographs import Radiographs
 from .ranges import Arrays
 from .verify import take_vectors
-
-FEATURES, PRIOR_FEATURES = "features", "prior_features"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +75,8 @@ def see(session: Session, inputs: Iterable[Arrays]) -> Seen:
 
 def pair_with_next(features: Sequence[Vector]) -> list[Arrays]:
     """Return the fuse graph's inputs: features of each radiograph, with those of the next one as its prior's."""
-    following = [*features[1:], *features[:1]]
-    return [{FEATURES: one[None], PRIOR_FEATURES: prior[None]} for one, prior in zip(features, following, strict=True)]
+    priors = to_priors(np.stack(features))
+    return [{FEATURES: one[None], PRIOR_FEATURES: prior[None]} for one, prior in zip(features, priors, strict=True)]
 
 
 def embed_radiographs(

@@ -18,7 +18,7 @@ from alta_sdk.errors import CalibrationError
 from alta_sdk.files.atomic import new_file
 from alta_sdk.files.opening import read_text
 
-from .answers import FEATURES, pair_with_next
+from .answers import pair_with_next, see
 from .options import METHODS
 from .quantize import list_ranged_tensors
 from .radiographs import Radiographs
@@ -83,7 +83,8 @@ def calibrate(
     smoothing: dict[str, SmoothingFactors] = {}
     given: dict[str, list[Arrays]] = {IMAGE: list(radiographs.inputs()), TEXT: prompts}
     if FUSE in graphs:
-        given[FUSE] = pair_radiographs(graphs[IMAGE], radiographs)
+        session = load(graphs[IMAGE].SerializeToString(), runtime="onnxruntime")
+        given[FUSE] = pair_with_next(see(session, given[IMAGE]).features)
     for name, inputs in given.items():
         plain = measure_ranges(graphs[name], inputs, method)
         _check_ranges({name: plain})
@@ -91,12 +92,6 @@ def calibrate(
         ranges[name] = dict(chosen)
     seen = sum(len(batch["input_ids"]) for batch in prompts)
     return Calibration(checkpoint_sha256, method, len(radiographs), seen, ranges, smoothing)
-
-
-def pair_radiographs(image: onnx.ModelProto, radiographs: Radiographs) -> list[Arrays]:
-    """Run an image graph and return the fuse graph's inputs for each radiograph beside the next one."""
-    session = load(image.SerializeToString(), runtime="onnxruntime")
-    return pair_with_next([session.run(one)[FEATURES][0] for one in radiographs.inputs()])
 
 
 def read_calibration(path: Path, checkpoint_sha256: str, graphs: dict[str, onnx.ModelProto]) -> Calibration:

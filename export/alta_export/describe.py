@@ -70,7 +70,7 @@ def describe_engine(
                 "precision": options.precision,
                 "opset": OPSET,
                 "ir_version": IR_VERSION,
-                **{f"{name}_operators": count_operators(found.graph) for name, found in lowered.graphs.items()},
+                **{f"{name}_operators": count_operators(graph) for name, graph in lowered.models.items()},
                 **{f"{name}_precision": found.describe() for name, found in lowered.graphs.items()},
                 "calibration": describe_calibration(lowered.calibration),
                 **({} if local_heads is None else {LOCAL_HEADS: local_heads}),
@@ -79,7 +79,7 @@ def describe_engine(
                     "processor": processor_name(),
                     **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
                 },
-                **describe_plans(options, lowered.graphs, towers.sizes["max_tokens"]),
+                **describe_plans(options, lowered.models, towers.sizes["max_tokens"]),
             },
             merging=merged.merging,
             verification={

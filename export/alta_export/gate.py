@@ -164,12 +164,15 @@ class GraphProbe:
         return PreciseGraph(graph, self.open_graph(graph), plan, sensitivity, raised)
 
 
-def lower_precision(asked: GraphProbe, precision: str, reference: Session) -> PreciseGraph:
+def lower_precision(
+    asked: GraphProbe, precision: str, reference: Session, target: Mapping[str, Vector]
+) -> PreciseGraph:
     """Lower a graph's precision and raise its most sensitive layers to FP32 until it is within the limits.
 
-    reference: the FP32 graph, loaded. Returns the last that was tried; the caller looks at what it drifts.
+    reference: the FP32 graph, loaded. target: the embeddings of all held-out inputs that it gives.
+    Returns the last that was tried; the caller looks at what it drifts.
     """
-    limits, target = LIMITS[precision], asked.embed(reference)
+    limits = LIMITS[precision]
     found = asked.lower(precision, frozenset(), {})
     if _is_close(target, asked.embed(found.session), limits):
         return found

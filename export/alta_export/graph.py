@@ -9,6 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from alta_sdk.engine.manifest_content import FEATURES, PRIOR_FEATURES
 from alta_sdk.errors import ExportError
 from alta_training.model.sizes import ImageSizes
 
@@ -47,7 +48,7 @@ def feature_inputs(width: int, side: int) -> list[GraphInput]:
     Two tensors, though both are the same numbers: of one object the exporter makes one input.
     """
     example = torch.zeros(EXAMPLE_BATCH, width, side, side)
-    return [GraphInput(name, example.clone(), {0: "n"}) for name in ("features", "prior_features")]
+    return [GraphInput(name, example.clone(), {0: "n"}) for name in (FEATURES, PRIOR_FEATURES)]
 
 
 def text_inputs() -> list[GraphInput]:

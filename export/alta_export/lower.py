@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import onnx
 
 from alta_runtimes import Session, load
 from alta_sdk.bench.timing import time_in_turn
@@ -54,6 +55,11 @@ class LoweredEngine:
     milliseconds: dict[str, float]
 
     @property
+    def models(self) -> dict[str, onnx.ModelProto]:
+        """The graphs, as they are written."""
+        return {name: found.graph for name, found in self.graphs.items()}
+
+    @property
     def sessions(self) -> dict[str, Session]:
         """The graphs, loaded as the engine will load them."""
         return {name: found.session for name, found in self.graphs.items()}
@@ -74,7 +80,7 @@ def lower_engine(
     opened = {name: load(graph.SerializeToString(), runtime="onnxruntime") for name, graph in reference.graphs.items()}
     truth = answer(opened, reference.head, inputs)
     _check_spread(truth.radiographs, options.precision)
-    asked = ask_graphs(reference.head, opened, inputs)
+    asked = ask_graphs(reference.head, opened, inputs, truth)
     if options.precision == "fp16":
         check_fp16(reference.graphs, asked)
     found = lower_graphs(options, reference, calibration, asked)

@@ -14,11 +14,12 @@ import onnx
 from alta_runtimes import Session, load
 from alta_sdk.engine.heads import Head
 from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT, compute_type
+from alta_sdk.engine.self_test import PAIRED
 from alta_sdk.engine.vectors import Vector
 from alta_sdk.study.geometry import Geometry
 from alta_sdk.study.slots import Slot
 
-from .answers import GateInputs, embed_pairs, embed_radiographs, pair_with_next, project_prompts, see
+from .answers import Answers, GateInputs, embed_pairs, embed_radiographs, pair_with_next, project_prompts, see
 from .calibration import Calibration
 from .gate import Embed, GraphProbe, PreciseGraph, lower_precision
 from .graph import find_products
@@ -55,16 +56,20 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class AskedGraph:
-    """What one graph is asked. session: of the FP32 graph. inputs: that are held out. embed, probe: of GraphProbe."""
+    """What one graph is asked. session: of the FP32 graph. inputs: that are held out. embed, probe: of GraphProbe.
+
+    target: what the FP32 graph answers.
+    """
 
     session: Session
     inputs: Sequence[Arrays]
     embed: Embed
     probe: Embed
+    target: Mapping[str, Vector]
 
 
-def ask_graphs(head: Head, opened: Mapping[str, Session], inputs: GateInputs) -> dict[str, AskedGraph]:
-    """Return what each of the FP32 graphs, loaded, is asked."""
+def ask_graphs(head: Head, opened: Mapping[str, Session], inputs: GateInputs, truth: Answers) -> dict[str, AskedGraph]:
+    """Return what each of the FP32 graphs, loaded, is asked. truth: what all of them together have answered."""
     held = inputs.radiographs
     few = held.take(np.arange(min(PROBED, len(held))))
     embed = partial(embed_radiographs, head=head, fuse=opened.get(FUSE))
@@ -74,14 +79,22 @@ def ask_graphs(head: Head, opened: Mapping[str, Session], inputs: GateInputs) ->
 
     found = {
         IMAGE: AskedGraph(
-            opened[IMAGE], list(held.inputs()), partial(embed, radiographs=held), partial(embed, radiographs=few)
+            opened[IMAGE],
+            list(held.inputs()),
+            partial(embed, radiographs=held),
+            partial(embed, radiographs=few),
+            {IMAGE: truth.radiographs, **truth.beside},
         ),
-        TEXT: AskedGraph(opened[TEXT], inputs.prompts, ask, ask),
+        TEXT: AskedGraph(opened[TEXT], inputs.prompts, ask, ask, {TEXT: truth.prompts}),
     }
     if FUSE in opened:
         pairs = pair_with_next(see(opened[IMAGE], held.inputs()).features)
         found[FUSE] = AskedGraph(
-            opened[FUSE], pairs, partial(embed_pairs, pairs=pairs), partial(embed_pairs, pairs=pairs[: len(few)])
+            opened[FUSE],
+            pairs,
+            partial(embed_pairs, pairs=pairs),
+            partial(embed_pairs, pairs=pairs[: len(few)]),
+            {name: vectors for name, vectors in truth.beside.items() if name.startswith(PAIRED)},
         )
     return found
 
@@ -105,6 +118,7 @@ def lower_graphs(
             ),
             options.precision,
             one.session,
+            one.target,
         )
         for name, one in asked.items()
     }

@@ -91,7 +91,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         limits = measure_limits(options, lowered, merged, verification)
         local_heads = describe_patches(options, lowered, merged, graphs, verification)
     with stage("Write and open bundle"):
-        graphs |= {name: found.graph for name, found in lowered.graphs.items()}
+        graphs |= lowered.models
         contents = {
             **{name_graph_file(name): graph.SerializeToString(deterministic=True) for name, graph in graphs.items()},
             names.HEAD: pack_arrays(merged.head.arrays()),

@@ -20,7 +20,6 @@ from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import LENGTH_STEP
 from alta_sdk.errors import ExportError
 
-from .gate import PreciseGraph
 from .graph import WEIGHT_RANKS
 from .options import RUNTIMES, ExportOptions
 
@@ -53,12 +52,11 @@ def _make_profile(name: str, graph: onnx.ModelProto, max_batch: int, max_tokens:
     }
 
 
-def describe_plans(options: ExportOptions, graphs: Mapping[str, PreciseGraph], max_tokens: int) -> dict[str, Any]:
+def describe_plans(options: ExportOptions, graphs: Mapping[str, onnx.ModelProto], max_tokens: int) -> dict[str, Any]:
     """Return what a TensorRT engine's manifest tells its build; nothing for other engines."""
     if options.engine != "trt":
         return {}
-    built = {name: found.graph for name, found in graphs.items()}
-    profiles = make_profiles(built, options.max_batch or DEFAULT_MAX_BATCH, max_tokens)
+    profiles = make_profiles(graphs, options.max_batch or DEFAULT_MAX_BATCH, max_tokens)
     return {RUNTIMES["trt"]: {"profiles": profiles, "workspace_mib": options.workspace_mib}}
 
 

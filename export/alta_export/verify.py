@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from alta_runtimes import Session, load
-from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT
+from alta_sdk.engine.manifest_content import FEATURES, FUSE, IMAGE, PRIOR_FEATURES, TEXT
 from alta_sdk.engine.patches import list_places
 from alta_sdk.engine.self_test import PATCHES, Drift, measure_drift, measure_patch_drift
 from alta_sdk.engine.tokenizer import PromptTokenizer
@@ -131,7 +131,7 @@ def answer_with_graphs(merged: MergedEngine, sessions: Mapping[str, Session], in
     if PATCHES in sessions:
         found[PATCHES] = run(PATCHES, seen)[PATCHES]
     if FUSE in sessions:
-        paired = run(FUSE, {"features": seen["features"], "prior_features": to_priors(seen["features"])})
+        paired = run(FUSE, {FEATURES: seen[FEATURES], PRIOR_FEATURES: to_priors(seen[FEATURES])})
         found["paired"] = to_unit_length(paired["projection"])
         found["paired_patches"] = list_places(paired["patches"])
     return found

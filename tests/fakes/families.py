@@ -1,5 +1,6 @@
 """Each family's published files, narrow and with random weights, as an export is given them."""
 
+import numpy as np
 import torch
 
 from .biovil import make_image_weights, make_text_config, make_text_weights, write_text_folder
@@ -7,6 +8,11 @@ from .clip import make_clip_weights, write_merges
 from .open_clip import make_open_clip_config, make_open_clip_weights, write_open_clip_folder
 
 PLACES = 400  # of narrow text towers, whose vocabularies cut prompts into letters
+
+
+def make_images(count, seed=1):
+    """Make pictures of patches of random grey: (count, 360, 300) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 12, 10), dtype=np.uint8).repeat(30, 1).repeat(30, 2)
 
 
 def write_published(family, folder):

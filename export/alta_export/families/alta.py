@@ -20,7 +20,6 @@ from alta_training.model.alta import GREY_MEAN, GREY_STD, to_model_input
 from ..bundle import make_head
 from ..cost import TIMED_TOKENS, measure_cost
 from ..graph import image_inputs, patch_inputs, text_inputs
-from ..options import ENGINES, PRECISIONS
 from ..towers import MergedImageTower, MergedTextTower, PatchTower, TracedImageTower
 from .family_export import FamilyExport
 from .merged import Arrays, MergedEngine, MergedGraph
@@ -136,8 +135,6 @@ EXPORT = FamilyExport(
     merge=merge,
     merging="Merge adapters",
     check=check_towers,
-    engines=ENGINES,
-    precisions=PRECISIONS,
     # Most checkpoints of this form are somebody's own.
     unstated_licence=f"not stated in the checkpoint; published ALTA weights are {ALTA.licence}",
 )

@@ -18,7 +18,6 @@ from ..bert_tower import MergedBertTower
 from ..biovil_towers import MergedBiovil, MergedBiovilT, MergedFusion
 from ..cost import measure_cost, measure_towers
 from ..graph import feature_inputs, pixel_inputs, text_inputs
-from ..options import ENGINES, PRECISIONS
 from .family_export import FamilyExport
 from .merged import Arrays, MergedEngine, MergedGraph, answer_prompts, to_priors
 
@@ -93,5 +92,5 @@ def _merge(towers: Towers, image: nn.Module, outputs: tuple[str, ...]) -> Merged
     )
 
 
-BIOVIL_T_EXPORT = FamilyExport(merge_biovil_t, engines=ENGINES, precisions=PRECISIONS)
-BIOVIL_EXPORT = FamilyExport(merge_biovil, engines=ENGINES, precisions=PRECISIONS)
+BIOVIL_T_EXPORT = FamilyExport(merge_biovil_t)
+BIOVIL_EXPORT = FamilyExport(merge_biovil)

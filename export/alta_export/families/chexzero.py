@@ -10,7 +10,6 @@ from alta_training.families.family import Towers
 from ..clip_towers import MergedClipText, MergedVision, VisionParts, take_clip_block
 from ..cost import measure_towers
 from ..graph import pixel_inputs, token_inputs
-from ..options import ENGINES, PRECISIONS
 from .clip_engine import answer_clip, describe_scaling
 from .family_export import FamilyExport
 from .merged import MergedEngine, MergedGraph
@@ -47,4 +46,4 @@ def take_vision(tower: ClipImage) -> VisionParts:
     )
 
 
-EXPORT = FamilyExport(merge, engines=ENGINES, precisions=PRECISIONS)  # of OpenAI's CLIP, too
+EXPORT = FamilyExport(merge)  # of OpenAI's CLIP, too

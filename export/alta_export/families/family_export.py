@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from alta_training.families.family import Towers
 
+from ..options import ENGINES, PRECISIONS
 from .merged import MergedEngine
 
 
@@ -25,6 +26,6 @@ class FamilyExport:
     merge: Callable[[Towers], MergedEngine]
     merging: str = "Merge towers"
     check: Callable[[Towers], None] = accept_all
-    engines: tuple[str, ...] = ("onnx", "openvino")
-    precisions: tuple[str, ...] = ("fp32",)
+    engines: tuple[str, ...] = ENGINES
+    precisions: tuple[str, ...] = PRECISIONS
     unstated_licence: str | None = None

@@ -17,7 +17,6 @@ from ..bert_tower import MergedBertTower
 from ..clip_towers import MergedVision, VisionParts, take_timm_block
 from ..cost import measure_towers
 from ..graph import pixel_inputs, text_inputs
-from ..options import ENGINES, PRECISIONS
 from .clip_engine import answer_clip, describe_scaling
 from .family_export import FamilyExport
 from .merged import MergedEngine, MergedGraph
@@ -57,4 +56,4 @@ def take_vision(tower: OpenClipImage) -> VisionParts:
     )
 
 
-EXPORT = FamilyExport(merge, engines=ENGINES, precisions=PRECISIONS)
+EXPORT = FamilyExport(merge)

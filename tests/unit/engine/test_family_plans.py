@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import export_quietly, write_radiographs
-from fakes.families import write_published
+from fakes.families import make_images, write_published
 from fakes.tensorrt import MAGIC, fail_at
 from onnx import numpy_helper
 
@@ -36,8 +36,8 @@ def export(tmp_path_factory):
         if (family, precision) not in made:
             folder = tmp_path_factory.mktemp("export")
             (folder / "studies").mkdir()
-            images = np.random.default_rng(1).integers(0, 256, (20, 12, 10), dtype=np.uint8)
-            given = {"calibration": write_radiographs(folder / "studies", images.repeat(30, 1).repeat(30, 2))}
+            images = make_images(20)
+            given = {"calibration": write_radiographs(folder / "studies", images)}
             options = ExportOptions(
                 **write_published(family, folder),
                 output=folder / "x.alta",
@@ -166,7 +166,7 @@ def test_a_build_that_fails_at_the_last_plan_leaves_the_bundle_deferred(gpu, def
     with pytest.raises(EngineError, match="out of memory"):
         build_bundle(deferred)
     assert (deferred / "manifest.json").read_bytes() == before
-    assert {"image.plan", "text.plan", "fuse.plan"} <= list_bundle_files(deferred)  # what --overwrite may delete
+    assert set(PLANS) <= list_bundle_files(deferred)  # what --overwrite may delete
     monkeypatch.setattr(plans, "build_plan", tensorrt_build.build_plan)
     assert is_built(build_bundle(deferred))
 

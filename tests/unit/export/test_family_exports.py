@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import export_quietly, write_radiographs
-from fakes.families import write_published
+from fakes.families import make_images, write_published
 from tolerances import EMBEDDING
 
 from alta_export.options import ExportOptions
@@ -161,7 +161,7 @@ def test_the_self_test_holds_what_a_prior_changes(exported):
     ("family", "precision"), [("chexzero", "int8"), ("chexzero", "fp16"), ("open-clip", "int8"), ("open-clip", "bf16")]
 )
 def test_clip_families_are_lowered_as_alta_is(family, precision, tmp_path):
-    images = np.random.default_rng(1).integers(0, 256, (20, 12, 10), dtype=np.uint8).repeat(30, 1).repeat(30, 2)
+    images = make_images(20)
     (tmp_path / "studies").mkdir()
     output = tmp_path / "x.alta"
     export_quietly(

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import export_quietly, write_radiographs
-from fakes.families import write_published
+from fakes.families import make_images, write_published
 
 from alta_export import gate
 from alta_export.gate import LIMITS, PATCH_COSINE, GateDrift
@@ -20,10 +20,6 @@ from alta_sdk.engine.bundle import open_bundle
 
 KEPT = {"image": {"projector.first", "projector.last"}, "fuse": {"first", "last"}, "text": set()}
 GIVEN = [("biovil-t", "int8"), ("biovil-t", "bf16"), ("biovil", "int8"), ("biovil", "fp16")]
-
-
-def make_images(count, seed=1):
-    return np.random.default_rng(seed).integers(0, 256, (count, 12, 10), dtype=np.uint8).repeat(30, 1).repeat(30, 2)
 
 
 @pytest.fixture(scope="module")

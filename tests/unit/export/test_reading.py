@@ -114,7 +114,9 @@ def test_options_are_statements_of_the_checkpoint(read, published, tmp_path):
 def fewer(monkeypatch):
     """BioViL-T as a family that is exported as FP32 alone, for onnxruntime and OpenVINO."""
     found = registry.EXPORTS["biovil-t"]
-    monkeypatch.setitem(registry.EXPORTS, "biovil-t", FamilyExport(found.merge))
+    monkeypatch.setitem(
+        registry.EXPORTS, "biovil-t", FamilyExport(found.merge, engines=("onnx", "openvino"), precisions=("fp32",))
+    )
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_number_formats_that_nothing_here_computes_with_are_refused(tmp_path):
     save_file({"a": torch.zeros(4).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
     torch.save({"a": torch.zeros(4, dtype=torch.uint16)}, tmp_path / "a.pt")
     for name, told in (("a.safetensors", "float8_e4m3fn"), ("a.pt", "uint16")):
-        with pytest.raises(CheckpointError, match=f"{name}: a holds numbers in the format {told}$"):
+        with pytest.raises(CheckpointError, match=f"{name}: a holds numbers in the format {told}: save it in float32$"):
             read_checkpoint(tmp_path / name)
 
 

@@ -49,7 +49,7 @@ CONFIG_SIZES = (
 )
 # Weights of a training objective's own stand beside the model's: objective.NAME.…
 OBJECTIVE_PREFIX = "objective."
-# Formats of 8 bits or with half a sign are of programs that the arithmetic here is not from.
+# Floating-point formats of 8 bits and unsigned ones of more are of programs that the arithmetic here is not from.
 READABLE = frozenset(
     (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8)
     + (torch.int8, torch.int16, torch.int32, torch.int64)
@@ -104,7 +104,9 @@ def _list_formats(stored: Mapping[str, Tensor], name: str) -> tuple[str, ...]:
     """Return the number formats of tensors, by name; raise CheckpointError for one that cannot be computed with."""
     for key, tensor in stored.items():
         if tensor.dtype not in READABLE:
-            raise CheckpointError(f"checkpoint {name}: {key} holds numbers in the format {_name_format(tensor)}")
+            raise CheckpointError(
+                f"checkpoint {name}: {key} holds numbers in the format {_name_format(tensor)}: save it in float32"
+            )
     return tuple(sorted({_name_format(tensor) for tensor in stored.values()}))
 
 

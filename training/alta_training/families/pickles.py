@@ -10,7 +10,8 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """
     _refuse_scripted(path)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")  # they name torch's own files, and what is read here is checked here
+        with _allow_namespaces():
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -116,11 +116,18 @@ def _parts_of(value: object) -> Iterable[Any] | None:
     return list(value) if isinstance(value, list | tuple | set) else None
 
 
+@contextmanager
+def _allow_namespaces() -> Iterator[None]:
+    """Let torch read argparse's namespaces beside tensors, without its warnings: they name its own files."""
+    with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _name_classes(path: Path) -> str:
     """Name the classes that are not allowed in a file, as far as they can be told without running anything."""
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")
+        with _allow_namespaces():
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # damaged, or of the form before torch 1.6, whose names torch does not tell
         names = []
