@@ -27,14 +27,15 @@ import torch
 from alta_export.options import ExportOptions
 from alta_export.pipeline import export_engine
 from alta_runtimes import RuntimeUnavailable, available
-from alta_sdk import Engine, Slot, Study
-from alta_sdk.bench.timing import time_in_turn
+from alta_sdk import Engine, Slot
+from alta_sdk.bench.timing import WARM_UPS, time_in_turn
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table, say
 from alta_sdk.dicom.intensity import MINMAX
+from alta_sdk.dicom.view_words import View
 from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.errors import ExportError
-from alta_sdk.study.radiograph import Radiograph
+from alta_sdk.study.radiograph import Radiograph, read_picture
 from alta_training.families.biovil_image import BiovilTImage
 from alta_training.families.checkpoint import read_checkpoint
 from alta_training.families.registry import recognise
@@ -84,22 +85,15 @@ def draw_checkpoint(seeds: Path, folder: Path) -> Path:
     return path
 
 
-def read_picture(image: Path | np.ndarray) -> Radiograph:
-    """Read a picture, or take an array, as BioViL-T reads it."""
-    given = image if isinstance(image, np.ndarray) else str(image)
-    study = Study.from_images(given, intensity_profile=MINMAX, any_picture=True)
-    return study.radiographs[Slot.FRONTAL]
-
-
 def make_pairs(images: Sequence[Path], count: int, engine: Engine) -> list[Pair]:
     """Make pairs that no engine has seen, in the engine's own geometry: each has a centre of its own."""
-    grey = [read_picture(path).pixels_for(engine.geometry) for path in images[: 2 * COMPARED]]
+    grey = [read_picture(path, View.FRONTAL, MINMAX).pixels_for(engine.geometry) for path in images[: 2 * COMPARED]]
     made = []
     for number in range(2 * count):
         pixels = grey[number % len(grey)].copy()
         centre = tuple(slice(side // 2 - MARKED_PX, side // 2 + MARKED_PX) for side in pixels.shape)
         pixels[centre] = number % 256
-        made.append(read_picture(pixels))
+        made.append(read_picture(pixels, View.FRONTAL, MINMAX))
         made[-1].pixels_for(engine.geometry)  # kept with it: resizing is no part of a run
     return list(zip(made[::2], made[1::2], strict=True))
 
@@ -173,9 +167,8 @@ def measure(
 ) -> list[Row]:
     """Time all in turn by a clock, and compare the embeddings with those of the towers."""
     first = next(iter(engines.values()))
-    pairs = make_pairs(images, rounds + 2 + COMPARED, first)  # two of the rounds warm up
-    timed, compared = pairs[:-COMPARED], pairs[-COMPARED:]
-    pixels = torch.from_numpy(np.stack([one.pixels_for(first.geometry) for one in timed[0]])[:, None])
+    (timed, *compared) = make_pairs(images, 1 + COMPARED, first)
+    pixels = torch.from_numpy(np.stack([one.pixels_for(first.geometry) for one in timed])[:, None])
     with torch.inference_mode():
         seen = tower.static(pixels[1:])
         stacked = [
@@ -187,7 +180,8 @@ def measure(
     runs: dict[str, Callable[[], object]] = {f"{EAGER}/{k}": partial(run_towers, tower, pixels, seen, k) for k in KINDS}
     rows = []
     # No two kinds share a radiograph: the cache would spare one of them the work.
-    own = {kind: make_pairs(images[place + 1 :], len(timed), first) for place, kind in enumerate(KINDS)}
+    count = rounds + WARM_UPS
+    own = {kind: make_pairs(images[place + 1 :], count, first) for place, kind in enumerate(KINDS)}
     for key, engine in engines.items():
         for kind in KINDS:
             given = show_priors(engine, own[kind]) if kind == KINDS[1] else iter(own[kind])

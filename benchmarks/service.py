@@ -169,20 +169,19 @@ def soak(work: Path, engine: Path, count: int, associations: int, side_px: int) 
         run_storescp(work / "soak-reports") as destination,
         run_service(work / "soak", engine, destination, quiet_seconds=0.5) as service,
     ):
-        done = refused = 0
+        done = 0
         while done < count:
             files = write_studies(work / "parcel", parcel, side_px, seed=done + 1)
             sent = send(service.port, files, associations)
             if sent.stored != parcel:
                 raise RuntimeError(f"{sent.refused} refused and {sent.failed} failed of {parcel}")
             done += sent.stored
-            refused += sent.refused
             collect_reports(destination, done)
             memory.append((done, service.read_memory_mib()))
             for file in files:
                 file.unlink()
             if done % 500 == 0:
-                say(f"{done} studies: {memory[-1][1]:.0f} MiB, {count_left(service)} MiB of state")
+                say(f"{done} studies: {memory[-1][1]:.0f} MiB, {measure_state_mib(service)} MiB of state")
     return {"studies": done, **describe_growth(memory)}
 
 
@@ -201,7 +200,7 @@ def describe_growth(memory: list[tuple[int, float]]) -> Measured:
     }
 
 
-def count_left(service: Process) -> int:
+def measure_state_mib(service: Process) -> int:
     """Return the size of a service's state in MiB."""
     return sum(path.stat().st_size for path in (service.folder / "state").rglob("*") if path.is_file()) >> 20
 

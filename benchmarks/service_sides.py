@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset, FileMetaDataset, dcmread, dcmwrite
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom import dcmread, dcmwrite
+from pydicom.uid import generate_uid
 
+from alta_sdk.bench.synthetic import make_frontal
 from alta_sdk.errors import ServiceError
 
 # Not those of PATH: pynetdicom brings programs of dcmtk's names along.
@@ -74,19 +75,10 @@ def write_studies(folder: Path, count: int, side_px: int, seed: int = 0) -> list
 
 def write_study(path: Path, pixels: np.ndarray) -> Path:
     """Write a radiograph of a study of its own; return the file."""
-    image = Dataset()
-    image.SOPClassUID, image.SOPInstanceUID = ComputedRadiographyImageStorage, generate_uid()
-    image.StudyDate, image.StudyTime, image.AccessionNumber, image.StudyID = "20260102", "101500", "", ""
-    image.Modality, image.BodyPartExamined, image.ViewPosition = "CR", "CHEST", "PA"
-    image.PatientName, image.PatientID, image.PatientBirthDate, image.PatientSex = "Nobody", "0", "", ""
-    image.StudyInstanceUID, image.SeriesInstanceUID = generate_uid(), generate_uid()
-    image.ReferringPhysicianName, image.SeriesNumber, image.InstanceNumber = "", "1", "1"
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.Rows, image.Columns = pixels.shape
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
-    image.PixelData = pixels.tobytes()
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whose = {"PatientName": "Nobody", "PatientID": "0", "PatientBirthDate": "", "PatientSex": ""}
+    when = {"StudyDate": "20260102", "StudyTime": "101500", "SeriesNumber": "1", "InstanceNumber": "1"}
+    empty = dict.fromkeys(("AccessionNumber", "StudyID", "ReferringPhysicianName"), "")
+    image = make_frontal(pixels, SeriesInstanceUID=generate_uid(), **whose, **when, **empty)
     dcmwrite(path, image, enforce_file_format=True)
     return path
 
@@ -132,7 +124,7 @@ def send(port: int, files: Sequence[Path], associations: int) -> Sending:
 
 @dataclass
 class Process:
-    """A process that listens, with what it writes. stored: the folder of a storescp."""
+    """A process that listens, and the folder that it writes into. seen: reports that were read there, by when."""
 
     process: "subprocess.Popen[bytes]"
     port: int

@@ -25,12 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context, evt
 from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification
+
+from alta_sdk.bench.synthetic import make_frontal
 
 WAIT_S = 600.0
 START = (sys.executable, "-c", "from alta_start import alta; alta()")
@@ -122,21 +123,12 @@ class Sender(threading.Thread):
 
 
 def make_image(study, view, rng):
-    image = Dataset()
-    image.SOPClassUID, image.SOPInstanceUID = ComputedRadiographyImageStorage, generate_uid()
-    image.StudyInstanceUID, image.SeriesInstanceUID = study, generate_uid()
-    image.PatientName, image.PatientID, image.StudyDate = "Kill^Me", "K", "20260102"
-    image.PatientBirthDate = image.PatientSex = image.StudyTime = image.StudyID = image.AccessionNumber = ""
-    image.ReferringPhysicianName, image.InstanceNumber = "", "1"
-    image.Modality, image.BodyPartExamined, image.ViewPosition = "CR", "CHEST", view
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.Rows = image.Columns = 128
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
     seed = np.random.default_rng(rng.randrange(1 << 32))
-    image.PixelData = seed.integers(0, 4096, (128, 128), dtype=np.uint16).tobytes()
-    image.file_meta = Dataset()
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return image
+    pixels = seed.integers(0, 4096, (128, 128), dtype=np.uint16)
+    uids = {"StudyInstanceUID": study, "SeriesInstanceUID": generate_uid()}
+    whose = {"PatientName": "Kill^Me", "PatientID": "K", "StudyDate": "20260102", "InstanceNumber": "1"}
+    empty = ("PatientBirthDate", "PatientSex", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
+    return make_frontal(pixels, ViewPosition=view, **uids, **whose, **dict.fromkeys(empty, ""))
 
 
 def digest(image):

@@ -33,8 +33,8 @@ class Takes(Protocol):
 class ServiceView:
     """Stores to read, and what may be done.
 
-    retry(key, actor): empty if the study waits for its scoring again, else why not, in one line. erase(key, actor): True if there was such a
-    study. Both write the audit themselves. readiness(): every check, those that hold, too.
+    retry(key, actor): empty if the study waits for its scoring again, else why not, in one line. erase(key, actor):
+    True if there was such a study. Both write the audit themselves. readiness(): every check, those that hold, too.
     """
 
     store: JobStore
