@@ -10,7 +10,6 @@ JPEG 2000 answers 500. Source: DICOM PS3.18 sections 8.6, 8.7.3, 10.4 to 10.6.
 
 import http.client
 import json
-import re
 import secrets
 import socket
 import ssl
@@ -26,15 +25,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from .._version import __version__
 from ..errors import ServiceError
 from ..files.opening import read_bytes
+from .multipart import BOUNDARY, DICOM_JSON, RELATED, read_parameters
 from .settings import WebPeer
 
-DICOM_JSON = "application/dicom+json"
 AS_KEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 MAX_ANSWER_BYTES = 1 << 22  # of a search or a store
 MAX_CREDENTIALS_BYTES = 4096
 FAILED_SOP_SEQUENCE = "00081198"
 _READ_BYTES = 1 << 18
-_BOUNDARY = re.compile(r'boundary="?([0-9A-Za-z\'()+_,./:=? -]{1,70})"?')
 _LATE = "server does not answer in time"
 
 
@@ -151,10 +149,11 @@ def split_parts(answer: Answer) -> list[bytes]:
 
     Source: RFC 2046 section 5.1.
     """
-    found = _BOUNDARY.search(answer.content_type)
-    if not answer.content_type.lower().startswith("multipart/related") or found is None:
+    media_type, parameters = read_parameters(answer.content_type)
+    boundary = parameters.get("boundary", "")
+    if media_type != RELATED or BOUNDARY.fullmatch(boundary) is None:
         raise ServiceError("server's answer is not multipart/related")
-    delimiter = b"\r\n--" + found[1].encode("ascii")
+    delimiter = b"\r\n--" + boundary.encode("ascii")
     pieces = (b"\r\n" + answer.body).split(delimiter)
     if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
         raise ServiceError("server's answer ends too early")

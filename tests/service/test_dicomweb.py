@@ -289,3 +289,12 @@ def test_a_server_is_asked_over_tls_if_its_authority_is_the_one_that_is_named(ce
 def test_a_server_that_does_not_shake_hands_costs_its_time(certificate):
     with start_silent_server() as (port, _), pytest.raises(ServiceError, match="in time"):
         WebClient(WebPeer(f"https://127.0.0.1:{port}", timeout_seconds=0.5)).search("/studies", {})
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ['boundary="b-1"', "boundary=b-1", "Boundary=b-1 ", 'xboundary=other; BOUNDARY="b-1"; type="application/dicom"'],
+)
+def test_a_boundary_is_found_however_it_is_stated(stated):
+    body = b"--b-1\r\nContent-Type: application/dicom\r\n\r\nDATA\r\n--b-1--\r\n"
+    assert split_parts(Answer(200, f"Multipart/Related; {stated}", body)) == [b"DATA"]

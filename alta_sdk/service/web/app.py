@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...errors import ServiceError
+from ..multipart import BodyError
 from ..settings import Settings, Web
 from .access import Access, Guard
 from .login import Login
-from .multipart import BodyError
 from .operations import Operations
 from .pages import HOME, Pages
 from .rendering import render

@@ -17,15 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...errors import ServiceError
+from ..multipart import DICOM_JSON, BodyError, Bounds, read_body
 from ..records import StudyJob
 from .access import Access
-from .multipart import BodyError, Bounds, read_body
 from .stow import StoreReport, Taking
 from .study_page import StudyView, read_study
 from .view import ServiceView
 
 SCHEMA_VERSION = 1
-DICOM_JSON = "application/dicom+json"
 _AT_ONCE = 2  # bodies in memory
 _CHUNK_TIMEOUT_S = 60.0
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import DicomError
+from ..multipart import DICOM, BodyError, Part
 from ..reception import Outcome
-from .multipart import DICOM, BodyError, Part
 from .part10 import FileParts, split_file
 from .view import ServiceView
 

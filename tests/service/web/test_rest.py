@@ -6,9 +6,9 @@ import pytest
 from fakes.service_view import CR, JPEG_2000, KEYS, UID
 from fakes.stow import BOUNDARY, TYPE, make_body, make_file
 
+from alta_sdk.service.multipart import Bounds
 from alta_sdk.service.records import StudyState
 from alta_sdk.service.web import rest
-from alta_sdk.service.web.multipart import Bounds
 
 PLAIN = {"content-type": TYPE, "accept": "application/json"}
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-DICOM = "application/dicom"
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+DICOM, DICOM_JSON = "application/dicom", "application/dicom+json"
+RELATED = "multipart/related"
+BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _PARAMETER = re.compile(r';\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))\s*')
 _MAX_HEADER_BYTES = 8192
 _MAX_PREFACE_BYTES = 8192
@@ -63,13 +64,13 @@ def find_boundary(content_type: str) -> bytes:
     """Return the boundary of a multipart/related body of DICOM files; raise BodyError (415, 400) if it is none."""
     media_type, parameters = read_parameters(content_type)
     stated = parameters.get("type", DICOM).partition(";")[0].strip().lower()
-    if media_type != "multipart/related" or stated != DICOM:
+    if media_type != RELATED or stated != DICOM:
         raise BodyError(
             415,
             f'body is neither {DICOM} nor multipart/related; type="{DICOM}": send one DICOM file, or as STOW-RS does',
         )
     boundary = parameters.get("boundary", "")
-    if not _BOUNDARY.fullmatch(boundary):
+    if not BOUNDARY.fullmatch(boundary):
         raise BodyError(400, "content type has no boundary, or none that a body may have")
     return boundary.encode("ascii")
 

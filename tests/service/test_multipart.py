@@ -8,7 +8,7 @@ from fakes.stow import BOUNDARY, make_body
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alta_sdk.service.web.multipart import BodyError, Bounds, find_boundary, read_parameters, read_parts
+from alta_sdk.service.multipart import BodyError, Bounds, find_boundary, read_parameters, read_parts
 
 PARTS = [b"", b"one", b"\r\n--alta" * 300, b"\r\n", b"--" + BOUNDARY.encode(), bytes(range(256)) * 20]
 DEFAULT, SMALL = Bounds(), Bounds(parts=3, part_bytes=150, body_bytes=400)
