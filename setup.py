@@ -59,6 +59,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive
         "filelock>=4.3.1",  # in every install already: tokenizers brings it; a lock file that was removed is seen
+        "jinja2>=3.1",  # the pages, every value escaped; 3 MB with markupsafe
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "pillow>=10.3",
