@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .intervals import Proportion, measure_proportion
+
 BINS = 10
 DRAWS = 2000
 Truth = NDArray[np.bool_]
@@ -19,6 +21,11 @@ class Bin:
     score: float
     observed: float
     count: int
+
+    @property
+    def interval(self) -> Proportion:
+        """The share with Wilson's interval."""
+        return measure_proportion(round(self.observed * self.count), self.count)
 
 
 @dataclass(frozen=True)
