@@ -1,6 +1,6 @@
 """How long does `alta validate` take beside scoring the same studies?
 
-    python benchmarks/validation_time.py NAME.alta --data ../shared/data/nih_cxr/metadata.csv [--split test] [--rounds 3]
+    python benchmarks/validation_time.py NAME.alta --data ../shared/data/nih_cxr/metadata.csv [--split test]
 
 Each round scores the radiographs of a split with `Matcher.zero_shot` in a fresh process, and validates them with
 `alta validate` in another, for four findings, with page and CSV, two threads each. Prints processor and wall seconds of

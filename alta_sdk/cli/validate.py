@@ -131,7 +131,7 @@ def validate(
             provenances=provenances,
             with_paths=outputs.with_identifiers,
         )
-        finish(validation, scored, studies, labelled, matchers[0], outputs, reading, as_json)
+        finish(validation, scored, studies, labelled, matchers[0], outputs, reading, as_json, platt=wishes.platt)
 
 
 def finish(
@@ -143,6 +143,8 @@ def finish(
     outputs: ValidationOutputs,
     reading: Reading,
     as_json: bool,
+    *,
+    platt: bool,
 ) -> None:
     """Write and print everything, and end with 1 if a study was not read."""
     maps = locate_worst(validation, scored, labelled, matcher, reading) if outputs.locate_worst else {}
@@ -152,7 +154,7 @@ def finish(
     for one in validation.unread:
         say(f"study {one.number}, key {one.key}: {one.error}")
     take_every_step(
-        partial(outputs.write, validation, maps, reference),
+        partial(outputs.write, validation, maps, reference, platt=platt),
         lambda: print_object(validation.as_dict()) if as_json else show_validation(validation),
     )
     if validation.unread:

@@ -48,7 +48,7 @@ class ValidationOutputs:
             (self.reference, "reference of scores", is_reference),
         )
 
-    def write(self, validation: Validation, maps: Maps, reference: Reference | None) -> None:
+    def write(self, validation: Validation, maps: Maps, reference: Reference | None, *, platt: bool) -> None:
         """Write the files that were asked for: one that cannot be written does not cost the others."""
 
         def write(path: Path, what: str, is_ours: IsOurs, render: Callable[[], str]) -> None:
@@ -56,7 +56,7 @@ class ValidationOutputs:
 
         renders: tuple[Callable[[], str], ...] = (
             partial(render_validation_table, validation),
-            partial(render_validation, validation, maps),
+            partial(render_validation, validation, maps, platt=platt),
             lambda: "" if reference is None else render_reference(reference),
         )
         steps = zip(self._targets, renders, strict=True)

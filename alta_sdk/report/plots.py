@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..matching.operating_point import OperatingPoint
 from ..statistics.curves import PrecisionRecallCurve, RocCurve
 from ..validation.figures import Histogram, LabelFigures, MeasuredPoint
 
@@ -50,7 +51,7 @@ def draw_all(figures: LabelFigures) -> list[Plot]:
     return [*plots, draw_scores(figures.histogram, figures.point)]
 
 
-def draw_roc(curve: RocCurve, point: MeasuredPoint | None, auc: float) -> Plot:
+def draw_roc(curve: RocCurve, point: MeasuredPoint | OperatingPoint | None, auc: float) -> Plot:
     """Draw a ROC curve, chance, and this site's threshold with its intervals."""
     lines = [("chance", _join([0, 1], [0, 1])), ("curve", _join(curve.false_positive_rate, curve.true_positive_rate))]
     marks = []

@@ -21,8 +21,11 @@ def is_validation_page(head: bytes) -> bool:
     return head.startswith(b"<!DOCTYPE html>") and PAGE_MARK in head
 
 
-def render_validation(validation: Validation, maps: Maps | None = None) -> str:
-    """Return the page of a validation, as HTML 5. maps: heat maps of worst cases, where they were asked for."""
+def render_validation(validation: Validation, maps: Maps | None = None, *, platt: bool = False) -> str:
+    """Return the page of a validation, as HTML 5.
+
+    maps: heat maps of worst cases, where they were asked for. platt: a Platt fit was asked for.
+    """
     told = validation.provenance.get("notices", ())
     unknown = validation.provenance.get("prompt_reading", ())
     return render_template(
@@ -37,6 +40,7 @@ def render_validation(validation: Validation, maps: Maps | None = None) -> str:
         provenance=list(list_provenance(validation.provenance)),
         other_provenance=list(list_provenance(validation.other or {})),
         disclaimer=DISCLAIMER,
+        platt=platt,
     )
 
 

@@ -93,7 +93,10 @@ class EngineComparison:
 
 @dataclass(frozen=True, eq=False)
 class LabelFigures:
-    """Everything that is told of one label; calibration is None where scores cannot be probabilities."""
+    """Everything that is told of one label; calibration is None where scores cannot be probabilities.
+
+    platt: None where it was not asked for, or its halves have too few studies.
+    """
 
     label: str
     prompts: str
@@ -211,21 +214,13 @@ def count_scores(scores: Floats, truth: Truth) -> Histogram:
     return Histogram(*parts)
 
 
-def check_platt(scores: Floats, truth: Truth, patients: NDArray[Any] | None, seed: int = 0) -> PlattCheck:
-    """Fit on half of the patients, drawn by lot, and measure on the others.
-
-    Raises CalibrationError if a half has too few of a class.
-    """
+def check_platt(scores: Floats, truth: Truth, patients: NDArray[Any] | None, seed: int = 0) -> PlattCheck | None:
+    """Fit on half of the patients, drawn by lot, and measure on the others; None if a half has too few of a class."""
     whose = np.arange(len(truth)) if patients is None else np.unique(patients, return_inverse=True)[1]
     order = np.random.default_rng(seed).permutation(int(whose.max()) + 1)
     is_fitted = order[whose] < len(order) / 2
-    for half in (is_fitted, ~is_fitted):
-        positives = int(truth[half].sum())
-        if min(positives, int(half.sum()) - positives) < MIN_FOR_PLATT:
-            raise CalibrationError(
-                f"half of the patients has under {MIN_FOR_PLATT} positive or negative studies: a Platt fit (--platt) "
-                "needs more; leave it out, or label more studies"
-            )
+    if any(min(truth[half].sum(), (~truth[half]).sum()) < MIN_FOR_PLATT for half in (is_fitted, ~is_fitted)):
+        return None
     fit = fit_platt(scores[is_fitted], truth[is_fitted])
     rest, right = scores[~is_fitted], truth[~is_fitted]
     before, after = measure_calibration(right, rest), measure_calibration(right, fit.apply(rest))

@@ -75,8 +75,7 @@ def test_a_platt_fit_keeps_patients_apart_and_mends_what_is_overconfident(studie
     assert found.fit.slope == pytest.approx(1 / 3, abs=0.05) and found.fit.shift == pytest.approx(-1 / 3, abs=0.15)
     assert found.after.error < found.before.error / 2 and found.after.p_value > 0.01
     assert found.fitted_on + found.measured_on == 2000 and found.fitted_on % 2 == 0
-    with pytest.raises(CalibrationError, match="under 10 positive or negative"):
-        check_platt(studies.scores[:30], studies.truth[:30], None)
+    assert check_platt(studies.scores[:30], studies.truth[:30], None) is None, "too few"
 
 
 def test_scores_of_competing_labels_are_no_probabilities(studies):
