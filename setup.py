@@ -28,7 +28,6 @@ GDCM = ["python-gdcm>=3.0.24"]
 # MIT, BSD-3 and Apache-2.0; 44 MB beside the thin install (docs/service.md).
 SERVICE = [
     "highdicom>=0.27",
-    "jinja2>=3.1",
     "pynetdicom>=3.0.4,<4",
     "starlette>=1.0",
     "uvicorn>=0.40",
@@ -69,6 +68,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive
         "filelock>=4.3.1",  # in every install already: tokenizers brings it; a lock file that was removed is seen
+        "jinja2>=3.1",  # the pages, every value escaped; 3 MB with markupsafe
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "pillow>=10.3",

@@ -15,3 +15,5 @@ HALF_TOKENS = {"rtol": 1e-3, "atol": 0.0}
 # length, and projections by their largest value where that is above 1; features and patches by their largest value.
 FAMILY_VECTORS = 1e-5
 FAMILY_PATCHES = 1e-4
+# Figures of statistics against other programs, which print 15 digits, and sum in another order.
+PUBLISHED_FIGURE = 1e-9

@@ -15,6 +15,8 @@ COMMANDS = (
     "embed",
     "rank",
     "calibrate",
+    "validate",
+    "watch",
     "inspect",
     "doctor",
     "bench",

@@ -9,15 +9,21 @@ import click
 
 from ..engine.manifest_content import PRIOR
 from ..errors import AltaError, CalibrationError
+from ..files.targets import check_target, write_target
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..matching.operating_point import Target, check_truth
-from ..matching.thresholds import Threshold
-from ..statistics.intervals import Proportion
+from ..matching.thresholds import Threshold, choose_threshold
+from ..matching.unknown_words import log_notes
+from ..report.calibration_page import is_calibration_page, render_calibration
+from ..statistics.curves import trace_roc
+from ..statistics.intervals import Interval, Proportion
+from ..statistics.resampling import bootstrap_auc
 from ..study.labelled import LabelledStudies, read_labelled_studies
 from ..study.study import Study
+from ..validation.scored import ask, score_all
 from .last_steps import take_every_step
-from .option_groups import json_option, overwrite_option
+from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
 from .terminal import fail_in_one_line, print_object, print_table, say, show_progress
 
@@ -29,6 +35,8 @@ SHOWN_ROWS = 10
 @click.option("--label", "names", required=True, multiple=True, help="A column of truth, and the finding it is of.")
 @click.option("--labels", "label_set", help="The label set that the findings are scored in. [default: pairs]")
 @click.option("--study-column", default="study", show_default=True, help="The column with the path of each study.")
+@click.option("--patient-column", default="patient", show_default=True, help="Whose study it is, if the table has it.")
+@click.option("--html", type=FILE, help="Page to write: each ROC curve with the point that was chosen.")
 @click.option(
     "--find-prior",
     is_flag=True,
@@ -52,6 +60,8 @@ def calibrate(
     label_set: str | None,
     study_column: str,
     find_prior: bool,
+    patient_column: str,
+    html: Path | None,
     target: Target,
     at_least: float | None,
     overwrite: bool,
@@ -61,29 +71,49 @@ def calibrate(
     """Choose thresholds on this site's own labelled studies and keep them beside the engine.
 
     TABLE.csv has a column of paths, from the table's own folder, and a column of 1, 0 or nothing (not
-    known) for each finding. Every study must be readable. An engine that reads priors scores a study with a prior
-    and one without in two ways: thresholds are for the kind that TABLE.csv has. Not for clinical use.
+    known) for each finding. With a column patient, intervals draw whole patients. Every study must be readable.
+    An engine that reads priors scores a study with a prior and one without in two ways: thresholds are for the
+    kind that TABLE.csv has. `alta validate` measures the thresholds on other studies. Not for clinical use.
     """
     names = tuple(dict.fromkeys(names))
-    labelled = read_labelled_studies(Path(table), study_column, names)
+    if html is not None:
+        inputs = (table, reading.engine)
+        check_target(html, "page", overwrite=overwrite, is_ours=is_calibration_page, inputs=inputs)
+    labelled = read_labelled_studies(Path(table), study_column, names, (patient_column,))
+    patients = labelled.group_patients(patient_column)
     for name in names:
         check_truth(labelled.select(name)[1], target, at_least)
     matcher = reading.open_matcher()
     matcher.check_thresholds(names, labels=label_set, overwrite=overwrite)
     embeddings = embed_rows(matcher, labelled, partial(reading.read, matcher=matcher, find_prior=find_prior))
-    chosen = []
+    chosen, aucs, curves = [], {}, {}
     for name in names:
+        question = ask(matcher, label_set or [name])
+        log_notes(question.notes)
         rows, truth = labelled.select(name)
-        studies = [embeddings[row] for row in rows.tolist()]
+        whose = None if patients is None else patients[rows]
+        scored = score_all(question, [embeddings[row] for row in rows.tolist()])
+        scores = scored.scores[name]
         chosen.append(
-            matcher.choose_threshold(studies, truth.tolist(), name, labels=label_set, target=target, at_least=at_least)
+            choose_threshold(question.bind(name, scored.mode), scores.tolist(), truth, target, at_least, whose)
         )
+        aucs[name], curves[name] = bootstrap_auc(scores, truth, whose), trace_roc(scores, truth)
     say_notices(matcher)
     provenance = {**matcher.provenance, "fusion_mode": chosen[0].binding.fusion_mode}
-    told = {"thresholds": [asdict(one) for one in chosen], "provenance": provenance}
+    told = {
+        "thresholds": [asdict(one) for one in chosen],
+        "auc": {name: asdict(auc) for name, auc in aucs.items()},
+        "provenance": provenance,
+    }
+
+    def draw(path: Path) -> None:
+        page = render_calibration(chosen, aucs, curves, provenance).encode("utf-8")
+        write_target(path, page, "page", overwrite=overwrite, is_ours=is_calibration_page)
+
     take_every_step(
         partial(matcher.keep_thresholds, chosen, overwrite=overwrite),
-        lambda: print_object(told) if as_json else show_thresholds(chosen, matcher.provenance.get("family")),
+        None if html is None else partial(draw, html),
+        lambda: print_object(told) if as_json else show_thresholds(chosen, aucs, matcher.provenance.get("family")),
     )
 
 
@@ -114,7 +144,7 @@ def check_one_kind(embeddings: Mapping[int, StudyEmbedding]) -> None:
         )
 
 
-def show_thresholds(chosen: list[Threshold], family: object = None) -> None:
+def show_thresholds(chosen: list[Threshold], aucs: dict[str, Interval], family: object = None) -> None:
     """Print one line for each label; intervals are 95 %. family: told, with the mode, if it is not ALTA."""
 
     of_engine = f" · family {family} · fusion {chosen[0].binding.fusion_mode}" if family else ""
@@ -124,7 +154,7 @@ def show_thresholds(chosen: list[Threshold], family: object = None) -> None:
 
     print_table(
         "Thresholds, with what they did on the studies that chose them" + of_engine,
-        ["label", "target", "threshold", "sensitivity", "specificity", "positive", "negative"],
+        ["label", "target", "threshold", "sensitivity", "specificity", "AUC", "positive", "negative"],
         [
             (
                 one.binding.label,
@@ -132,6 +162,7 @@ def show_thresholds(chosen: list[Threshold], family: object = None) -> None:
                 f"{one.point.threshold:.4f} ({one.point.low:.4f} to {one.point.high:.4f})",
                 share(one.point.sensitivity),
                 share(one.point.specificity),
+                str(aucs[one.binding.label]),
                 one.point.positives,
                 one.point.negatives,
             )
@@ -139,3 +170,4 @@ def show_thresholds(chosen: list[Threshold], family: object = None) -> None:
         ],
     )
     say("chosen and measured on the same studies, so somewhat too good: measure on others before you rely on them")
+    say("(alta validate TABLE.csv, a table of studies of other patients)")

@@ -5,6 +5,7 @@ that occurred are tried: any other gives the same calls on these studies and no 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import CalibrationError
 from ..statistics.auc import compute_auc
-from ..statistics.intervals import RESAMPLES, Proportion, find_middle, measure_proportion
+from ..statistics.intervals import RESAMPLES, Proportion, bootstrap, find_middle, measure_proportion
 
 Target = Literal["youden", "sensitivity", "specificity"]
 MIN_PER_CLASS = 20
@@ -39,12 +40,18 @@ class OperatingPoint:
 
 
 def choose_operating_point(
-    scores: Scores, truth: Truth, target: Target = "youden", at_least: float | None = None, seed: int = 0
+    scores: Scores,
+    truth: Truth,
+    target: Target = "youden",
+    at_least: float | None = None,
+    seed: int = 0,
+    patients: NDArray[Any] | None = None,
 ) -> OperatingPoint:
     """Return the operating point of scores (n,) for truth (n,) bool.
 
     target: "youden" takes the highest sensitivity + specificity; "sensitivity" the highest threshold that
     reaches `at_least`; "specificity" the lowest.
+    patients: (n,), whose studies the bootstrap draws together; None draws studies, of each class as many as there are.
     Raises CalibrationError for under 20 studies of a class, fewer than `at_least` can be told with,
     scores that are not finite or do not separate the classes, or a target that makes no sense.
     Source: Youden, Cancer 1950.
@@ -57,13 +64,16 @@ def choose_operating_point(
     threshold = _choose(scores, truth, target, at_least)
     said = scores >= threshold
     positive, negative = scores[truth], scores[~truth]
-    drawn_truth = np.repeat([True, False], [len(positive), len(negative)])
+    if patients is None:
+        low, high = find_middle(_draw_studies(positive, negative, target, at_least), RESAMPLES, seed)
+    else:
 
-    def draw(generator: np.random.Generator) -> float:
-        drawn = np.concatenate([generator.choice(part, len(part)) for part in (positive, negative)])
-        return _choose(drawn, drawn_truth, target, at_least)
+        def choose(rows: NDArray[np.int64]) -> float:
+            is_whole = truth[rows].any() and not truth[rows].all()
+            return _choose(scores[rows], truth[rows], target, at_least) if is_whole else math.nan
 
-    low, high = find_middle(draw, RESAMPLES, seed)
+        drawn = bootstrap(choose, len(truth), groups=patients, seed=seed)
+        low, high = drawn.low, drawn.high
     return OperatingPoint(
         float(threshold),
         low,
@@ -73,6 +83,18 @@ def choose_operating_point(
         len(positive),
         len(negative),
     )
+
+
+def _draw_studies(
+    positive: Scores, negative: Scores, target: Target, at_least: float | None
+) -> Callable[[np.random.Generator], float]:
+    truth = np.repeat([True, False], [len(positive), len(negative)])
+
+    def draw(generator: np.random.Generator) -> float:
+        drawn = np.concatenate([generator.choice(part, len(part)) for part in (positive, negative)])
+        return _choose(drawn, truth, target, at_least)
+
+    return draw
 
 
 def check_truth(truth: Truth, target: str, at_least: float | None) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..engine.bundle import Bundle
 from ..engine.label_sets import LabelSet
@@ -125,10 +126,15 @@ def read_truth(truth: Sequence[Any], count: int, target: Target, at_least: float
 
 
 def choose_threshold(
-    binding: ScoreBinding, scores: Sequence[float], truth: Truth, target: Target, at_least: float | None
+    binding: ScoreBinding,
+    scores: Sequence[float],
+    truth: Truth,
+    target: Target,
+    at_least: float | None,
+    patients: NDArray[Any] | None = None,
 ) -> Threshold:
     """Choose the threshold of scores (n,) for truth (n,) bool; raises what `choose_operating_point` raises."""
-    point = choose_operating_point(np.array(scores, dtype=np.float64), truth, target, at_least)
+    point = choose_operating_point(np.array(scores, dtype=np.float64), truth, target, at_least, patients=patients)
     return Threshold(binding, target, at_least, point)
 
 

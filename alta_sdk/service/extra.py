@@ -4,7 +4,7 @@ from importlib import import_module
 
 from ..errors import ServiceError
 
-PACKAGES = ("pynetdicom", "highdicom", "starlette", "uvicorn", "jinja2")
+PACKAGES = ("pynetdicom", "highdicom", "starlette", "uvicorn")
 
 
 def require_extra() -> None:

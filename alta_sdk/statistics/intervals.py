@@ -63,7 +63,7 @@ def find_middle(draw: Callable[[np.random.Generator], float], resamples: int, se
     return float(low), float(high)
 
 
-def measure_proportion(hits: int, count: int) -> Proportion:
+def measure_proportion(hits: float, count: int) -> Proportion:
     """Return hits / count with the 95 % Wilson score interval.
 
     Source: Wilson, JASA 1927 (chosen after Brown, Cai, DasGupta, Stat. Sci. 2001).

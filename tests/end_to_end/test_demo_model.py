@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 
 from alta_export.demo_model import DEMO_FOLDER, find_inputs
 from alta_sdk.errors import ExportError
+from alta_sdk.statistics.calibration import measure_calibration
 from alta_training.data.captioned import read_captioned
 from alta_training.data.labelled import read_labelled
 from alta_training.data.records import digest_records, read_table
 from alta_training.evaluation.baselines import evaluate_baseline, evaluate_frozen
-from alta_training.evaluation.calibration import measure_calibration, score_probability
+from alta_training.evaluation.calibration import score_probability
 from alta_training.evaluation.encoders import RememberingEncoder, open_encoder
 from alta_training.evaluation.other_hospital import evaluate_pairs
 from alta_training.evaluation.zero_shot import evaluate_findings, evaluate_labelled

@@ -172,6 +172,23 @@ def test_thresholds(bundle, write, tmp_path, output):
     assert_clean_files(output)
 
 
+def test_a_validation_and_a_watch(bundle, write, tmp_path, output):
+    rows = [f"{write(f'{n}.dcm', study=n, seed=n)},{MARK}-{n // 2},{n % 2}" for n in range(40)]
+    table, reference = tmp_path / f"{MARK}.csv", output / "reference.json"
+    table.write_text("\n".join(["study,patient,edema", *rows]) + "\n", encoding="utf-8")
+    files = ["--html", output / "page.html", "--csv", output / "figures.csv", "--reference", reference]
+    runs = [
+        run("validate", table, "--engine", bundle, *files, "--locate-worst", "--worst", 1),
+        run("validate", table, "--engine", bundle, "--json"),
+        run("watch", tmp_path / MARK, "--engine", bundle, "--reference", reference),
+        run("watch", tmp_path / MARK, "--engine", bundle, "--reference", reference, "--json"),
+    ]
+    for result in runs:
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+    assert_clean_files(output)
+
+
 def test_machine_and_engine(bundle):
     for arguments in (["doctor"], ["doctor", bundle], ["inspect", bundle]):
         result = run(*arguments)

@@ -4,12 +4,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 from starlette.responses import HTMLResponse
 
 from ..._version import __version__
-from ...files.spelling import spell
+from ...report.templates import make_environment
 from .study_page import READING, describe_time
 
 NOT_FOR_CLINICAL_USE = "Not for clinical use: not a medical device."
@@ -21,16 +20,9 @@ def read_page_file(name: str) -> str:
 
 
 @cache
-def make_environment() -> Environment:
+def open_templates() -> Environment:
     """Return what templates are rendered by."""
-    environment = Environment(
-        loader=FunctionLoader(read_page_file),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_spell,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(read_page_file)
     environment.filters.update(at=describe_time, size=describe_size, share=describe_share, uid_name=describe_uid)
     environment.globals.update(version=__version__, disclaimer=NOT_FOR_CLINICAL_USE, reading=READING)
     return environment
@@ -38,7 +30,7 @@ def make_environment() -> Environment:
 
 def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
-    return HTMLResponse(make_environment().get_template(template).render(**values), status)
+    return HTMLResponse(open_templates().get_template(template).render(**values), status)
 
 
 def describe_size(size: int) -> str:
@@ -57,7 +49,3 @@ def describe_uid(uid: str) -> str:
 def describe_share(score: float) -> str:
     """Return a score as a length out of 100, for a bar."""
     return f"{100 * min(max(score, 0.0), 1.0):.1f}"
-
-
-def _spell(value: Any) -> Any:
-    return spell(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,6 +1,6 @@
 """The rendered card: what a reader finds in it, and what is left out where there is nothing to tell."""
 
-from alta_training.evaluation.calibration import Bin, Calibration
+from alta_sdk.statistics.calibration import Bin, Calibration
 from alta_training.evaluation.card_figures import SplitFigures
 from alta_training.evaluation.card_sections import show_calibration, show_curve, show_findings, show_zero_shot
 from alta_training.evaluation.zero_shot import FindingFigures

@@ -10,8 +10,9 @@ from fakes.encoder import FakeEncoder
 from PIL import Image
 
 from alta_sdk import Matcher
+from alta_sdk.statistics.calibration import measure_calibration
 from alta_training.data.labelled import LabelledRadiograph, count_findings, read_labelled
-from alta_training.evaluation.calibration import measure_calibration, score_probability
+from alta_training.evaluation.calibration import score_probability
 from alta_training.evaluation.encoders import RememberingEncoder, open_encoder
 from alta_training.evaluation.zero_shot import evaluate_findings, evaluate_labelled
 

@@ -81,3 +81,14 @@ def test_too_few_one_class_and_no_separation_are_refused():
     for wrong in (-scores, np.zeros(len(scores)), np.where(truth, np.nan, scores)):
         with pytest.raises(CalibrationError, match="separate|finite"):
             choose_operating_point(wrong, truth)
+
+
+def test_studies_of_one_patient_are_drawn_together():
+    rng = np.random.default_rng(2)
+    truth = np.repeat(rng.permutation(np.arange(60) % 2 == 0), 4)
+    scores = np.repeat(rng.normal(size=60), 4) + truth
+    alone = choose_operating_point(scores, truth)
+    grouped = choose_operating_point(scores, truth, patients=np.arange(240) // 4)
+    assert grouped.threshold == alone.threshold and grouped.sensitivity == alone.sensitivity
+    assert (grouped.low, grouped.high) != (alone.low, alone.high)
+    assert grouped.low <= grouped.threshold <= grouped.high

@@ -1,5 +1,6 @@
 """Prompts of words that the engine does not know, and prompts that are no text, at every way in."""
 
+import html
 import json
 import logging
 
@@ -170,7 +171,7 @@ def test_commands_tell_on_standard_error_in_the_files_and_on_the_page(bundle, ra
     notes = [line for line in scored.stderr.splitlines() if "vocabulary" in line]
     assert [note.partition(" of ")[0] for note in notes] == ["label 2", "phrase 1 (1"]
     for name in ("s.csv", "s.html"):
-        text = (tmp_path / name).read_text(encoding="utf-8").replace("&#x27;", "'")
+        text = html.unescape((tmp_path / name).read_text(encoding="utf-8"))
         assert all(note in text for note in notes)
     located = run(bundle, "locate", radiograph_path, "--phrase", PARTLY)
     assert located.exit_code == 0 and notes[1] in located.stderr.splitlines()

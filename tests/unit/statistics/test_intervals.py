@@ -6,7 +6,9 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from alta_sdk.statistics.auc import compute_auc
+from alta_sdk.statistics.curves import measure_average_precision
 from alta_sdk.statistics.intervals import bootstrap, measure_proportion
+from alta_sdk.statistics.resampling import bootstrap_auc, bootstrap_auc_difference, bootstrap_average_precision
 
 
 @pytest.mark.parametrize("decimals", [1, 9])
@@ -52,3 +54,23 @@ def test_wilson_interval_has_the_published_values():
 def test_an_auc_counts_ties_half():
     truth = np.array([True, True, False, False])
     assert compute_auc(np.array([2.0, 1.0, 1.0, 0.0]), truth) == 0.875
+
+
+@pytest.mark.parametrize("decimals", [1, 9])
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_draws_that_are_counted_give_the_same_intervals(decimals, is_grouped, monkeypatch):
+    monkeypatch.setattr("alta_sdk.statistics.resampling.CHUNK", 60 * 700)  # several parts, the last one shorter
+    rng = np.random.default_rng(decimals)
+    truth = rng.permutation(np.arange(60) % 5 == 0)
+    scores, others = (np.round(rng.normal(size=60) + truth, decimals) for _ in range(2))
+    groups = rng.integers(0, 40, 60) if is_grouped else None
+
+    def difference(rows):
+        return compute_auc(scores[rows], truth[rows]) - compute_auc(others[rows], truth[rows])
+
+    auc = bootstrap(lambda rows: compute_auc(scores[rows], truth[rows]), 60, groups=groups)
+    assert bootstrap_auc(scores, truth, groups) == auc
+    assert bootstrap_auc_difference(scores, others, truth, groups) == bootstrap(difference, 60, groups=groups)
+    found = bootstrap_average_precision(scores, truth, groups)
+    slow = bootstrap(lambda rows: measure_average_precision(scores[rows], truth[rows]), 60, groups=groups)
+    assert (found.value, found.low, found.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)

@@ -1,41 +1,16 @@
-"""Are scores probabilities? Expected calibration error, and what was observed bin by bin."""
+"""The scores whose calibration a model card tells: those of "There is …" against "There is no …"."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alta_sdk.engine.label_sets import LabelSet
 from alta_sdk.matching.prompts import make_pair
 from alta_sdk.matching.scoring import score_labels
+from alta_sdk.statistics.calibration import Probabilities
 
 from ..data.labelled import LabelledRadiograph, spell_finding
 from .encoders import Encoder, embed_label
-from .metrics import Truth
-
-BINS = 10
-DRAWS = 2000
-Probabilities = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Radiographs of like score: their mean score, the share of them that has the finding, their number."""
-
-    score: float
-    observed: float
-    count: int
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The expected calibration error, what it would be by chance alone, and its bins by rising score."""
-
-    error: float
-    by_chance: float
-    bins: tuple[Bin, ...]
 
 
 def score_probability(encoder: Encoder, radiographs: Sequence[LabelledRadiograph], finding: str) -> Probabilities:
@@ -45,31 +20,3 @@ def score_probability(encoder: Encoder, radiographs: Sequence[LabelledRadiograph
     text = {name: (embed_label(encoder, labels[name].positive), embed_label(encoder, labels[name].negative))}
     vectors = encoder.embed_radiographs([radiograph.path for radiograph in radiographs])
     return np.array([score_labels(vector, labels, text, encoder.logit_scale)[name] for vector in vectors])
-
-
-def measure_calibration(
-    truth: Truth, probability: Probabilities, *, bins: int = BINS, draws: int = DRAWS, seed: int = 0
-) -> Calibration:
-    """Measure how far scores (n,) from 0 to 1 are from the share observed for truth (n,) bool.
-
-    Scores are sorted and cut into bins of equal count (to one). With n_b radiographs in bin b, their mean
-    score p_b and their share of positives o_b, the error is Σ_b n_b / n · |o_b - p_b|.
-    By chance: the mean error of truths drawn with exactly these probabilities. Few radiographs make it large.
-    Source: Naeini et al., AAAI 2015, with bins of equal count.
-    """
-    order = np.argsort(probability, kind="stable")
-    probability, truth = probability[order], np.asarray(truth, dtype=bool)[order]
-    parts = np.array_split(np.arange(len(order)), min(bins, len(order)))
-    starts, counts = np.array([part[0] for part in parts]), np.array([len(part) for part in parts])
-    expected = np.add.reduceat(probability, starts)  # positives that the scores promise, by bin
-
-    def measure(drawn: NDArray[np.bool_]) -> float:
-        return float(np.abs(np.add.reduceat(drawn.astype(float), starts) - expected).sum() / len(drawn))
-
-    generator = np.random.default_rng(seed)
-    chance = [measure(generator.random(len(truth)) < probability) for _ in range(draws)]
-    observed = np.add.reduceat(truth.astype(float), starts)
-    table = zip(expected / counts, observed / counts, counts, strict=True)
-    return Calibration(
-        measure(truth), float(np.mean(chance)), tuple(Bin(float(p), float(o), int(n)) for p, o, n in table)
-    )

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from alta_sdk.statistics.calibration import Calibration, measure_calibration
+
 from ..data.captioned import read_captioned
 from ..data.labelled import read_labelled
 from .baselines import FROZEN, PIXELS, fit_frozen, fit_pixels
-from .calibration import Calibration, measure_calibration, score_probability
+from .calibration import score_probability
 from .encoders import CheckpointEncoder, RememberingEncoder
 from .metrics import Figures
 from .other_hospital import evaluate_pairs, evaluate_shift

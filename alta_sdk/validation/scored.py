@@ -1,0 +1,111 @@
+"""Studies of a table, scored once with one engine or with two: what every figure of a validation is made of.
+
+A study that cannot be read is in no figure, and is told: by its number in the table and its key.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dicom.files import StudyFiles, read_files
+from ..errors import CalibrationError, StudyError
+from ..matching.embeddings import StudyEmbedding, require_one_mode
+from ..matching.matcher import Matcher
+from ..matching.prompts import Labels
+from ..matching.questions import Question, ask_question
+from ..study.key import SiteKey, identify_study, identify_unreadable
+from ..study.read_ahead import ReadAhead
+from ..study.study import Study
+from .pictures import measure_picture
+
+ReadFiles = Callable[[StudyFiles, Matcher], Study]
+
+
+@dataclass(frozen=True)
+class UnreadStudy:
+    """A study without scores. number: its row in the table, from 1. error: class and message."""
+
+    number: int
+    key: str
+    error: str
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedStudy:
+    """A study's key, its vector by each engine, what must be told of it, and what its picture is like."""
+
+    number: int
+    key: str
+    vectors: Sequence[StudyEmbedding]
+    notices: Sequence[str]
+    picture: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class EngineScores:
+    """scores: by label, (studies,) float64. question: what was asked, with this site's thresholds. mode: of all."""
+
+    scores: Mapping[str, NDArray[np.float64]]
+    question: Question = field(repr=False)
+    mode: str
+
+    def find_threshold(self, label: str) -> float | None:
+        """Return this site's threshold for such scores, if it has one."""
+        return self.question.limits[self.mode].get(label)
+
+    def hash_prompts(self, label: str) -> str:
+        """Return the SHA-256 of the prompts that a label's scores depend on."""
+        return self.question.bind(label, self.mode).prompts
+
+
+def embed_each(
+    paths: Sequence[Path], matchers: Sequence[Matcher], read: ReadFiles, site_key: SiteKey
+) -> Iterator[EmbeddedStudy | UnreadStudy]:
+    """Embed the study at each path with each engine; a thread reads the next ones meanwhile.
+
+    read: makes a study of files, as an engine's intensity profile wants it.
+    """
+    profiles = {matcher.engine.manifest.intensity_profile: matcher for matcher in matchers}
+
+    def read_one(numbered: tuple[int, Path]) -> UnreadStudy | tuple[int, str, dict[str, Study]]:
+        number, path = numbered
+        identity = identify_unreadable(path)
+        try:
+            files = read_files(path)
+            identity = identify_study(files)
+            studies = {profile: read(files, matcher) for profile, matcher in profiles.items()}
+        except StudyError as error:
+            return UnreadStudy(number, site_key.sign(identity).hex(), f"{type(error).__name__}: {error}")
+        return number, site_key.sign(identity).hex(), studies
+
+    with closing(ReadAhead(enumerate(paths, start=1), read_one)) as found:
+        for one in found:
+            if isinstance(one, UnreadStudy):
+                yield one
+                continue
+            number, key, studies = one
+            vectors = [matcher.embed(studies[matcher.engine.manifest.intensity_profile]) for matcher in matchers]
+            first = next(iter(studies.values()))
+            yield EmbeddedStudy(number, key, vectors, first.read_notes(first.slots), measure_picture(first))
+
+
+def ask(matcher: Matcher, labels: Labels) -> Question:
+    """Make labels ready to be scored as `Matcher.zero_shot` scores them; raises PromptError."""
+    return ask_question(matcher.engine, labels, "engine", matcher.fusion_mode, matcher.thresholds, matcher.provenance)
+
+
+def score_all(question: Question, vectors: Sequence[StudyEmbedding]) -> EngineScores:
+    """Score embedded studies for every label of a question.
+
+    Raises CalibrationError if none is left, or some were embedded with a prior and some without.
+    """
+    if not vectors:
+        raise CalibrationError("no study of the table can be read: check its paths")
+    mode = require_one_mode(vectors)
+    answers = [question.answer(vector, {}).scores for vector in vectors]
+    scores = {label: np.array([answer[label] for answer in answers]) for label in question.labels}
+    return EngineScores(scores, question, mode)
