@@ -1,6 +1,6 @@
 """What a run over many studies found, as data: one row a study, for a table, a CSV file or a page.
 
-No identifier is in it unless the caller gives one: a study is named by its number in the run.
+No identifier is in it unless the caller gives one: a study is named by its number in the run and its opaque key.
 """
 
 import csv
@@ -19,8 +19,10 @@ from ..files.tables import quote_formula
 from ..locate.heatmap import Heatmap
 from ..locate.overlay import OPACITY, Limits, Rgb, blend
 from ..study.geometry import Geometry
+from ..study.naming import Failure
 
 SMALL_PX = 320  # the longer side of a heat map in a report
+IDENTIFIERS = ("path", "study_instance_uid", "accession_number")
 PROVENANCE = ("engine", "engine_sha256", "precision", "runtime", "fusion_mode")
 
 
@@ -58,7 +60,8 @@ class ReportRow:
     """One study: its scores by label, or why there are none.
 
     thresholds: by label, where this site has chosen them. notices: what must be told of its radiographs.
-    fusion_mode: the one that was used for it; empty for that of the run. path: only if the caller wants identifiers.
+    fusion_mode: the one that was used for it; empty for that of the run. key: opaque, empty if it has none. path,
+    study_instance_uid, accession_number: only if the caller wants identifiers.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -67,8 +70,11 @@ class ReportRow:
     maps: Sequence[SmallMap] = ()
     notices: Sequence[str] = ()
     fusion_mode: str = ""
-    error: str = ""
+    error: Failure | None = None
+    key: str = ""
     path: str = ""
+    study_instance_uid: str = ""
+    accession_number: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,19 +114,19 @@ class RunReport:
 def is_csv(head: bytes) -> bool:
     """Tell by its first line whether a file is such a table."""
     columns = head.splitlines()[0]
-    return columns.startswith(b"study,") and b",engine_sha256," in columns
+    return columns.startswith((b"number,", b"study,")) and b",engine_sha256," in columns  # study: of older versions
 
 
 def render_csv(report: RunReport) -> str:
-    """Return a table with a line for each study: number, scores, thresholds if any, error, notices, provenance.
+    """Return a table with a line for each study: number, key, scores, thresholds if any, error, notices, provenance.
 
-    No cell is one that a spreadsheet would run. A last column, prompt_reading, is there if the engine knows not all
-    words of the labels, and family if that is not ALTA.
+    With identifiers, if the rows have them, behind the key. No cell is one that a spreadsheet would run. A last
+    column, prompt_reading, is there if the engine knows not all words of the labels, and family if that is not ALTA.
     """
     limited = [name for name in report.labels if any(name in row.thresholds for row in report.rows)]
-    with_path = ["path"] if report.has_paths else []
+    named = ["number", "key", *(IDENTIFIERS if report.has_paths else ())]
     limits_of = [f"threshold {name}" for name in limited]
-    columns = ["study", *with_path, *report.labels, *limits_of, "slots", "error", "notices"]
+    columns = [*named, *report.labels, *limits_of, "slots", "error_class", "error_message", "notices"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     notes = " | ".join(report.provenance.get("prompt_reading", ()))
@@ -131,10 +137,11 @@ def render_csv(report: RunReport) -> str:
     for number, row in enumerate(report.rows, start=1):
         scores = [row.scores.get(name, "") for name in report.labels]
         limits = [row.thresholds.get(name, "") for name in limited]
-        path = [row.path] if with_path else []
-        told_of = [row.error, " | ".join(row.notices)]
+        names = [getattr(row, name) for name in named[1:]]
+        failed = [row.error.kind, row.error.message] if row.error else ["", ""]
+        told_of = [*failed, " | ".join(row.notices)]
         own = {**origin, "fusion_mode": row.fusion_mode or origin["fusion_mode"]}
-        cells = [number, *path, *scores, *limits, "|".join(row.slots), *told_of, *own.values()]
+        cells = [number, *names, *scores, *limits, "|".join(row.slots), *told_of, *own.values()]
         writer.writerow(map(_show, cells))
     return buffer.getvalue()
 

@@ -54,7 +54,9 @@ def test_a_folder_of_studies(bundle, folder, tmp_path):
     assert lines[1].split() == ["study", "edema", "pneumonia"] and len(lines) == 13
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 11 and rows[10]["error"].startswith("DicomError")
+    assert len(rows) == 11 and rows[10]["error_class"] == "DicomError"
+    assert len({row["key"] for row in rows}) == 10 and rows[10]["key"] == rows[0]["key"], "a cut copy of the first"
+    assert rows[10]["error_message"]
     assert [f"{float(row['edema']):.3f}" for row in rows[:10]] == [line.split()[1] for line in lines[3:]]
     text = page.read_text(encoding="utf-8")
     assert text.count("<figure>") == 10
@@ -76,7 +78,8 @@ def test_json_says_which_study_has_no_scores(bundle, folder):
     result = score(folder, "--engine", bundle, *LABELS, "--json")
     studies = json.loads(result.stdout)["studies"]
     assert result.exit_code == 1 and len(studies) == 11
-    assert set(studies[0]["scores"]) == {"edema", "pneumonia"} and studies[10]["error"].startswith("DicomError")
+    assert set(studies[0]["scores"]) == {"edema", "pneumonia"} and studies[10]["error"]["class"] == "DicomError"
+    assert [study["number"] for study in studies] == list(range(1, 12)) and all(one["key"] for one in studies)
 
 
 def test_what_cannot_be_written_is_refused_before_any_work(bundle, folder, tmp_path):
