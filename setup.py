@@ -42,6 +42,7 @@ DEV = [
     f"tensorrt-lean-cu13-bindings>=11,<12; {ON_LINUX}",
     "hypothesis>=6.100",
     "import-linter>=2.5",
+    "jsonschema>=4.23",  # holds outputs against docs/schemas
     "mypy>=1.15",
     "pytest>=8.3",
     "pytest-xdist>=3.7",

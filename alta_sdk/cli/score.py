@@ -20,6 +20,7 @@ from ..study.naming import Failure, StudyName, StudyNamer
 from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study
+from .label_help import LabelledCommand
 from .last_steps import take_every_step
 from .outputs import Outputs, output_options
 from .reading import Reading, reading_options, say_notices
@@ -29,12 +30,13 @@ from .study_arguments import expand_studies
 from .terminal import fail_in_one_line, say, show_progress
 
 
-@click.command()
+@click.command(cls=LabelledCommand)
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--labels",
     required=True,
-    help='Findings separated by commas ("pneumonia, pleural effusion"), or the name of a label set (chexpert5, rsna).',
+    help='Findings separated by commas ("pneumonia, pleural effusion"), or the name of a label set (chexpert5, rsna): '
+    "--help with --engine lists those of an engine.",
 )
 @click.option("--prior", type=click.Path(), help="The earlier study of the same patient (with one STUDY).")
 @click.option(

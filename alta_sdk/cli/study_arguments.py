@@ -24,6 +24,12 @@ with_identifiers_option = click.option(
 )
 
 
+def check_identifiers(with_identifiers: bool, as_json: bool) -> None:
+    """Raise UsageError if identifiers are asked for of a command that has them in its JSON alone, without that."""
+    if with_identifiers and not as_json:
+        raise click.UsageError("--with-identifiers goes with --json: nothing else names a study")
+
+
 def expand_studies(given: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the paths of studies, and the lists that they were read from, which no output may replace.
 

@@ -21,8 +21,8 @@ class Heatmap:
 
     values: (height, width) float32 on the radiograph's own pixels, a cosine between -1 and 1, NaN where the model
     did not see. patches: (side, side) float32, the same before it was mapped back.
-    score: the cosine of the study with the phrase, as `Matcher.score` gives it.
-    local_score: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
+    cosine: of the study with the phrase, as `Matcher.score` gives it.
+    local_cosine: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
     peak: the pixel (row, column) at the centre of the most similar patch.
     grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
     drawn_on: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
@@ -31,8 +31,8 @@ class Heatmap:
 
     values: NDArray[np.float32]
     patches: NDArray[np.float32]
-    score: float
-    local_score: float
+    cosine: float
+    local_cosine: float
     peak: tuple[int, int]
     grey_u8: NDArray[np.uint8] = field(repr=False)
     provenance: Mapping[str, Any]
@@ -48,6 +48,16 @@ class Heatmap:
         """Take what was pickled or copied, read-only as before."""
         vars(self).update(state)
         self.__post_init__()
+
+    @property
+    def score(self) -> float:
+        """The cosine of the study with the phrase, by its former name."""
+        return self.cosine
+
+    @property
+    def local_score(self) -> float:
+        """The local cosine, by its former name."""
+        return self.local_cosine
 
     @property
     def limits(self) -> Limits:
@@ -123,10 +133,10 @@ class Heatmap:
         """Return plain types, ready for JSON: all but the arrays."""
         height, width = self.values.shape
         return {
-            "score": self.score,
-            "local_score": self.local_score,
-            "peak": {"row": self.peak[0], "column": self.peak[1], "similarity": self.limits[1]},
-            "lowest": self.limits[0],
+            "cosine": self.cosine,
+            "local_cosine": self.local_cosine,
+            "peak": {"row": self.peak[0], "column": self.peak[1], "cosine": self.limits[1]},
+            "lowest_cosine": self.limits[0],
             "rows": height,
             "columns": width,
             "patches": [list(map(float, row)) for row in self.patches],

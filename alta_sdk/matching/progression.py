@@ -59,7 +59,7 @@ class Progression:
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
         shares = {course: getattr(self, course) for course in TEMPLATES}
-        return {"finding": self.finding, **shares, "top": self.top, "provenance": dict(self.provenance)}
+        return {"label": self.finding, **shares, "top": self.top, "provenance": dict(self.provenance)}
 
 
 def make_groups(finding: str) -> LabelSet:

@@ -34,10 +34,15 @@ class RankedReport:
     """
 
     row: int
-    score: float
+    cosine: float
     is_cut: bool
     words: int = 0
     unknown_words: int = 0
+
+    @property
+    def score(self) -> float:
+        """The cosine, by its former name."""
+        return self.cosine
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _collect_maps(report: RunReport, phrase: int) -> dict[str, Any]:
             "width": one.grey_u8.shape[1],
             "height": one.grey_u8.shape[0],
             "source": embed_picture(one.paint(limits)),
-            "told": f"study {number}: score {one.score:.3f}, local {one.local_score:.3f}",
+            "told": f"study {number}: cosine {one.cosine:.3f}, local {one.local_cosine:.3f}",
         }
         for number, one in maps
     ]

@@ -28,14 +28,14 @@ PROVENANCE = ("engine", "engine_sha256", "precision", "runtime", "fusion_mode")
 
 @dataclass(frozen=True, eq=False)
 class SmallMap:
-    """A heat map as a report shows it: the phrase's number, both scores, the patches, a small radiograph.
+    """A heat map as a report shows it: the phrase's number, both cosines, the patches, a small radiograph.
 
     limits: the lowest and the highest similarity. geometry: what maps patches to pixels.
     """
 
     phrase: int
-    score: float
-    local_score: float
+    cosine: float
+    local_cosine: float
     patches: NDArray[np.float32]
     grey_u8: NDArray[np.uint8]
     limits: Limits
@@ -47,7 +47,7 @@ class SmallMap:
         grey = Image.fromarray(heatmap.grey_u8)
         grey.thumbnail((SMALL_PX, SMALL_PX))
         small, own = np.asarray(grey), heatmap
-        return cls(phrase, own.score, own.local_score, own.patches, small, own.limits, own.geometry)
+        return cls(phrase, own.cosine, own.local_cosine, own.patches, small, own.limits, own.geometry)
 
     def paint(self, limits: Limits) -> Rgb:
         """Return the small radiograph with the map on it: (height, width, 3) uint8."""

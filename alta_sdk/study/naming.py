@@ -93,6 +93,15 @@ class StudyNamer:
         return StudyName(number, key, who)
 
 
+def name_pair(namer: StudyNamer, current: tuple[Path, Study], prior: tuple[Path, Study]) -> list[dict[str, Any]]:
+    """Return the names of a study and of its prior, each with its role, in plain types: numbers 1 and 2."""
+    sides = {"current": current, "prior": prior}
+    return [
+        {**namer.name(number, path, study=study).as_dict(), "role": role}
+        for number, (role, (path, study)) in enumerate(sides.items(), start=1)
+    ]
+
+
 def _identify(path: Path, files: StudyFiles | None, stated: dict[str, str]) -> bytes:
     if uid := stated.get(STUDY_UID):
         return identify_uid(uid)

@@ -1,12 +1,11 @@
 """`alta locate` as a person runs it."""
 
-import json
-
 import numpy as np
 import pydicom
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk.cli import main
 
@@ -43,10 +42,10 @@ def test_identifiers_and_phrase_only_when_asked_for(bundle, study, tmp_path):
     stored = pydicom.dcmread(capture)
     assert stored.PatientName == "DOE^JANE" and stored.StudyInstanceUID == "1.2.3.4"
     assert "zebra opacity" in stored.ImageComments
-    told = json.loads(result.stdout)
+    told = check_output("locate", result.stdout)
     assert (told["rows"], told["columns"]) == (300, 280)
     assert np.shape(told["patches"]) == (14, 14) and "zebra" not in result.output
-    assert told["peak"]["similarity"] == pytest.approx(np.max(told["patches"]))
+    assert told["peak"]["cosine"] == pytest.approx(np.max(told["patches"]))
 
 
 def test_what_cannot_be_done_is_said_in_one_line(bundle, study, tmp_path):

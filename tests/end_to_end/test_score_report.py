@@ -1,7 +1,6 @@
 """`alta score` over a folder of studies: table, CSV, page, what is passed over, and what is never named."""
 
 import csv
-import json
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk.cli import main
 
@@ -76,7 +76,7 @@ def test_identifiers_only_when_asked_for(bundle, folder, tmp_path):
 
 def test_json_says_which_study_has_no_scores(bundle, folder):
     result = score(folder, "--engine", bundle, *LABELS, "--json")
-    studies = json.loads(result.stdout)["studies"]
+    studies = check_output("score", result.stdout)["studies"]
     assert result.exit_code == 1 and len(studies) == 11
     assert set(studies[0]["scores"]) == {"edema", "pneumonia"} and studies[10]["error"]["class"] == "DicomError"
     assert [study["number"] for study in studies] == list(range(1, 12)) and all(one["key"] for one in studies)
@@ -106,7 +106,7 @@ def test_a_doubtful_picture_is_told_everywhere_and_nonsense_is_refused(bundle, r
     with table.open(encoding="utf-8", newline="") as file:
         assert ["inverted" in row["notices"] for row in csv.DictReader(file)] == [False, True]
     assert page.read_text(encoding="utf-8").count("picture looks inverted") == 1
-    studies = json.loads(score(good, bad, "--engine", bundle, *LABELS, "--json").stdout)["studies"]
+    studies = check_output("score", score(good, bad, "--engine", bundle, *LABELS, "--json").stdout)["studies"]
     assert [len(study["provenance"]["reading"]) for study in studies] == [0, 1]
     refused = score(none, "--engine", bundle, *LABELS)
     assert refused.exit_code == 1 and refused.stderr.startswith("StudyError: picture has one or two grey levels")

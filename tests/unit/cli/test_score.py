@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk.cli import main
 from alta_sdk.study.key import SiteKey, identify_uid
@@ -33,7 +34,7 @@ def score(bundle, *arguments):
 def test_a_prior_is_found_and_what_decided_is_shown(bundle, patient):
     result = score(bundle, patient, "--find-prior", "--fusion-mode", "present", "--explain", "--json")
     assert result.exit_code == 0, result.output
-    printed = json.loads(result.stdout)
+    printed = check_output("score", result.stdout)
     assert printed["provenance"]["slots"] == ["frontal", "lateral", "prior_frontal"]
     assert printed["explanation"]["slots"]["lateral"]["source"] == "ViewPosition"
     shown = score(bundle, patient, "--find-prior", "--fusion-mode", "present", "--explain")
@@ -64,7 +65,7 @@ def test_an_error_says_which_study_it_was(bundle, patient, tmp_path):
 
 
 def read_studies(result):
-    return json.loads(result.stdout)["studies"]
+    return check_output("score", result.stdout)["studies"]
 
 
 def test_studies_are_named_by_number_and_key_and_failed_ones_too(bundle, patient, tmp_path):
@@ -91,7 +92,7 @@ def test_a_lone_study_that_fails_is_one_line_and_one_object(bundle, tmp_path):
     shown = score(bundle, tmp_path / "DOE_absent")
     assert (shown.exit_code, shown.stdout, shown.stderr.count("\n")) == (1, "", 1)
     told = score(bundle, tmp_path / "DOE_absent", "--json")
-    assert told.exit_code == 1 and json.loads(told.stdout)["error"]["class"] == "StudyError"
+    assert told.exit_code == 1 and check_output("score", told.stdout)["error"]["class"] == "StudyError"
     assert told.stderr.splitlines()[-1] == shown.stderr.strip()
 
 
@@ -179,7 +180,14 @@ def test_compare_finds_the_prior_or_takes_the_one_given(bundle, patient):
 
     found, given = compare(patient, "--json"), compare(patient / "now", patient / "old", "--json")
     assert found.exit_code == 0, found.output
-    assert json.loads(found.stdout) == json.loads(given.stdout)
+    assert check_output("compare", found.stdout) == check_output("compare", given.stdout)
+    named = check_output("compare", compare(patient, "--json", "--with-identifiers").stdout)["studies"]
+    assert [(one["role"], one["number"], one["study_instance_uid"]) for one in named] == [
+        ("current", 1, "1.2.777"),
+        ("prior", 2, "1.2.778"),
+    ]
+    assert [one["key"] for one in named] == [one["key"] for one in json.loads(found.stdout)["studies"]]
+    assert compare(patient, "--with-identifiers").exit_code == 2
     assert set(json.loads(found.stdout)["change"]) == {"edema", "pneumonia"}
     assert [line.split()[0] for line in compare(patient).stdout.splitlines()[3:5]] == ["edema", "pneumonia"]
     alone = compare(patient / "now")
