@@ -144,7 +144,7 @@ def tell_misuse(error: click.ClickException, given: Sequence[str]) -> int:
 
 def list_settings(context: click.Context | None) -> list[str]:
     """Return the values that options may have from the environment or a file: they are hidden as well."""
-    variables = [value for name, value in os.environ.items() if name.startswith("ALTA_")]
+    variables = [value for name, value in os.environ.items() if name.startswith("ALTA_") and not value.isdigit()]
     table = None if context is None else context.find_root().default_map
     return [*variables, *_list_texts(table or {})]
 

@@ -11,7 +11,6 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +156,15 @@ class _SettingsFile:
         return [self._place(one) for one in value] if isinstance(value, list) else str(self._folder / value)
 
     def _refuse_place(self, key: str, commands: Sequence[str]) -> AltaError:
-        near = get_close_matches(key, (*SHARED, *commands), n=1, cutoff=0.7)
+        near = _find_near(key, (*SHARED, *commands), 0.7)
         advice = f"options of every command are {', '.join(SHARED)}; others stand in the table of theirs, as in [score]"
         if near:
-            advice = f"did you mean {f'[{near[0]}]' if near[0] in commands else near[0]}?"
+            advice = f"did you mean {f'[{near}]' if near in commands else near}?"
         return AltaError(f"{self._told}: {spell(key)} is unknown at the top: {advice}")
 
     def _refuse_unknown(self, key: str, known: Sequence[str], where: str) -> AltaError:
-        near = get_close_matches(key, known, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        near = _find_near(key, known, 0.5)
+        advice = f"did you mean {near}?" if near else f"known are {', '.join(known)}"
         return AltaError(f"{self._told}: {where}{spell(key)} is unknown: {advice}")
 
     def _read(self, path: Path) -> bytes:
@@ -200,6 +199,13 @@ class _SettingsFile:
             raise AltaError(f"{self._told} is no TOML: {_tell_place(error)}") from error
         except RecursionError as error:
             raise AltaError(f"{self._told} is nested too deep: it is no file of settings") from error
+
+
+def _find_near(word: str, known: Sequence[str], likeness: float) -> str:
+    """Return the known word that is most like one, or nothing."""
+    from difflib import get_close_matches  # a command whose settings are right does not need it
+
+    return next(iter(get_close_matches(word, known, n=1, cutoff=likeness)), "")
 
 
 def _tell_place(error: ValueError) -> str:

@@ -148,7 +148,7 @@ def test_indexes_and_ranks(bundle, write, output, tmp_path):
     index = output / "studies.index"
     runs = [
         run("embed", first.parent, "--engine", bundle, "--out", index),
-        run("embed", first.parent, "--engine", bundle, "--out", index, "--json"),
+        run("embed", first.parent, "--engine", bundle, "--out", index, "--json", "--csv", output / "studies.csv"),
         run("rank", first, "--engine", bundle, "--index", index),
         run("rank", first, "--engine", bundle, "--reports", reports, "--write-index", output / "reports.index"),
         run("rank", first, "--engine", bundle, "--reports", reports, "--json"),

@@ -210,7 +210,7 @@ def test_completion_of_shells_works_through_the_start(shell):
 def test_the_help_lists_the_label_sets_of_the_engine(place, bundle, monkeypatch):
     for command in ("score", "compare", "calibrate", "validate"):
         assert "Label sets of this engine" not in run(command, "--help").stdout
-        shown = run(command, "--engine", bundle, "-h")
+        shown = run(command, "--engine", bundle, "--help")
         assert shown.exit_code == 0 and "chexpert5" in shown.stdout.partition("Label sets of this engine")[2]
     monkeypatch.setenv("ALTA_ENGINE", str(bundle))
     assert "Cardiomegaly" in run("score", "--help").stdout
