@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
+from ..engine.clock import tell_time
 from ..files.targets import check_target
 from ..index.file import is_index
 from ..index.reports import index_reports
 from ..index.search import ReportIndex
+from ..matching.audit_log import note
+from ..matching.embeddings import embed_study
 from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
 from .last_steps import take_every_step
@@ -70,8 +73,8 @@ def rank(
     opened = ReportIndex.open(index) if index else None
     matcher = reading.open_matcher()
     loaded = reading.read(study, matcher, prior=prior, find_prior=find_prior)
-    embedding = matcher.embed(loaded)
-    provenance: dict[str, Any] = {**matcher.provenance, "fusion_mode": embedding.mode}
+    embedding, origin = embed_study(matcher.engine, loaded, matcher.fusion_mode)
+    provenance: dict[str, Any] = {**matcher.provenance, **origin}
     notes = loaded.read_notes(loaded.slots)
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
@@ -84,8 +87,9 @@ def rank(
         notes += provenance["report_reading"]
     if show_text:
         rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
+    note(matcher.audit, "ranked", provenance)
     say_notices(matcher, notes)
-    found = {"matches": rows, "provenance": provenance}
+    found = {"matches": rows, "provenance": {**provenance, "scored_at": tell_time()}}
     take_every_step(
         partial(keep_index, write_index, matcher, texts, key_file) if write_index else None,
         lambda: print_object(found) if as_json else show_matches(rows, provenance),

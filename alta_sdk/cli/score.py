@@ -87,6 +87,8 @@ def score(
             path = str(entries[len(rows)].paths[0])
             if isinstance(study, StudyError):
                 results.append(Failed(study))
+                if matcher.audit is not None:
+                    matcher.audit.note_refused(type(study).__name__)
                 rows.append(outputs.make_failed_row(study, path))
             else:
                 result = matcher.zero_shot(study, wanted, temperature=temperature)
@@ -98,7 +100,7 @@ def score(
         say(note)
     show = print_json if as_json else show_scores
     take_every_step(
-        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}, matcher.engine.manifest),
+        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}, matcher.engine, wanted),
         lambda: show(results, explain),
     )
     fail_if_any_failed(results)

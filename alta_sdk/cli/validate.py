@@ -116,10 +116,7 @@ def validate(
         site_key = open_key(key_file, path.parent)
         found = embed_each(labelled.paths, matchers, reading.read, site_key)
         outcomes = list(show_progress(found, len(labelled.paths), "studies"))
-        provenances = [
-            {**matcher.provenance, "label_set": label_set, "prompt_reading": question.notes}
-            for matcher, question in zip(matchers, questions, strict=True)
-        ]
+        provenances = [dict(question.provenance) for question in questions]
         validation, scored, studies = measure_table(
             labelled,
             groups,
@@ -153,6 +150,8 @@ def finish(
         reference = make_reference(matcher.engine.manifest.sha256, scored, studies)
     for one in validation.unread:
         say(f"study {one.number}, key {one.key}: {one.error}")
+        if matcher.audit is not None:
+            matcher.audit.note_refused(one.error.partition(":")[0])
     take_every_step(
         partial(outputs.write, validation, maps, reference, platt=platt),
         lambda: print_object(validation.as_dict()) if as_json else show_validation(validation),
