@@ -59,7 +59,7 @@ def watch(studies: tuple[str, ...], reference: str, fail_if_moved: bool, as_json
         scored = score_all(question, [one.vectors[0] for one in read])
         check_same_scores(known, matcher.engine.manifest.sha256, scored)
         movements = measure_movements(known, collect_distributions(scored, read))
-        provenance = {**matcher.provenance, "fusion_mode": scored.mode}
+        provenance = {**question.provenance, "fusion_mode": scored.mode}
     told = describe(known, movements, read, len(found) - len(read), provenance)
     if as_json:
         print_object(told)

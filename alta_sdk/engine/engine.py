@@ -6,6 +6,7 @@ Safe to use from several threads. A vector does not depend on what else is being
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -47,6 +48,7 @@ class Engine:
         """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
+        self.sha256 = bundle.manifest.sha256  # worked out once: it is told of every study
         self.geometry = bundle.manifest.geometry
         self.bundle = bundle
         self.head = read_head(bundle)
@@ -120,7 +122,7 @@ class Engine:
         """Say what computes, without a path."""
         name, info = self.manifest.name, self._image_info
         precision = self.manifest.engine["precision"]
-        return f"<Engine {name!a} {self.manifest.sha256[:12]}, {precision} in {info.runtime} on {info.device}>"
+        return f"<Engine {name!a} {self.sha256[:12]}, {precision} in {info.runtime} on {info.device}>"
 
     __reduce__ = refuse_copy
 
@@ -136,11 +138,15 @@ class Engine:
         signature: "trusted", by the key `signed_by`; "signed", which proves nothing as long as no key is trusted, by
         what says that it is the key `claimed_signer`; or "unsigned".
         """
+        return {**self._provenance, "instruction_sets": list(list_instruction_sets())}
+
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
         info, bundle = self._image_info, self.bundle
         signature = "trusted" if bundle.signed_by else "signed" if bundle.claimed_signer else "unsigned"
         return {
             "engine": self.manifest.name,
-            "engine_sha256": self.manifest.sha256,
+            "engine_sha256": self.sha256,
             **({"family": self.manifest.family} if self.manifest.family != ALTA else {}),
             "exported_by": self.manifest.sdk_version,
             "sdk_version": __version__,
@@ -150,7 +156,6 @@ class Engine:
             "device": info.device,
             "threads": info.threads,
             "processor": processor_name(),
-            "instruction_sets": list(list_instruction_sets()),
             "signature": signature,
             **({"signed_by": bundle.signed_by} if bundle.signed_by else {}),
             **({"claimed_signer": bundle.claimed_signer} if bundle.claimed_signer else {}),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..dicom.files import PathLike, Source
 from ..dicom.image import ImageOrigin
 from ..engine.clock import tell_time
-from ..files.targets import write_target
+from ..files.targets import check_target, write_target
 from ..study.geometry import ALTA_GEOMETRY, Geometry
 from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, check_picture_name, encode_png, is_png
 
@@ -79,6 +79,7 @@ class Heatmap:
         overwrite: replace an older heat map, and nothing else.
         Raises AltaError if the file exists or cannot be written, or has the ending of another format.
         """
+        check_target(Path(path), "heat map", overwrite=overwrite, is_ours=is_png)
         check_picture_name(Path(path))
         data = encode_png(self.picture(limits, caption))
         write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_png)

@@ -79,7 +79,7 @@ def embed_study(
     mode, or one that is no finite vector of unit length.
     """
     if isinstance(study, StudyEmbedding):
-        if study.mode not in list_used_modes(mode) or study.engine != engine.manifest.sha256:
+        if study.mode not in list_used_modes(mode) or study.engine != engine.sha256:
             raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
         check_vector(study, engine.manifest.sizes["embedding"])
         return study, {"fusion_mode": study.mode}
@@ -99,7 +99,7 @@ def embed_study(
         "reading": study.read_notes(slots),
         **tell_pixels(study, slots),
     }
-    return StudyEmbedding(vector, used, engine.manifest.sha256), origin
+    return StudyEmbedding(vector, used, engine.sha256), origin
 
 
 def tell_pixels(study: Study, slots: Iterable[Slot]) -> dict[str, dict[str, str]]:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Thresholds:
     entries: Mapping[ScoreBinding, Threshold]
     history: tuple[EarlierThreshold, ...] = field(default=())
 
-    @property
+    @cached_property
     def sha256(self) -> str | None:
         """The SHA-256 of the file that holds them, None where there is none: it is written in one way alone."""
         return hashlib.sha256(_render(self)).hexdigest() if self.entries or self.history else None
