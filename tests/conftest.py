@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -318,6 +319,18 @@ def make_dicom(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture
+def still_clock(monkeypatch):
+    """All results of a test are made at one moment, so that what is printed of them can be compared."""
+
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 26, 12, tzinfo=tz)
+
+    monkeypatch.setattr("alta_sdk.engine.clock.datetime", Still)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_an_error_says_which_study_it_was(bundle, patient, tmp_path):
     assert "DOE" not in result.output
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_compare_finds_the_prior_or_takes_the_one_given(bundle, patient):
     def compare(*arguments):
         options = ["--engine", str(bundle), "--labels", "edema, pneumonia"]
