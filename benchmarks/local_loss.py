@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alta_sdk.cli.terminal import print_facts
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 from alta_training.losses import contrast_locally
 from alta_training.losses.tiles import plan_tiles
 

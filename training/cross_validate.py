@@ -30,7 +30,7 @@ from alta_sdk.cli.option_groups import CONTEXT, PATH
 from alta_sdk.cli.program import Program
 from alta_sdk.cli.terminal import fail_in_one_line, print_line, say, show_progress
 from alta_sdk.engine.bundle import hash_file
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
 from alta_sdk.files.opening import read_text

@@ -158,7 +158,7 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
             reads[str(number)] = partial(_read, subject.engine, path)
             scores[str(number)] = partial(
                 _score,
-                Matcher(subject.engine, fusion_mode="frontal"),
+                Matcher(subject.engine, fusion_mode="frontal", audit=False),
                 reads[str(number)](),
                 choose_finding(subject.engine),
             )

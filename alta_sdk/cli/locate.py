@@ -11,7 +11,7 @@ from ..dicom.secondary_capture import is_capture
 from ..engine.manifest_content import PHRASE, WORDS
 from ..files.targets import check_target, is_same_file, is_within
 from ..locate.heatmap import Heatmap
-from ..locate.overlay import is_png
+from ..locate.overlay import check_picture_name, is_png
 from ..study.naming import StudyName
 from ..study.slots import Slot
 from .last_steps import take_every_step
@@ -76,6 +76,8 @@ def locate(
     if with_identifiers and dicom is None and not as_json:
         raise click.UsageError("--with-identifiers goes with --dicom or --json: nothing else can carry identifiers")
     check_one_way(prior, find_prior)
+    if output is not None:
+        check_picture_name(output)
     for path, is_ours in ((output, is_png), (dicom, is_capture)):
         if path is not None:
             inputs = list_inputs(path, (study, prior, key_file, reading.engine))

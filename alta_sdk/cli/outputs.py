@@ -8,12 +8,16 @@ from typing import Any
 
 import click
 
+from ..engine.engine import Engine
 from ..engine.manifest import Manifest
 from ..files.targets import IsOurs, check_target, is_same_file, write_target
 from ..matching.matcher import Matcher
+from ..matching.prompts import Labels, resolve_labels
 from ..matching.results import ZeroShotResult
+from ..report.card import describe_card
 from ..report.page import is_page, render_page
-from ..report.run import ReportRow, RunReport, SmallMap, is_csv, render_csv
+from ..report.pictures import make_small_pictures
+from ..report.run import ORIGIN, ReportRow, RunReport, SmallMap, is_csv, render_csv
 from ..study.naming import Failure, StudyName
 from ..study.study import Study
 from .last_steps import take_every_step
@@ -30,6 +34,7 @@ class Outputs:
     phrases: tuple[str, ...]
     with_identifiers: bool
     overwrite: bool
+    with_pictures: bool = False
 
     @property
     def is_asked_for(self) -> bool:
@@ -40,6 +45,8 @@ class Outputs:
         """Refuse what cannot be written before any study is read; inputs: the paths that are."""
         if self.phrases and self.html is None:
             raise click.UsageError("--locate goes with --html: the heat maps are in the page")
+        if self.with_pictures and self.html is None:
+            raise click.UsageError("--with-pictures goes with --html: the pictures are in the page")
         if self.with_identifiers and not (self.is_asked_for or as_json):
             raise click.UsageError("--with-identifiers goes with --csv, --html or --json: nothing else names a study")
         if self.csv is not None and self.html is not None and is_same_file(self.csv, self.html):
@@ -54,16 +61,24 @@ class Outputs:
         maps = [SmallMap.of(matcher.locate(study, phrase), number) for number, phrase in enumerate(self.phrases)]
         limits = {name: decision.threshold for name, decision in result.decisions.items()}
         slots, notices = (tuple(result.provenance[name]) for name in ("slots", "reading"))
-        mode = result.provenance["fusion_mode"]
-        return ReportRow(result.scores, slots, limits, maps, notices, mode, **list_names(name))
+        mode, told = result.provenance["fusion_mode"], {**result.provenance, "scored_at": result.scored_at}
+        pictures = make_small_pictures(study, slots) if self.with_pictures else ()
+        origin = {field: told[field] for field in ORIGIN}
+        return ReportRow(
+            result.scores, slots, limits, maps, notices, mode, origin=origin, pictures=pictures, **list_names(name)
+        )
 
     def make_failed_row(self, failure: Failure, name: StudyName) -> ReportRow:
         """Keep why a study has no scores."""
         return ReportRow(error=failure, **list_names(name))
 
-    def write(self, rows: list[ReportRow], provenance: dict[str, Any], manifest: Manifest) -> None:
+    def write(self, rows: list[ReportRow], provenance: dict[str, Any], engine: Engine, labels: Labels) -> None:
         """Write the files that were asked for: one that cannot be written does not cost the other."""
-        report = RunReport(rows, provenance, self.phrases, describe_terms(manifest))
+        if not self.is_asked_for:
+            return
+        prompts = resolve_labels(labels, engine.label_sets, engine.manifest.prompt_pair)
+        card = describe_card(engine.bundle)
+        report = RunReport(rows, provenance, self.phrases, describe_terms(engine.manifest), prompts, card)
 
         def write(path: Path | None, render: Callable[[RunReport], str], is_ours: IsOurs) -> None:
             if path is not None:
@@ -113,5 +128,10 @@ output_options = group_options(
         help="Draw a heat map of PHRASE in the page; may repeat.",
     ),
     with_identifiers_option,
+    click.option(
+        "--with-pictures",
+        is_flag=True,
+        help="Show the radiographs, small, in the page: patient data, with any text that is burned into them.",
+    ),
     overwrite_option("files that are"),
 )

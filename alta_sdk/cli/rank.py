@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
+from ..engine.clock import tell_time
 from ..files.targets import check_target
 from ..index.file import is_index
 from ..index.reports import index_reports
 from ..index.search import ReportIndex
+from ..matching.audit_log import note
+from ..matching.embeddings import embed_study
 from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
 from ..study.naming import StudyName
@@ -86,8 +89,8 @@ def rank(
     matcher = reading.open_matcher()
     loaded = reading.read(study, matcher, prior=prior, find_prior=find_prior)
     namer = make_namer(key_file, is_needed=as_json, with_identifiers=with_identifiers, beside=beside)
-    embedding = matcher.embed(loaded)
-    provenance: dict[str, Any] = {**matcher.provenance, "fusion_mode": embedding.mode}
+    embedding, origin = embed_study(matcher.engine, loaded, matcher.fusion_mode)
+    provenance: dict[str, Any] = {**matcher.provenance, **origin}
     notes = loaded.read_notes(loaded.slots)
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
@@ -103,9 +106,10 @@ def rank(
         notes += provenance["report_reading"]
     if show_text:
         rows = [{**row, "report": texts[row["row"] - 1]} for row in rows]
+    note(matcher.audit, "ranked", provenance)
     say_notices(matcher, notes)
     name = namer.name(1, Path(study), study=loaded) if as_json else StudyName(1)
-    found = {**name.as_dict(), "matches": rows, "provenance": provenance}
+    found = {**name.as_dict(), "matches": rows, "provenance": {**provenance, "scored_at": tell_time()}}
     take_every_step(
         partial(keep_index, write_index, matcher, texts, key_file) if write_index else None,
         lambda: print_object(found) if as_json else show_matches(rows, provenance),

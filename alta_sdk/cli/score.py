@@ -99,6 +99,8 @@ def score(
             if isinstance(study, StudyError):
                 lone_failure = study if len(entries) == 1 and not outputs.is_asked_for else None
                 results.append(Failed(name, Failure.of(study)))
+                if matcher.audit is not None:
+                    matcher.audit.note_refused(type(study).__name__)
                 rows.append(outputs.make_failed_row(Failure.of(study), name))
             else:
                 result = matcher.zero_shot(study, wanted, temperature=temperature)
@@ -109,7 +111,7 @@ def score(
         warn(results, matcher, phrases, find_prior=find_prior)
     show = print_json if as_json else show_scores
     take_every_step(
-        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}, matcher.engine.manifest),
+        lambda: outputs.write(rows, describe_run(scored, phrases) if scored else {}, matcher.engine, wanted),
         lambda: show(results, explain),
     )
     if lone_failure is not None:

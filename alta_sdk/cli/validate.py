@@ -114,10 +114,7 @@ def validate(
         entries = [StudyEntry((one,)) for one in labelled.paths]
         found = embed_each(entries, matchers, reading.read, namer)
         outcomes = list(show_progress(found, len(labelled.paths), "studies"))
-        provenances = [
-            {**matcher.provenance, "label_set": label_set, "prompt_reading": question.notes}
-            for matcher, question in zip(matchers, questions, strict=True)
-        ]
+        provenances = [dict(question.provenance) for question in questions]
         validation, scored, studies = measure_table(
             labelled,
             groups,
@@ -150,6 +147,8 @@ def finish(
         reference = make_reference(matcher.engine.manifest.sha256, scored, studies)
     for one in validation.unread:
         say(f"study {one.name.number}, key {one.name.key or 'none'}: {one.error}")
+        if matcher.audit is not None:
+            matcher.audit.note_refused(one.error.kind)
     take_every_step(
         partial(outputs.write, validation, maps, reference, platt=platt),
         lambda: print_object(validation.as_dict()) if as_json else show_validation(validation),

@@ -69,7 +69,7 @@ def watch(
         scored = score_all(question, [one.vectors[0] for one in read])
         check_same_scores(known, matcher.engine.manifest.sha256, scored)
         movements = measure_movements(known, collect_distributions(scored, read))
-        provenance = {**matcher.provenance, "fusion_mode": scored.mode}
+        provenance = {**question.provenance, "fusion_mode": scored.mode}
     unread = [one for one in found if isinstance(one, UnreadStudy)]
     told = describe(known, movements, read, unread, provenance)
     if as_json:

@@ -10,6 +10,7 @@ from alta_runtimes import RuntimeInfo, RuntimeUnavailable, available, choose_run
 from .._version import __version__
 from ..dicom.decoding import find_plugin
 from ..errors import DicomError
+from .processor import list_instruction_sets, processor_name
 
 LIBRARIES = ("numpy", "onnxruntime", "pydicom", "pillow", "tokenizers")
 SYNTAXES = (
@@ -44,20 +45,11 @@ def describe_environment() -> Environment:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
+        "instruction sets": ", ".join(list_instruction_sets()) or "not told",
         "processors": str(os.cpu_count()),
         **{name: _version(name) for name in LIBRARIES},
     }
     return Environment(facts, available(), _decoders(), _choose())
-
-
-def processor_name() -> str:
-    """Return the processor's model name, or its architecture where the system does not tell."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:  # not Linux
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..dicom.files import PathLike, Source
 from ..dicom.image import ImageOrigin
-from ..files.targets import write_target
+from ..engine.clock import tell_time
+from ..files.targets import check_target, write_target
 from ..study.geometry import ALTA_GEOMETRY, Geometry
-from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png, is_png
+from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, check_picture_name, encode_png, is_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Heatmap:
     peak: the pixel (row, column) at the centre of the most similar patch.
     grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
     drawn_on: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
-    geometry: the engine's, which maps patches to pixels.
+    geometry: the engine's, which maps patches to pixels. scored_at: when it was made, in UTC.
     """
 
     values: NDArray[np.float32]
@@ -38,6 +39,7 @@ class Heatmap:
     provenance: Mapping[str, Any]
     drawn_on: ImageOrigin | None = field(default=None, repr=False)
     geometry: Geometry = field(default=ALTA_GEOMETRY, repr=False)
+    scored_at: str = field(default_factory=tell_time)
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
@@ -85,8 +87,10 @@ class Heatmap:
 
         caption: a text for the strip; the phrase is not written by itself, since it may be report text.
         overwrite: replace an older heat map, and nothing else.
-        Raises AltaError if the file exists or cannot be written.
+        Raises AltaError if the file exists or cannot be written, or has the ending of another format.
         """
+        check_target(Path(path), "heat map", overwrite=overwrite, is_ours=is_png)
+        check_picture_name(Path(path))
         data = encode_png(self.picture(limits, caption))
         write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_png)
 
@@ -140,5 +144,5 @@ class Heatmap:
             "rows": height,
             "columns": width,
             "patches": [list(map(float, row)) for row in self.patches],
-            "provenance": dict(self.provenance),
+            "provenance": {**self.provenance, "scored_at": self.scored_at},
         }

@@ -104,7 +104,7 @@ def test_a_doubtful_picture_is_told_everywhere_and_nonsense_is_refused(bundle, r
     assert len(told) == 1 and told[0].startswith("! study 2, frontal: picture looks inverted")
     assert "study 2, frontal: picture looks inverted" in result.stderr
     with table.open(encoding="utf-8", newline="") as file:
-        assert ["inverted" in row["notices"] for row in csv.DictReader(file)] == [False, True]
+        assert ["inverted" in row["reading"] for row in csv.DictReader(file)] == [False, True]
     assert page.read_text(encoding="utf-8").count("picture looks inverted") == 1
     studies = check_output("score", score(good, bad, "--engine", bundle, *LABELS, "--json").stdout)["studies"]
     assert [len(study["provenance"]["reading"]) for study in studies] == [0, 1]

@@ -173,6 +173,7 @@ def assert_goes_on(bundle, patient, locked):
     assert result.exit_code == 1 and bad["error"]["class"] == "StudyError" and "edema" in good["scores"]
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_compare_finds_the_prior_or_takes_the_one_given(bundle, patient):
     def compare(*arguments):
         options = ["--engine", str(bundle), "--labels", "edema, pneumonia"]
