@@ -1,4 +1,4 @@
-"""The model card that travels in a bundle: card.md for people, card.json for programs, both under the manifest's hashes.
+"""The model card that travels in a bundle: card.md for people, card.json for programs, both under its hashes.
 
 It says what a model was trained on and what was measured, on what, with intervals: what a site must know of an engine
 and the manifest does not hold. The threat is a card without end, or one that a terminal obeys: both files are bounded
