@@ -10,6 +10,7 @@ import click
 from ..dicom.files import StudyFiles
 from ..engine.manifest_content import FRONTAL, PRESENT, PRIOR
 from ..errors import PromptError, StudyError
+from ..matching.audit_log import about
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Temperature
@@ -83,7 +84,7 @@ def score(
     matcher = reading.open_matcher()
     phrases = check_prompts(matcher.engine, outputs.phrases, "phrase")
     temperature: Temperature = None if published_protocol else "engine"
-    is_named = outputs.is_asked_for or as_json
+    is_named = outputs.is_asked_for or as_json or matcher.audit is not None
     namer = make_namer(key_file, is_needed=is_named, with_identifiers=outputs.with_identifiers)
 
     def read(source: StudyFiles) -> Study:
@@ -96,16 +97,17 @@ def score(
     lone_failure: StudyError | None = None
     with closing(read_each(entries, read, namer)) as found:
         for name, study in show_progress(found, len(entries), "studies") if len(entries) >= MANY else found:
-            if isinstance(study, StudyError):
-                lone_failure = study if len(entries) == 1 and not outputs.is_asked_for else None
-                results.append(Failed(name, Failure.of(study)))
-                if matcher.audit is not None:
-                    matcher.audit.note_refused(type(study).__name__)
-                rows.append(outputs.make_failed_row(Failure.of(study), name))
-            else:
-                result = matcher.zero_shot(study, wanted, temperature=temperature)
-                results.append(Scored(name, result, study.explain(), study.slots))
-                rows.append(outputs.make_row(matcher, study, result, name))
+            with about(matcher.audit, name.key):
+                if isinstance(study, StudyError):
+                    lone_failure = study if len(entries) == 1 and not outputs.is_asked_for else None
+                    results.append(Failed(name, Failure.of(study)))
+                    if matcher.audit is not None:
+                        matcher.audit.note_refused(type(study).__name__)
+                    rows.append(outputs.make_failed_row(Failure.of(study), name))
+                else:
+                    result = matcher.zero_shot(study, wanted, temperature=temperature)
+                    results.append(Scored(name, result, study.explain(), study.slots))
+                    rows.append(outputs.make_row(matcher, study, result, name))
     scored = [one for one in results if isinstance(one, Scored)]
     if lone_failure is None:
         warn(results, matcher, phrases, find_prior=find_prior)

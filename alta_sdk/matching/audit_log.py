@@ -7,7 +7,8 @@ A result without its line would be one that nobody can trace, so what cannot be 
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -68,7 +69,7 @@ class AuditLog:
         actor: what computes, as lines name it. keeps_on: a line that cannot be written raises at `check`, not at once.
         """
         self._path, self._actor, self._keeps_on = Path(path), actor, keeps_on
-        self._fault, self._lost = "", 0
+        self._fault, self._lost, self._study_key = "", 0, ""
         refuse_engines(self._path, "audit log", AltaError)
         try:
             os.close(open_to_append(self._path))
@@ -79,17 +80,26 @@ class AuditLog:
         if head and not head.startswith(FIRST):
             raise AltaError("audit log is a file that alta-sdk did not write: give another name, nothing was added")
 
+    @contextmanager
+    def about(self, study_key: str) -> Iterator[None]:
+        """Name a study by its opaque key in the lines that are added meanwhile; for commands, which have one thread."""
+        self._study_key = study_key
+        try:
+            yield
+        finally:
+            self._study_key = ""
+
     def note(
         self, action: str, provenance: Mapping[str, Any], *, scores: Mapping[str, float] | None = None, detail: str = ""
     ) -> None:
         """Add what was done to a study: scored, embedded, ranked, located. Raises AltaError as the class says."""
         told = {name: provenance[name] for name in FIELDS if name in provenance}
         numbers = {} if scores is None else {"scores": dict(scores)}
-        self._add({"action": action, "study_key": "", "detail": detail, **told, **numbers})
+        self._add({"action": action, "study_key": self._study_key, "detail": detail, **told, **numbers})
 
     def note_refused(self, kind: str) -> None:
         """Add that a study has no result; kind: the class of the error, without its message."""
-        self._add({"action": "refused", "study_key": "", "detail": kind})
+        self._add({"action": "refused", "study_key": self._study_key, "detail": kind})
 
     def check(self) -> None:
         """Raise AltaError if a line could not be written."""
@@ -123,6 +133,11 @@ def note(audit: AuditLog | None, action: str, provenance: Mapping[str, Any]) -> 
     """Add what was done to a study to a log, where there is one."""
     if audit is not None:
         audit.note(action, provenance)
+
+
+def about(audit: AuditLog | None, study_key: str) -> AbstractContextManager[None]:
+    """Name a study in the lines that are added meanwhile to a log, where there is one."""
+    return nullcontext() if audit is None else audit.about(study_key)
 
 
 def note_result(audit: AuditLog | None, action: str, found: Found) -> Found:

@@ -3,12 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..engine.bundle import Bundle
-from ..engine.schema import parse_json
-from ..errors import IntegrityError
+from ..engine.bundle import CARD, Bundle
+from ..engine.card import read_card
 
-CARD = "card.json"
-MAX_BYTES = 1 << 20
 MOST = 40  # facts on the page: the card itself has them all
 LONGEST = 400
 
@@ -16,20 +13,14 @@ LONGEST = 400
 def describe_card(bundle: Bundle) -> list[tuple[str, str]]:
     """Return names and values of a card's facts, its hash first; nothing for an engine without a card.
 
-    Raises IntegrityError for a file that is no card.
+    Raises IntegrityError for files that are no card.
     """
-    listed = next((file for file in bundle.manifest.files if file.name == CARD), None)
-    if listed is None:
+    card = read_card(bundle)
+    if card is None:
         return []
-    try:
-        if listed.size > MAX_BYTES:
-            raise ValueError("too long")
-        content = parse_json(bundle.read(CARD))
-        facts = list(_flatten("", content)) if isinstance(content, dict) else []
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{CARD} is no model card: export the bundle again") from error
+    facts = list(_flatten("", card.content))
     more = [("more", f"{len(facts) - MOST} facts in {CARD}")] if len(facts) > MOST else []
-    return [(f"{CARD} sha256", listed.sha256), *facts[:MOST], *more]
+    return [(f"{CARD} sha256", bundle.find(CARD).sha256), *facts[:MOST], *more]
 
 
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:

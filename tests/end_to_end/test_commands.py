@@ -57,6 +57,8 @@ def test_inspect_and_doctor(demo):
     inspected = run("alta", "inspect", "demo.alta", "--json", cwd=demo)
     assert check_output("inspect", inspected.stdout)["verified"] is True
     assert "Not for clinical use" in run("alta", "inspect", "demo.alta", cwd=demo).stdout
+    card = ROOT / "examples" / "models" / "demo" / "README.md"
+    assert run("alta", "inspect", "demo.alta", "--card", cwd=demo).stdout == card.read_text(encoding="utf-8")
     machine = run("alta", "doctor", cwd=demo).stdout
     assert "An ONNX engine runs on openvino: fastest of those that work here" in machine
     tested = run("alta", "doctor", "demo.alta", "--json", cwd=demo)
