@@ -37,6 +37,10 @@ def test_thread_counts_double_up_to_all(threads, counts):
     assert choose_thread_counts(threads) == counts
 
 
+def test_a_gpu_is_not_asked_with_every_number_of_threads():
+    assert choose_thread_counts(8, "cuda") == [8]
+
+
 def test_a_cold_start_reports_time_and_memory_of_its_own_process(bundle):
     started = measure_cold_start(bundle, "onnxruntime", 1)
     assert started.load_s > 0
