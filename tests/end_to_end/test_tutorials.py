@@ -32,7 +32,7 @@ class Reader:
     def follow(self, page):
         """Do every block of a page, and look for what it says will be seen."""
         blocks = list(BLOCK.finditer(page.read_text(encoding="utf-8")))
-        assert len(blocks) > 2, "the blocks of this page are not found"
+        assert len(blocks) > 1, "the blocks of this page are not found"
         for ends_with, language, title, text in (block.groups() for block in blocks):
             if title:
                 (self.folder / title).write_text(text, encoding="utf-8")
