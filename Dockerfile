@@ -1,6 +1,6 @@
 # The image of a site without a GPU: the thin install, or with --target service the workstation service.
-# Only what locks/ names is installed, each file by its hash, and nothing is compiled. No step needs a shell. docs/container.md says
-# how to run it: as nobody in particular (10001), with a root file system that is read-only, without a network.
+# Only what locks/ names is installed, each file by its hash, and nothing is compiled. No step needs a shell.
+# docs/container.md says how to run it: as nobody in particular (10001), its root file system read-only, no network.
 
 FROM python:3.11-slim-bookworm AS wheel
 COPY locks/build.txt /locks/
@@ -9,19 +9,16 @@ WORKDIR /source
 COPY . .
 RUN ["python", "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]
 
-FROM python:3.11-slim-bookworm AS service-packages
-RUN ["python", "-m", "venv", "/opt/alta"]
-COPY locks/service.txt /locks/
-RUN ["/opt/alta/bin/pip", "install", "--no-cache-dir", "--require-hashes", "--only-binary=:all:", "-r", "/locks/service.txt"]
-COPY --from=wheel /wheels /wheels
-RUN ["/opt/alta/bin/pip", "install", "--no-cache-dir", "--no-index", "--no-deps", "--find-links", "/wheels", "alta-sdk"]
-
 FROM python:3.11-slim-bookworm AS thin-packages
 RUN ["python", "-m", "venv", "/opt/alta"]
 COPY locks/thin.txt /locks/
 RUN ["/opt/alta/bin/pip", "install", "--no-cache-dir", "--require-hashes", "--only-binary=:all:", "-r", "/locks/thin.txt"]
 COPY --from=wheel /wheels /wheels
 RUN ["/opt/alta/bin/pip", "install", "--no-cache-dir", "--no-index", "--no-deps", "--find-links", "/wheels", "alta-sdk"]
+
+FROM thin-packages AS service-packages
+COPY locks/service.txt /locks/
+RUN ["/opt/alta/bin/pip", "install", "--no-cache-dir", "--require-hashes", "--only-binary=:all:", "-r", "/locks/service.txt"]
 
 FROM python:3.11-slim-bookworm AS service
 COPY --from=service-packages /opt/alta /opt/alta

@@ -77,6 +77,11 @@ def test_every_pin_has_hashes_and_is_what_was_tested(name):
         assert tested.get(found[1], found[2]) == found[2]
 
 
+def test_what_is_added_to_the_thin_install_changes_nothing_in_it():
+    thin = read_lock("thin")
+    assert all(thin.items() <= read_lock(name).items() for name in LOCKS)
+
+
 def test_the_build_is_locked_to_what_pyproject_asks_for():
     (asked,) = re.search(r"^requires = (.*)$", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M).groups()
     requirements = [Requirement(one) for one in json.loads(asked)]
