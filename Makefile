@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 IMAGES := $(sort $(wildcard examples/data/*.jpg))
 
-.PHONY: setup help demo demo-wheel demo-model demo-arms test lint benchmark clean
+.PHONY: setup help demo demo-wheel demo-model demo-arms test lint docs lock sbom benchmark clean
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)  ## make the virtual environment in .venv with everything in it (make alone does this)
@@ -84,6 +84,34 @@ lint: $(INSTALLED)  ## style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Built from the tree alone, nothing is fetched; a broken link or a page that is in no menu fails it.
+docs: $(INSTALLED)  ## build the site of the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "build/site/index.html"
+
+# For every system and every Python that is supported: markers stand in the files. uv reads no settings of pip's, and so
+# no folder of wheels of this machine. A version that is in constraints.txt is the one that was tested.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate -c constraints.txt \
+	--custom-compile-command "make lock"
+lock: $(INSTALLED)  ## write locks/: every package of an install, with the hashes of its files
+	$(LOCK) setup.py --output-file locks/thin.txt
+	$(LOCK) setup.py --extra service --output-file locks/service.txt
+	$(LOCK) setup.py --extra openvino --output-file locks/openvino.txt
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - --output-file locks/build.txt
+
+# What is in the thin install, of packages that came by the hashes of locks/: the same bytes each time.
+SBOM := build/sbom
+sbom: $(INSTALLED)  ## write dist/alta-sdk.cdx.json: every package of the thin install, with its licence (CycloneDX)
+	rm -rf $(SBOM) build/lib build/bdist.*
+	@mkdir -p $(SBOM) dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(SBOM)/wheel .
+	rm -rf build/lib build/bdist.*
+	$(PYTHON) -m venv --without-pip $(SBOM)/thin
+	$(BIN)/python -m pip --python $(SBOM)/thin install --quiet --require-hashes --only-binary :all: -r locks/thin.txt
+	$(BIN)/python -m pip --python $(SBOM)/thin install --quiet --no-index --no-deps --find-links $(SBOM)/wheel alta-sdk
+	$(BIN)/cyclonedx-py environment --output-reproducible --sv 1.6 --of JSON -o dist/alta-sdk.cdx.json $(SBOM)/thin/bin/python
+	@echo "dist/alta-sdk.cdx.json"
 
 benchmark: $(INSTALLED)  ## time the merged engine against eager PyTorch, and the local loss against loops
 	$(BIN)/python benchmarks/published_size.py

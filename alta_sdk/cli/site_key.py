@@ -30,7 +30,7 @@ def open_key(key_file: str | None, beside: Path | None = None) -> SiteKey:
     elif is_beside and not key_file:
         say(
             f"the site key lies beside the index: who copies that folder can tell whose studies are in it; move "
-            f"{SITE_KEY_NAME} into the folder {SETTINGS} of your settings (docs/index.md), or name it with --key-file"
+            f"{SITE_KEY_NAME} into the folder {SETTINGS} of your settings (docs/indexes.md), or name it with --key-file"
         )
     return site_key
 

@@ -1,7 +1,7 @@
 """Search precomputed embeddings: radiographs by report, reports by radiograph, radiographs by radiograph.
 
 An index holds a unit vector and an opaque key for each entry, and no text: who made it knows which
-report or study a key or a row stands for. `docs/index.md` describes the file and what was measured.
+report or study a key or a row stands for. `docs/indexes.md` describes the file and what was measured.
 """
 
 import os

@@ -1,5 +1,6 @@
 """A fresh environment with nothing but the SDK: no torch, small, and it scores."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -25,6 +26,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "ISC", "Zlib", "CC0", "Python Software Foundation")
 # tokenizers requires huggingface_hub, which requires tqdm: MIT, some of its files MPL-2.0. See README.
 KNOWN = {"tqdm": "MPL-2.0 AND MIT"}
+UNTOLD = {"protobuf"}  # BSD-3-Clause, which it says in words of its own
 LICENCES = """
 import json
 from importlib.metadata import distributions
@@ -38,8 +40,11 @@ def python(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("thin")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
-    subprocess.run(install, check=True, capture_output=True)
+    pip = [python, "-I", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    locked = ["--require-hashes", "--only-binary=:all:", "-r", ROOT / "locks" / "thin.txt"]
+    subprocess.run([*pip, "install", *locked], check=True, capture_output=True)
+    ours = ["--no-index", "--no-deps", "--find-links", wheel.parent, "alta-sdk"]
+    subprocess.run([*pip, "install", *ours], check=True, capture_output=True)
     return python
 
 
@@ -55,6 +60,27 @@ def demo_engine(python, demo_wheel):
 def run_alta(python, *arguments):
     command = [python.with_name("alta"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_lock_has_all_that_it_needs(python):
+    done = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_bill_of_materials_names_every_package(python, tmp_path):
+    """As `make sbom` has it made: the same bytes each time, and no path of the machine that made it."""
+    if importlib.util.find_spec("cyclonedx_py") is None:
+        pytest.skip("cyclonedx-bom absent: make")
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--sv", "1.6"]
+    for name in ("once.json", "again.json"):
+        subprocess.run([*command, "--of", "JSON", "-o", tmp_path / name, python], check=True, capture_output=True)
+    text = (tmp_path / "once.json").read_text(encoding="utf-8")
+    assert text == (tmp_path / "again.json").read_text(encoding="utf-8")
+    assert str(python.parents[2]) not in text
+    told = json.loads(text)
+    installed = json.loads(subprocess.run([python, "-c", LICENCES], check=True, capture_output=True, text=True).stdout)
+    assert {one["name"] for one in told["components"]} == set(installed)
+    assert {one["name"] for one in told["components"] if not one.get("licenses")} == UNTOLD
 
 
 def test_it_is_small(python):
