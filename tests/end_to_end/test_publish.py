@@ -126,7 +126,9 @@ def test_a_statement_without_a_heading_and_a_run_without_weights_are_refused(run
     assert absent.exit_code == 1 and "statement absent.md cannot be read" in absent.stderr
     (run_folder / "metrics.jsonl").write_text('{"kind": "validation"', encoding="utf-8")
     cut_short = publish(*given)
-    assert cut_short.exit_code == 1 and "metrics.jsonl cannot be read: give a folder of fit.py" in cut_short.stderr
+    assert (
+        cut_short.exit_code == 1 and "metrics.jsonl cannot be read: give a folder of alta-train fit" in cut_short.stderr
+    )
     (run_folder / "best.safetensors").unlink()
     empty = publish(*given)
     assert empty.exit_code == 1 and "run has no best.safetensors and no last.safetensors" in empty.stderr
