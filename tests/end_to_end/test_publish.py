@@ -150,6 +150,24 @@ def test_a_taken_folder_and_a_run_without_statements_are_refused(run_folder, tab
     assert not (tmp_path / "other").exists()
 
 
+def test_what_a_run_does_not_state_is_given_to_publish_and_nothing_else(run_folder, table, tmp_path):
+    text_model = read_text_model(run_folder / "text-model")
+    model = load_model(read_checkpoint(run_folder / "best.safetensors"), text_model)
+    save_checkpoint(model, run_folder / "last.safetensors", {"licence": "none", "epoch": "5"})
+    (run_folder / "best.safetensors").unlink()
+    given = (run_folder, "--output", tmp_path / "small", "--data", table, "--notice", "LATE.")
+    lacking = publish(*given)
+    assert lacking.exit_code == 1 and "does not state its training_data: give --training-data here" in lacking.stderr
+    other = publish(*given, "--training-data", "these", "--licence", "CC0")
+    assert other.exit_code == 1 and "the run states another licence: leave it out here" in other.stderr
+    assert not (tmp_path / "small").exists()
+    stored = publish(*given, "--training-data", "these", "--licence", "none")
+    assert stored.exit_code == 0, stored.output
+    card = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert "**LATE. Not for clinical use" in card and "Trained on: these" in card and "no validation chose them" in card
+    assert read_checkpoint(tmp_path / "small" / "small.safetensors").metadata["training_data"] == "these"
+
+
 def test_a_value_beyond_half_precision_is_refused(run_folder, table, tmp_path):
     text_model = read_text_model(run_folder / "text-model")
     model = load_model(read_checkpoint(run_folder / "best.safetensors"), text_model)
