@@ -9,7 +9,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
 
 from alta_sdk import RuntimeUnavailable
-from alta_training.run.loggers import log_settings, open_loggers
+from alta_training.cli.packages import need_packages
+from alta_training.run.loggers import open_loggers
 from alta_training.run.progress import ProgressReport
 from alta_training.run.trial import Trial
 
@@ -30,7 +31,7 @@ class Clock:
 def report(tmp_path):
     """A report of 2 epochs of 6 steps, its clock and its folder; figures go to CSV, too."""
     clock = Clock()
-    fabric = Fabric(accelerator="cpu", devices=1, loggers=open_loggers(["csv"], tmp_path))
+    fabric = Fabric(accelerator="cpu", devices=1, loggers=open_loggers(["csv"], tmp_path, {}))
     with ProgressReport(tmp_path, 2, 12, 0, fabric, clock) as report:
         yield report, clock, tmp_path
 
@@ -83,9 +84,8 @@ def test_other_processes_tell_and_keep_nothing(tmp_path, capsys):
 
 
 def test_loggers_are_fabrics_own_and_make_no_file_before_the_first_figure(tmp_path):
-    loggers = open_loggers(["tensorboard", "csv", "csv"], tmp_path)
+    loggers = open_loggers(["tensorboard", "csv", "csv"], tmp_path, {"batch": 4})
     assert [type(logger) for logger in loggers] == [TensorBoardLogger, CSVLogger]
-    log_settings(loggers, {"batch": 4})
     assert not list(tmp_path.iterdir())
 
 
@@ -107,28 +107,31 @@ class FakeLogger:
 
 def test_wandb_stays_offline_and_mlflow_in_the_run_unless_their_variables_say_otherwise(tmp_path, monkeypatch):
     make_module(monkeypatch, "wandb")
-    make_module(monkeypatch, "wandb.integration.lightning.fabric", WandbLogger=FakeLogger)
     make_module(monkeypatch, "mlflow")
     make_module(monkeypatch, "pytorch_lightning")
-    make_module(monkeypatch, "pytorch_lightning.loggers", MLFlowLogger=FakeLogger)
+    make_module(monkeypatch, "pytorch_lightning.loggers", MLFlowLogger=FakeLogger, WandbLogger=FakeLogger)
     for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    first, second = open_loggers(["wandb", "mlflow"], tmp_path)
+    first, second = open_loggers(["wandb", "mlflow"], tmp_path, {"batch": 4})
     assert first.given["offline"] is True and first.given["save_dir"] == str(tmp_path)
-    assert second.given["tracking_uri"] == f"file:{tmp_path / 'mlruns'}"
-    log_settings([first, second], {"batch": 4})
+    assert second.given["tracking_uri"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert first.settings == second.settings == {"batch": 4}
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    first, second = open_loggers(["wandb", "mlflow"], tmp_path)
+    first, second = open_loggers(["wandb", "mlflow"], tmp_path, {})
     assert first.given["offline"] is False and second.given["tracking_uri"] == "http://127.0.0.1:5000"
 
 
-@pytest.mark.parametrize(("name", "packages"), [("wandb", "wandb"), ("mlflow", "mlflow pytorch-lightning")])
+@pytest.mark.parametrize(
+    ("name", "packages"), [("wandb", "wandb pytorch-lightning"), ("mlflow", "mlflow pytorch-lightning")]
+)
 def test_a_logger_whose_package_is_absent_names_it(name, packages, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(RuntimeUnavailable, match=f"--logger {name} needs more: pip install {packages}"):
-        open_loggers([name], tmp_path)
+    with pytest.raises(RuntimeUnavailable, match=f"--logger {name} needs more: pip install {name} pytorch-lightning"):
+        open_loggers([name], tmp_path, {})
+    monkeypatch.setattr("alta_training.cli.packages.find_spec", lambda own: None if own == name else own)
+    with pytest.raises(RuntimeUnavailable, match=f"--logger {name} needs {name}: pip install {name}"):
+        need_packages([name])
 
 
 def test_a_trial_is_told_in_one_line():

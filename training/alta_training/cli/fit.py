@@ -56,7 +56,7 @@ def fit(backbone: Path, text_model: Path | None, output: Path, **given: Any) -> 
     if validation is None and not int(os.environ.get("RANK", 0)):
         say("no --validation: there will be no best model, and publish takes the last weights")
     facts = ask_facts(given)
-    need_packages()
+    need_packages(given["loggers"])
     from ..work.fit import fit_model
 
     fit_model(backbone, text_model, output, given, facts, validation)

@@ -41,7 +41,7 @@ def pretrain(backbone: Path | None, text_model: Path | None, output: Path, **giv
     if backbone is not None and not os.path.isfile(backbone):
         raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain wrote")
     read_table(given["data"], given["root"])
-    need_packages()
+    need_packages(given["loggers"])
     from ..work.pretrain import pretrain_model
 
     pretrain_model(backbone, text_model, output, given)

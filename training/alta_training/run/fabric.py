@@ -1,15 +1,12 @@
 """Where a run computes: Lightning Fabric, with the device and the precision that are really there."""
 
-from collections.abc import Sequence
-
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import Logger
 
 from alta_sdk.errors import TrainingError
 
 
-def open_fabric(precision: str, device: str, devices: int, nodes: int, loggers: Sequence[Logger] = ()) -> Fabric:
+def open_fabric(precision: str, device: str, devices: int, nodes: int) -> Fabric:
     """Start Fabric: one process, or those that torchrun started.
 
     Raises TrainingError for a device or precision that is not there.
@@ -26,7 +23,6 @@ def open_fabric(precision: str, device: str, devices: int, nodes: int, loggers: 
         devices=devices,
         num_nodes=nodes,
         precision=precision,
-        loggers=list(loggers),
         strategy="ddp" if devices * nodes > 1 else "auto",  # every parameter that trains gets a gradient
     )
     fabric.launch()

@@ -1,7 +1,7 @@
-"""Where the figures of a run go besides metrics.jsonl: Lightning Fabric's own loggers, and two that others make for it.
+"""Where the figures of a run go besides metrics.jsonl: Lightning Fabric's own loggers, and two of PyTorch Lightning's.
 
 Nothing leaves the machine unless a person says so: W&B writes beside the run, to be sent by `wandb sync`, and MLflow
-into a folder of the run, unless their own environment variables name another place.
+into a database in its folder, unless their own environment variables name another place.
 """
 
 import os
@@ -16,18 +16,19 @@ from alta_sdk.errors import RuntimeUnavailable
 
 FLUSHED_STEPS = 10
 PROJECT = "alta"
+OTHERS = "pytorch_lightning"  # its loggers are Fabric's Logger, too, and need not its Trainer
 
 
-def open_loggers(names: Sequence[str], folder: Path) -> list[Logger]:
-    """Make the loggers of a run, which write from its first figures on; raise RuntimeUnavailable without a package."""
-    return [MAKERS[name](folder) for name in dict.fromkeys(names)]
+def open_loggers(names: Sequence[str], folder: Path, settings: Mapping[str, Any]) -> list[Logger]:
+    """Make the loggers of a run in its folder, which is there; those that are not Fabric's own keep the recipe, flat.
 
-
-def log_settings(loggers: Sequence[Logger], settings: Mapping[str, Any]) -> None:
-    """Hand the recipe, flat, to loggers that are not Fabric's own: beside those recipe.toml has it."""
+    Raises RuntimeUnavailable for one whose package is absent.
+    """
+    loggers = [MAKERS[name](folder) for name in dict.fromkeys(names)]
     for logger in loggers:
-        if not isinstance(logger, (CSVLogger, TensorBoardLogger)):
+        if not isinstance(logger, (CSVLogger, TensorBoardLogger)):  # recipe.toml lies beside those
             logger.log_hyperparams(dict(settings))
+    return loggers
 
 
 def _make_tensorboard(folder: Path) -> Logger:
@@ -42,27 +43,31 @@ def _make_csv(folder: Path) -> Logger:
 
 
 def _make_wandb(folder: Path) -> Logger:
-    # Source: Lightning Fabric's guide, "Weights and Biases": the logger is W&B's own.
-    kind = _find("wandb.integration.lightning.fabric", "WandbLogger", "wandb")
+    # Not W&B's own for Fabric: that one wants the whole of lightning.
+    kind = _find("WandbLogger", "wandb", OTHERS)
     offline = os.environ.get("WANDB_MODE", "offline") == "offline"
     logger: Logger = kind(project=os.environ.get("WANDB_PROJECT", PROJECT), save_dir=str(folder), offline=offline)
     return logger
 
 
 def _make_mlflow(folder: Path) -> Logger:
-    kind = _find("pytorch_lightning.loggers", "MLFlowLogger", "mlflow", "pytorch-lightning")
-    own = f"file:{(folder / 'mlruns').absolute()}"
-    logger: Logger = kind(experiment_name=PROJECT, tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", own))
+    kind = _find("MLFlowLogger", "mlflow", OTHERS)
+    place: dict[str, str] = {"tracking_uri": f"sqlite:///{(folder / 'mlflow.db').absolute()}"}
+    place["artifact_location"] = str((folder / "mlflow").absolute())
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        place = {"tracking_uri": os.environ["MLFLOW_TRACKING_URI"]}
+    logger: Logger = kind(experiment_name=PROJECT, **place)
     return logger
 
 
-def _find(module: str, name: str, *packages: str) -> Callable[..., Logger]:
+def _find(name: str, *packages: str) -> Callable[..., Logger]:
     try:
         for package in packages:
-            import_module(package.replace("-", "_"))
-        found: Callable[..., Logger] = getattr(import_module(module), name)
+            import_module(package)
+        found: Callable[..., Logger] = getattr(import_module(f"{OTHERS}.loggers"), name)
     except (ImportError, AttributeError) as error:
-        raise RuntimeUnavailable(f"--logger {packages[0]} needs more: pip install {' '.join(packages)}") from error
+        wanted = " ".join(package.replace("_", "-") for package in packages)
+        raise RuntimeUnavailable(f"--logger {packages[0]} needs more: pip install {wanted}") from error
     return found
 
 

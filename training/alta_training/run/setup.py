@@ -31,7 +31,7 @@ from ..recipe import Recipe
 from .fabric import open_fabric
 from .feet import prepare_feet
 from .files import open_run_folder
-from .loggers import log_settings, open_loggers
+from .loggers import open_loggers
 from .loop import RunOptions, Trainer, Validate
 from .recipe_files import list_settings
 from .trial import try_step
@@ -131,9 +131,7 @@ def start_run(
     they reach.
     """
     table, device, run = options.table, options.device, options.run
-    names = () if run.is_trial else options.loggers
-    loggers = open_loggers(names, run.output)
-    fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes, loggers)
+    fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes)
     alignment = AlignmentObjective(model, recipe)
     freeze_unreached(model, alignment.trains)
     set_dropout(model.text, recipe.text_dropout)
@@ -151,7 +149,7 @@ def start_run(
         say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
         if not run.is_trial:
             open_run_folder(run.output, recipe, text_model[1], run.resume)
-            log_settings(loggers, list_settings(asdict(recipe)))
+            fabric.loggers.extend(open_loggers(options.loggers, run.output, list_settings(asdict(recipe))))
     fabric.barrier()
     stated = {**metadata, "studies_sha256": digest_records(records), TRAINED: str(count_parameters(alignment))}
     stated[UNKNOWN_WORDS] = state_unknown_words(words)
