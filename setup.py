@@ -91,7 +91,7 @@ setup(
     packages=[
         name for package, folder in FOLDERS.items() for name in find_packages(folder, include=[package, f"{package}.*"])
     ],
-    package_data={"": ["py.typed", "*.css", "*.html", "*.sql", "*.toml"]},
+    package_data={"": ["py.typed", "*.css", "*.html", "*.sql", "*.toml", "*.txt"]},
     install_requires=[
         "click>=8.1",
         "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive
@@ -127,6 +127,7 @@ setup(
         "console_scripts": [
             "alta = alta_start:alta",
             "alta-export = alta_start:alta_export",
+            "alta-train = alta_start:alta_train",
         ]
     },
     classifiers=[

@@ -58,7 +58,7 @@ class CommandFiles(MutableMapping[str, click.Command]):
     """Commands that lie each in a file of its own name: a run imports the one that it is, the help all of them."""
 
     def __init__(self, package: str, names: Iterable[str]) -> None:
-        """package: whose module `NAME` has the command `NAME`."""
+        """package: whose module `NAME` has the command `NAME`; a name's hyphens are underscores there."""
         self._package = package
         self._found: dict[str, click.Command | None] = dict.fromkeys(names)
 
@@ -66,7 +66,8 @@ class CommandFiles(MutableMapping[str, click.Command]):
         """Return a command; KeyError if there is none of that name."""
         command = self._found[name]
         if command is None:
-            command = self._found[name] = getattr(import_module(f"{self._package}.{name}"), name)
+            own = name.replace("-", "_")
+            command = self._found[name] = getattr(import_module(f"{self._package}.{own}"), own)
         return command
 
     def __setitem__(self, name: str, command: click.Command) -> None:

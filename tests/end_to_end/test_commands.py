@@ -126,7 +126,7 @@ def test_examples_are_short():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path.name
 
 
-@pytest.mark.parametrize("command", ["fit", "pretrain", "pair", "evaluate", "publish", "import_backbone"])
+@pytest.mark.parametrize("command", sorted(path.stem for path in (ROOT / "training").glob("*.py")))
 def test_training_commands_answer(command):
     helped = run_training_command(command, "--help")
     assert helped.exit_code == 0 and "Usage" in helped.output

@@ -12,6 +12,7 @@ from fakes.families import write_published
 from alta_export.options import ExportOptions
 from alta_training.families.registry import FAMILIES
 
+RADIOGRAPH = ROOT / "examples" / "data" / "00001299_000.jpg"
 LIMIT_BYTES = 300_000_000
 # Time differs from run to run; what is loaded does not (benchmarks/import_time.py prints both).
 IMPORT_LIMIT = 400  # modules, of which numpy brings 120
@@ -93,6 +94,16 @@ def test_it_is_small(python):
     )
     print(f"thin install: {size / 1e6:.0f} MB")
     assert 100_000_000 < size < LIMIT_BYTES
+
+
+def test_training_checks_tables_here_and_names_its_extra(python, tmp_path):
+    (tmp_path / "labels.csv").write_text(f"image,findings,patient\n{RADIOGRAPH},Edema,1\n{RADIOGRAPH},No Finding,2\n")
+    program = python.with_name("alta-train")
+    checked = subprocess.run([program, "check", tmp_path / "labels.csv"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0 and "2, of which 2 can be used" in checked.stdout, checked.stderr
+    asked = [program, "evaluate", tmp_path, "--protocol", "rsna", "--data", tmp_path]
+    refused = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "pip install 'alta-sdk[train]'" in refused.stderr
 
 
 def test_every_dependency_is_under_a_permissive_licence(python):

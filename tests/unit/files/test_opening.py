@@ -198,8 +198,8 @@ ALLOWED = {
     "training/alta_training/data/feet.py: temporary.open",
     "training/alta_training/data/pixels.py: temporary.open",
     "training/alta_training/run/files.py: (folder / METRICS).open",
-    "training/cross_validate.py: (comparison.output / 'log.txt').open",
-    "training/cross_validate.py: (folder / 'labels.csv').open",
+    "training/alta_training/cli/folds.py: (comparison.output / 'log.txt').open",
+    "training/alta_training/cli/folds.py: (folder / 'labels.csv').open",
     # entries of a folder that is being read, members of an archive, files of a bundle
     "alta_sdk/dicom/folders.py: entry.is_dir",
     "alta_sdk/dicom/folders.py: entry.is_file",
