@@ -21,6 +21,7 @@ from alta_sdk.report.card import MOST, describe_card
 from alta_sdk.report.page import render_page
 from alta_sdk.report.pictures import LONGER_PX, Room, make_small_pictures
 from alta_sdk.report.run import ReportRow, RunReport, render_csv
+from alta_sdk.study.naming import Failure
 
 
 def make_study(slots=("frontal",), side=900):
@@ -44,7 +45,7 @@ def test_thresholds_are_text_and_no_tooltip():
 
 def test_a_label_sorts_the_table_without_a_script():
     rows = [make_row(scores={"edema": s, "mass": 1 - s}) for s in (0.2, 0.9, 0.5)]
-    page = Page(render_page(RunReport([*rows, ReportRow(error="StudyError: x")], ORIGIN)))
+    page = Page(render_page(RunReport([*rows, ReportRow(error=Failure("StudyError", "x"))], ORIGIN)))
     places = [a["style"] for a in page.all("tr") if "style" in a]
     assert places == ["--s1:2;--s2:0", "--s1:0;--s2:2", "--s1:1;--s2:1", "--s1:3;--s2:3"]
     assert [a["id"] for a in page.all("input")] == ["sort-0", "sort-1", "sort-2"] and not page.all("script")
@@ -118,10 +119,11 @@ def test_page_and_table_tell_decoders_hashes_and_notices():
     assert row["scored_at"] == "2026-11-26" and row["decoders"].startswith("frontal: JPEG")
 
 
-def make_bundle(content, size=None):
+def make_bundle(content):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    file = BundleFile("card.json", size or len(data), "ab" * 32)
-    return SimpleNamespace(manifest=SimpleNamespace(files=(file,)), read=lambda name: data)
+    held = {"card.md": b"# m", "card.json": data}
+    files = {name: BundleFile(name, len(text), "ab" * 32) for name, text in held.items()}
+    return SimpleNamespace(manifest=SimpleNamespace(files=tuple(files.values())), read=held.get, find=files.get)
 
 
 def test_the_models_card_is_told_with_its_hash():
@@ -137,14 +139,15 @@ def test_the_models_card_is_told_with_its_hash():
     text = render_page(RunReport([make_row()], ORIGIN, card=card))
     assert EVIL not in text and {"Model card", "split test; auc 0.8715"} <= set(Page(text).texts)
     assert describe_card(SimpleNamespace(manifest=SimpleNamespace(files=()))) == []
-    long = describe_card(make_bundle({str(number): "x" * 500 for number in range(100)}))
-    assert len(long) == MOST + 2 and long[-1] == ("more", "60 facts in card.json") and len(long[1][1]) == 400
+    facts = {"schema_version": 1, "name": "m", **{str(number): "x" * 500 for number in range(99)}}
+    long = describe_card(make_bundle(facts))
+    assert len(long) == MOST + 2 and long[-1] == ("more", "60 facts in card.json") and len(long[2][1]) == 400
 
 
-@pytest.mark.parametrize("bundle", [make_bundle(b"{"), make_bundle(b"{}", 2 << 20), make_bundle(b"[" * 100_000)])
-def test_what_is_no_card_is_refused(bundle):
-    with pytest.raises(IntegrityError, match=r"card\.json is no model card"):
-        describe_card(bundle)
+@pytest.mark.parametrize("content", [b"{", b"{}", b"[" * 100_000, b" " * (1 << 20) + b"{}"])
+def test_what_is_no_card_is_refused(content):
+    with pytest.raises(IntegrityError, match=r"card\.json (is no model card|has more than 1 MiB)"):
+        describe_card(make_bundle(content))
 
 
 def test_the_legend_shows_the_colours_that_appear():
