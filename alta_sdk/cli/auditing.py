@@ -9,6 +9,7 @@ from ..matching.audit_log import AUDIT_VARIABLE, PROGRAM, AuditLog
 audit_option = click.option(
     "--audit",
     type=click.Path(),
+    envvar=AUDIT_VARIABLE,
     metavar="FILE",
     help=f"Add a line of JSON for each study to FILE, without identifiers. [default: the file of {AUDIT_VARIABLE}]",
 )

@@ -4,7 +4,8 @@ The order is option, environment, alta.toml of the working folder, alta.toml amo
 variable is named after command and option (ALTA_SCORE_LABELS); SHARED ones have a short name, too (ALTA_ENGINE), which
 the longer one beats. In alta.toml a shared option stands at the top, any option in the table of its command. The
 threat is a file that somebody else wrote: one that others may write is refused, and so is whatever it says that no
-command knows; what proves engines and hides names is not taken from the working folder, which may be anybody's.
+command knows; what proves engines, hides names and keeps account is not taken from the working folder, which may be
+anybody's.
 """
 
 import copy
@@ -33,6 +34,7 @@ SHARED = (
     "threads",
     "trust",
     "key-file",
+    "audit",
     "fusion-mode",
     "any-body-part",
     "any-view",
@@ -41,7 +43,7 @@ SHARED = (
     "allow-for-processing",
     "allow-incomplete",
 )
-GUARDED = ("trust", "key-file")
+GUARDED = ("trust", "key-file", "audit")
 
 
 class ConfiguredGroup(ProgramGroup):

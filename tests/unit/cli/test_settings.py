@@ -15,7 +15,15 @@ from alta_sdk.study.key import SiteKey, identify_study
 
 MARK = "DOE_JANE"
 # Variables that mean something of their own.
-OWN = {"ALTA_TRUST", "ALTA_SITE_KEY", "ALTA_DEBUG", "ALTA_DATA_DIR", "ALTA_PARITY_DIR", "ALTA_TRIAL_LIMITS"}
+OWN = {
+    "ALTA_TRUST",
+    "ALTA_SITE_KEY",
+    "ALTA_AUDIT",
+    "ALTA_DEBUG",
+    "ALTA_DATA_DIR",
+    "ALTA_PARITY_DIR",
+    "ALTA_TRIAL_LIMITS",
+}
 
 
 @pytest.fixture
@@ -92,6 +100,20 @@ def test_trusted_keys_and_the_site_key_come_from_the_user_alone(place, bundle, r
     assert "trusted key" in run("inspect", bundle).stderr
 
 
+def test_the_audit_log_is_the_users_for_every_command_and_the_environment_beats_it(
+    place, bundle, radiograph_path, monkeypatch
+):
+    write_of_user(place, f'engine = "{bundle.as_posix()}"\naudit = "own.jsonl"\n')
+    read_labels(radiograph_path, "--labels", "edema,")
+    assert run("locate", radiograph_path, "--phrase", "edema", "--json").exit_code == 0
+    lines = (place / "config" / "alta-sdk" / "own.jsonl").read_text().splitlines()
+    assert [json.loads(line)["actor"] for line in lines] == ["alta score", "alta locate"]
+    monkeypatch.setenv("ALTA_AUDIT", str(place / "site.jsonl"))
+    read_labels(radiograph_path, "--labels", "edema,")
+    assert len((place / "site.jsonl").read_text().splitlines()) == 1
+    assert (place / "config" / "alta-sdk" / "own.jsonl").read_text().splitlines() == lines
+
+
 REFUSED = {
     "an unknown option": ('[score]\nlabells = "x"\n', "[score] labells is unknown: did you mean labels?"),
     "an unknown table": ('[scores]\nlabels = "x"\n', "scores is unknown at the top: did you mean [score]?"),
@@ -107,6 +129,7 @@ REFUSED = {
     "a value for a table": ("score = 5\n", "score is unknown at the top: did you mean [score]?"),
     "a trusted key of the working folder": (f'trust = "{MARK}"\n', "trust is taken from alta.toml among your settings"),
     "a site key of the working folder": ('[score]\nkey-file = "x"\n', "[score] key-file is taken from alta.toml among"),
+    "an audit log of the working folder": ('[score]\naudit = "x"\n', "[score] audit is taken from alta.toml among"),
     "no TOML": (f'engine = "{MARK}\n', "is no TOML: look at line 1"),
     "too deep": ("a = " + "[" * 100_000, "nested too deep"),
 }
@@ -173,7 +196,7 @@ def test_every_option_has_a_variable_and_none_takes_one_that_is_there():
             seen.setdefault(variable, set()).add(name)
     shared = {f"ALTA_{name}".upper().replace("-", "_") for name in SHARED}
     assert {variable for variable, commands in seen.items() if len(commands) > 1} <= shared | OWN
-    assert OWN & seen.keys() == {"ALTA_TRUST", "ALTA_SITE_KEY"}
+    assert OWN & seen.keys() == {"ALTA_TRUST", "ALTA_SITE_KEY", "ALTA_AUDIT"}
     assert "ALTA_KEY_FILE" not in seen, "the site key has its variable already"
 
 
