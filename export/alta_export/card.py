@@ -1,4 +1,4 @@
-"""The model card that an engine takes with it: found beside the checkpoint, where publish.py writes it, or given.
+"""The model card that an engine takes with it: beside the checkpoint, where alta-train publish writes it, or given.
 
 A card of other weights would vouch for what it never measured: so card.json names the weights that it is of, and an
 export of others is refused. The export changes neither file; a Markdown file alone gets a card.json of what the

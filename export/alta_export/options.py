@@ -39,7 +39,7 @@ class ExportOptions:
     once at most; memory that a layer may use while it runs. sign: the private key that signs the engine.
     tokenizer, text_heads, preprocessing: of families whose checkpoint does not tell: CLIP's merges file, attention
     heads of the text tower, and whose way of making pixels it was trained with.
-    card: the model card in Markdown; None takes the one beside the checkpoint, if publish.py wrote one.
+    card: the model card in Markdown; None takes the one beside the checkpoint, if alta-train publish wrote one.
     """
 
     checkpoint: Path

@@ -9,7 +9,7 @@ from .gate import GateDrift
 from .pipeline import CHECKPOINT, ExportReport
 
 SHOW_CARD = "in the engine: alta inspect NAME.alta --card"
-NO_CARD = "none: publish.py writes one beside the checkpoint, or give --card"
+NO_CARD = "none: alta-train publish writes one beside the checkpoint, or give --card"
 SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
 
 

@@ -68,8 +68,19 @@ def reader(demo_wheel, tmp_path):
     with zipfile.ZipFile(demo_wheel) as wheel:
         wheel.extractall(packages)
     path = os.pathsep.join([str(packages), *filter(None, [os.environ.get("PYTHONPATH")])])
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return Reader(folder, {**os.environ, "PATH": programs, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"})
+    programs = [str(install_commands(tmp_path / "programs")), str(Path(sys.executable).parent), os.environ["PATH"]]
+    told = {"PATH": os.pathsep.join(programs), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return Reader(folder, {**os.environ, **told})
+
+
+def install_commands(folder):
+    """Write the commands as an installation does, so that none is of another tree than the packages."""
+    folder.mkdir()
+    for name in ("alta", "alta-export", "alta-train"):
+        start = f"#!{sys.executable}\nimport alta_start\n\nalta_start.{name.replace('-', '_')}()\n"
+        (folder / name).write_text(start, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return folder
 
 
 @pytest.mark.parametrize("page", ["README.md", "tutorials/integrator.md"])
@@ -78,8 +89,7 @@ def test_the_page_can_be_followed(reader, page):
 
 
 def test_the_engineer_can_follow_hers_in_a_clone(reader):
-    for name in ("training", "examples"):
-        (reader.folder / name).symlink_to(ROOT / name)
+    (reader.folder / "examples").symlink_to(ROOT / "examples")
     reader.follow(DOCS / "tutorials" / "engineer.md")
     assert (reader.folder / "tiny.alta" / "manifest.json").is_file()
 
