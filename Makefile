@@ -85,9 +85,10 @@ lint: $(INSTALLED)  ## style, types and import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Built from the tree alone, nothing is fetched; a broken link or a page that is in no menu fails it.
+# Built from the tree alone, nothing is fetched; a broken link or a page that is in no menu fails it. Not with --quiet:
+# MkDocs would then hide its warnings from --strict as well.
 docs: $(INSTALLED)  ## build the site of the documentation into build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
 # For every system and every Python that is supported: markers stand in the files. uv reads no settings of pip's, and so

@@ -73,6 +73,9 @@ class Engine:
     ) -> "Engine":
         """Verify a bundle, load its graphs and run one row of its self-test.
 
+        device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
+        runtime: a back end by its name; None takes the fastest.
+        threads: inside one run; None takes every processor.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         trust: a file of public keys of which one must have signed the engine; None takes the one that ALTA_TRUST
         names, and asks for no signature where it names none.

@@ -9,13 +9,7 @@ from ..errors import EngineError
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What `Engine.open` takes beside the path.
-
-    device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it. runtime: None takes the
-    fastest. threads: inside one run; None takes every processor. allow_build: build a TensorRT engine whose build was
-    deferred, once; takes minutes. trust: a file of public keys, of which one must have signed the engine; None takes
-    that of ALTA_TRUST.
-    """
+    """What `Engine.open` takes beside the path, as it is described there."""
 
     device: str = "auto"
     runtime: str | None = None

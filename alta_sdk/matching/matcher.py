@@ -52,7 +52,7 @@ class Matcher:
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
-        device, runtime, threads, allow_build, trust: see `EngineOptions`.
+        device, runtime, threads, allow_build, trust: as in `Engine.open`.
         fusion_mode: "frontal", "present", "published" or "prior", of those that the engine has; None takes its own.
         audit: a file that gets a line for each study; None takes that of ALTA_AUDIT, False none. A result whose line
         cannot be written is an AltaError.

@@ -24,12 +24,33 @@ def site(make_once):
         pytest.skip("mkdocs absent: make")
 
     def make(folder):
-        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder]
-        environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        done = build(ROOT, "--site-dir", folder)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert {line.partition(" ")[0] for line in done.stderr.splitlines()} == {"INFO"}, done.stderr
 
     return make_once("site", make)
+
+
+def build(folder, *options):
+    """Do what `make docs` does, of the mkdocs.yml in a folder."""
+    arguments = re.search(r"/mkdocs (build .*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)[1].split()
+    command = [sys.executable, "-m", "mkdocs", *arguments, *options]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("name", ["absent.md", "absent/", "#absent"])
+def test_a_broken_link_fails_the_build(tmp_path, site, name):
+    """With --quiet it does not: MkDocs then counts no warnings."""
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    checks = re.search(r"^validation:\n(?: .*\n)+", settings, re.M)[0]
+    (tmp_path / "mkdocs.yml").write_text(f"site_name: one page\nuse_directory_urls: false\n{checks}", encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "index.md"
+    page.write_text("# A page\n\n[itself](index.md)\n", encoding="utf-8")
+    assert build(tmp_path).returncode == 0
+    page.write_text(f"# A page\n\n[nowhere]({name})\n", encoding="utf-8")
+    assert build(tmp_path).returncode == 1
 
 
 def test_every_page_is_in_the_site_and_in_a_menu(site):
