@@ -84,6 +84,7 @@ setup(
     extras_require={
         "export": EXPORT,
         "train": TRAIN,
+        "bench": ["torchao>=0.14", "nncf>=3"],  # peers of benchmarks/published_size.py; Apache-2.0 and BSD-3
         "demo": [f"alta-sdk-demo=={read_version()}"],  # data for `alta demo`; examples/demo_wheel builds it
         "gdcm": GDCM,  # JPEG lossless; permissive, but 44 MB, beyond the size that the thin install may have
         "gpl-jpeg": ["pylibjpeg-libjpeg>=2.1"],  # 12-bit JPEG extended; GPL-3, so never by default
