@@ -24,9 +24,10 @@ from alta_sdk.files.opening import read_text
 from alta_sdk.files.spelling import spell
 from alta_sdk.files.targets import refuse_inputs
 from alta_training.evaluation.card_figures import SplitFigures, measure_other_hospital, measure_splits
+from alta_training.evaluation.card_files import CARD_FILES, write_card
 from alta_training.evaluation.card_sections import spell_interval
 from alta_training.evaluation.encoders import CheckpointEncoder
-from alta_training.evaluation.model_card import CardFacts, render_card
+from alta_training.evaluation.model_card import CardFacts
 from alta_training.families.checkpoint import (
     Checkpoint,
     load_model,
@@ -40,12 +41,14 @@ from alta_training.run.files import METRICS, TEXT_MODEL_FILES, copy_text_model
 
 STATED = ("notice", "training_data", "licence")
 BEST, LAST = "best.safetensors", "last.safetensors"
-CARD, TEXT_MODEL = "README.md", "text-model"
+TEXT_MODEL = "text-model"
 
 
 @click.command(cls=Program, context_settings=CONTEXT)
 @click.argument("run", type=PATH)
-@click.option("--output", required=True, type=PATH, help="Folder to write: NAME.safetensors, text-model/, README.md.")
+@click.option(
+    "--output", required=True, type=PATH, help="Folder to write: NAME.safetensors, text-model/, README.md, card.json."
+)
 @click.option("--data", required=True, type=PATH, help="Labelled table: image, patient, view, findings, split.")
 @click.option("--finding", default="Pneumonia", show_default=True, help="Against No Finding.")
 @click.option("--other-pairs", type=PATH, help="Of other hospitals: image, patient, findings, caption, split.")
@@ -99,9 +102,9 @@ def main(
             number_format=", ".join(stored.formats),
             sizes=model.sizes.describe(),
             is_validated=weights.name == BEST,
+            weights_sha256=stored.sha256,
         )
-        card = render_card(facts, splits, curve, other, appended)
-        (folder / CARD).write_text(card, encoding="utf-8")
+        write_card(folder, facts, splits, curve, other, appended)
     say(f"stored: {output}. Not for clinical use.")
 
 
@@ -110,7 +113,7 @@ def list_published(folder: Path, name: str) -> set[str]:
     weights = f"{name}.safetensors"
     if not set(STATED) <= read_statements(folder / weights).keys():
         return set()
-    return {weights, CARD, *(f"{TEXT_MODEL}/{file}" for file in TEXT_MODEL_FILES)}
+    return {weights, *CARD_FILES, *(f"{TEXT_MODEL}/{file}" for file in TEXT_MODEL_FILES)}
 
 
 def read_run(weights: Path) -> Checkpoint:

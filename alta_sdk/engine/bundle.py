@@ -27,11 +27,12 @@ PROMPTS = "prompts.json"
 SELF_TEST = "selftest.npz"
 PATCH_GRAPH = "patches.onnx"  # for heat maps
 CALIBRATION = "calibration.json"  # of an INT8 engine
+CARD, CARD_TEXT = "card.json", "card.md"  # the model card, of engines whose model has one
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 GRAPH = ".onnx"
 MIB = 1 << 20
 # What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
-MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024}
+MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024, CARD: 1, CARD_TEXT: 1}
 AGAIN = "copy or export the bundle again"
 
 

@@ -15,6 +15,7 @@ from alta_sdk.engine.self_test import Drift
 from alta_training.families.family import Family, Towers
 
 from .calibration import Calibration
+from .evidence import tell_lack
 from .families.merged import MergedEngine
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
@@ -44,8 +45,9 @@ def describe_engine(
     towers, stated = source.towers, source.checkpoint.metadata
     family, licence = source.family, source.export.unstated_licence or source.family.licence
     beyond = lowered.gate["beyond_limits"]
-    drifted = (f"DRIFT ACCEPTED: {', '.join(beyond)}.",) if beyond else ()
-    notices = (*((stated["notice"],) if "notice" in stated else ()), *drifted, DISCLAIMER)
+    lack = tell_lack(lowered.gate["evidence"], options.precision, lowered.drift.radiographs)
+    measured = (lack, f"DRIFT ACCEPTED: {', '.join(beyond)}." if beyond else "")
+    notices = (*((stated["notice"],) if "notice" in stated else ()), *filter(None, measured), DISCLAIMER)
 
     def make(files: tuple[BundleFile, ...]) -> Manifest:
         return Manifest(

@@ -9,6 +9,7 @@ import pytest
 from conftest import run_training_command
 from PIL import Image
 
+from alta_export.card import read_card_files
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 
 STATED = {"notice": "TEST MODEL.", "training_data": "nothing", "licence": "none"}
@@ -65,6 +66,14 @@ def test_the_stored_model_is_half_as_large_and_its_card_has_both_splits(run_fold
     assert "Left out, with fewer than 10 positives in the split: val: Effusion (6); test: Effusion (6)." in card
     assert "## Another hospital\n\nNone has been tried." in card
     assert "stored in float16" in card
+    content = json.loads((output / "card.json").read_bytes())
+    assert content["weights_sha256"] == read_checkpoint(output / "small.safetensors").sha256
+    val = content["splits"][0]
+    assert (val["split"], val["radiographs"], val["positive"], val["patients"]) == ("val", 12, 6, 12)
+    spelled = "{value:.3f} ({low:.3f} to {high:.3f})".format(**val["auc"])
+    assert f"| val | 12 (6) | 12 | all | {spelled} |" in card
+    taken = read_card_files(None, output / "small.safetensors", read_checkpoint(output / "small.safetensors"), "x")
+    assert taken == {"card.md": card.encode(), "card.json": (output / "card.json").read_bytes()}
 
 
 def test_a_run_without_validation_is_stored_with_what_it_states_and_what_others_measured(run_folder, table, tmp_path):
@@ -101,7 +110,8 @@ def test_a_published_model_replaces_its_older_self_and_nothing_else(run_folder, 
     assert publish(*given).exit_code == 1, "not without --overwrite"
     (tmp_path / "small" / "README.md").write_text("edited", encoding="utf-8")
     assert publish(*given, "--overwrite").exit_code == 0
-    assert (tmp_path / "small" / "README.md").read_text(encoding="utf-8").startswith("# small")
+    again = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert again.startswith("---\n") and again.partition("\n---\n")[2].startswith("# small")
     (tmp_path / "small" / "letter.txt").write_text("mine", encoding="utf-8")
     assert publish(*given, "--overwrite").exit_code == 1
     assert (tmp_path / "small" / "letter.txt").read_text(encoding="utf-8") == "mine"
