@@ -6,6 +6,7 @@ Safe to use from several threads. A vector does not depend on what else is being
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..errors import EngineError
 from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from . import bundle as files
+from .beside import GraphBeside
 from .bundle import Bundle, open_bundle
 from .closing import ClosableSession, refuse_copy
 from .fuse import FuseGraph
@@ -25,33 +27,43 @@ from .heads import read_head
 from .image_encoder import ImageEncoder
 from .label_sets import LabelSet, parse_label_sets
 from .manifest import Manifest
-from .manifest_content import ALTA, IMAGE
+from .manifest_content import ALTA, IMAGE, TEXT, compute_type
 from .patches import PatchGraph
 from .plans import build_bundle, is_ready
+from .prompt_vectors import read_prompt_vectors
 from .prompt_words import WordCount
-from .self_test import Drift, require, run_self_test
+from .self_test import Drift, measure_drift, require, run_self_test, run_text_test
 from .sessions import list_loaded, open_sessions
 from .signature import choose_trust
 from .text_encoder import TextEncoder
-from .vectors import Vector
+from .vectors import Vector, to_unit_length
 
 
 class Engine:
     """Open one with `Engine.open("chest.alta")`."""
 
     def __init__(
-        self, bundle: Bundle, image: Session, text: Session, runtime_reason: str, fuse: Session | None = None
+        self, bundle: Bundle, image: Session, text: Session | None, runtime_reason: str, fuse: Session | None = None
     ) -> None:
-        """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
+        """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken.
+
+        text: None for an engine that keeps the vectors of its own prompts: it is loaded when others are asked.
+        """
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
         self.geometry = bundle.manifest.geometry
         self.bundle = bundle
         self.head = read_head(bundle)
         self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read(files.PROMPTS))
-        self._sessions = ClosableSession(image), ClosableSession(text)
+        self._has_text = text is not None
+        compute = compute_type(bundle.manifest.engine["precision"])
+        later = partial(GraphBeside, bundle, bundle.manifest.graphs[TEXT], image, cpu=False, compute=compute)
+        self._sessions = (
+            ClosableSession(image),
+            later(check=self._check_text) if text is None else ClosableSession(text),
+        )
         self._images = ImageEncoder(self._sessions[0], graph=bundle.manifest.graphs[IMAGE])
-        self._texts = TextEncoder(bundle, self._sessions[1])
+        self._texts = TextEncoder(bundle, self._sessions[1], read_prompt_vectors(bundle, self.label_sets))
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])
         self._fuse = FuseGraph(bundle, self._sessions[0], self._images, fuse)
@@ -212,11 +224,20 @@ class Engine:
 
     def run_self_test(self) -> list[Drift]:
         """Run all of the bundle's synthetic inputs and tell how far this machine is from the reference."""
-        tested = run_self_test(self.bundle, self._images, self._texts, self.head)
+        tested = run_self_test(self.bundle, self._images, self.head, self._texts.run)
+        kept = self._texts.compute_stored()
+        if kept is not None:
+            ours, theirs = (to_unit_length(vectors) for vectors in kept)
+            tested.append(measure_drift("prompts", ours, theirs, self.manifest.verification["limits"]))
         return [*tested, *self._fuse.run_self_test(), *self.patches.run_self_test()]
 
     def check_quickly(self) -> None:
         """Run one row of each kind; raise EngineError if this machine's numbers are not the export's."""
-        tested = run_self_test(self.bundle, self._images, self._texts, self.head, rows=1)
+        run_text = self._texts.run if self._has_text else None
+        tested = run_self_test(self.bundle, self._images, self.head, run_text, rows=1)
         for drift in (*tested, *self._fuse.run_self_test(rows=1)):  # pairs now, and not in the middle of a study
             require(drift)
+
+    def _check_text(self, text: Session) -> None:
+        """Raise EngineError if a text graph that was just loaded gives other numbers than the export's."""
+        require(run_text_test(self.bundle, TextEncoder(self.bundle, text).run))
