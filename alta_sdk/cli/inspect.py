@@ -1,11 +1,13 @@
 """`alta inspect`: the manifest for a person, and whether the files are what it says."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
 
-from ..engine.bundle import Bundle, open_bundle, read_signature
+from ..engine.bundle import PROMPTS, Bundle, open_bundle, read_signature
 from ..engine.card import ModelCard, has_card, read_card
+from ..engine.label_sets import LabelSet, parse_label_sets
 from ..engine.manifest import Manifest
 from ..engine.manifest_content import ALTA
 from ..engine.signature import choose_trust, read_signer
@@ -24,7 +26,7 @@ from .terminal import fail_in_one_line, print_facts, print_line, print_object, p
 @json_option("Print the manifest, or the model card, as one JSON object.")
 @fail_in_one_line
 def inspect(engine: str, verify: bool, card: bool, trust: str | None, as_json: bool) -> None:
-    """Show what an engine is and verify the hash of every file.
+    """Show what an engine is, its label sets, and verify the hash of every file.
 
     Hashes prove that nothing was damaged; who made the engine, only a signature proves (--trust). Exits with 1 if a
     file is missing or was changed.
@@ -36,14 +38,18 @@ def inspect(engine: str, verify: bool, card: bool, trust: str | None, as_json: b
         show_card(require_card(bundle), as_json)
         return
     manifest, signed = bundle.manifest, describe_signature(bundle)
+    sets = parse_label_sets(bundle.read(PROMPTS))
     drifts = try_engine(engine, trust) if verify else []
     if as_json:
-        content = {**asdict(manifest), "sha256": manifest.sha256, "verified": True, "signature": signed}
+        content = asdict(manifest)
+        content["manifest_version"] = content.pop("schema_version")  # that of this output is another
+        content |= {"sha256": manifest.sha256, "verified": True, "signature": signed}
+        content["label_sets"] = {name: list(labels) for name, labels in sets.items()}
         if verify:
             content["self_test"] = [asdict(drift) for drift in drifts]
         print_object(content)
     else:
-        show_bundle(manifest, signed)
+        show_bundle(manifest, signed, sets)
         if verify:
             show_drifts(drifts)
     fail_unless_passed(drifts)
@@ -76,9 +82,10 @@ def describe_signature(bundle: Bundle) -> str:
     return f"not checked (--trust); it says by the key {read_signer(signature)['key']}"
 
 
-def show_bundle(manifest: Manifest, signed: str) -> None:
-    """Print the fields that a person decides by, and the files."""
+def show_bundle(manifest: Manifest, signed: str, sets: Mapping[str, LabelSet]) -> None:
+    """Print the fields that a person decides by, the label sets, and the files."""
     show_manifest(manifest, signed)
+    print_facts("Label sets (--labels)", [(name, ", ".join(labels)) for name, labels in sets.items()] or [("none", "")])
     print_table(
         "Files, all verified",
         ["file", "bytes", "sha256"],

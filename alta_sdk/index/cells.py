@@ -1,7 +1,7 @@
 """Approximate search: vectors in cells around k-means centroids, of which a query reads only the nearest.
 
 An inverted file (Sivic and Zisserman 2003; Jégou et al. 2011, without its compression). Chosen against
-HNSW graphs after measuring both (`docs/index.md`): one file, no dependency, a million
+HNSW graphs after measuring both (`docs/indexes.md`): one file, no dependency, a million
 vectors built in seconds, every score exact. How much to read is not guessed: at build it is measured on
 sample queries, and where no saving keeps the recall there are no cells and the search stays exact.
 """

@@ -9,7 +9,7 @@
 The threats: a copy cut short, a flipped bit, an absurd header, a file that changes while it is open. The size is
 checked before anything is read, the header is bounded, and every byte is under a hash. The file is not mapped: one
 that another program cuts short would end this process at the next search (SIGBUS), and one that it rewrites would
-be searched without having been verified. `docs/index.md` tells each field.
+be searched without having been verified. `docs/indexes.md` tells each field.
 """
 
 import hashlib

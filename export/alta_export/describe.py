@@ -6,11 +6,12 @@ from importlib.metadata import version
 from typing import Any
 
 from alta_sdk import __version__
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.environment import onnxruntime_version
 from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import BundleFile, Manifest
 from alta_sdk.engine.manifest_content import LOCAL_HEADS
 from alta_sdk.engine.preprocessing import describe_geometry
+from alta_sdk.engine.processor import processor_name
 from alta_sdk.engine.self_test import Drift
 from alta_training.families.family import Family, Towers
 
@@ -79,7 +80,8 @@ def describe_engine(
                 "milliseconds_per_radiograph": {} if date else lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),
-                    **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
+                    **{name: version(name) for name in ("torch", "onnx")},
+                    "onnxruntime": onnxruntime_version(),
                 },
                 **describe_plans(options, lowered.models, towers.sizes["max_tokens"]),
             },

@@ -101,11 +101,6 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             names.TOKENIZER: towers.tokenizer_json.encode(),
             names.PROMPTS: render_label_sets(label_sets).encode(),
             names.SELF_TEST: pack_arrays(verification.self_test),
-            **(
-                {}
-                if options.engine == "trt"
-                else encode_prompts(tokenizer, lowered.sessions[TEXT], merged.describe_graph(TEXT), label_sets)
-            ),
             **card,
         }
         if options.engine != "trt":  # whose text graph is built elsewhere

@@ -243,7 +243,10 @@ def test_scores_that_move_too_far_are_refused_and_the_counts_told(export, labell
     assert "measured on 40 radiographs of 20 patients; most sensitive layers" in told
 
 
-def test_calibration_is_reused(export, radiographs, tmp_path, int8):
+def test_calibration_is_reused(export, radiographs, tmp_path, int8, monkeypatch):
+    # Scores of random weights lie at 0.5, where one in twenty flips on the synthetic images that the second one is
+    # judged by: refused as it should be, and not what is tested here.
+    monkeypatch.setitem(gate.LIMITS, "int8", replace(gate.LIMITS["int8"], flipped_share=1.0))
     cache = tmp_path / "calibration.json"
     first, one = export("--precision", "int8", "--calibration", radiographs, "--calibration-cache", cache)
     assert first.exit_code == 0 and cache.is_file(), first.stderr

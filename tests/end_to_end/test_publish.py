@@ -136,7 +136,9 @@ def test_a_statement_without_a_heading_and_a_run_without_weights_are_refused(run
     assert absent.exit_code == 1 and "statement absent.md cannot be read" in absent.stderr
     (run_folder / "metrics.jsonl").write_text('{"kind": "validation"', encoding="utf-8")
     cut_short = publish(*given)
-    assert cut_short.exit_code == 1 and "metrics.jsonl cannot be read: give a folder of fit.py" in cut_short.stderr
+    assert (
+        cut_short.exit_code == 1 and "metrics.jsonl cannot be read: give a folder of alta-train fit" in cut_short.stderr
+    )
     (run_folder / "best.safetensors").unlink()
     empty = publish(*given)
     assert empty.exit_code == 1 and "run has no best.safetensors and no last.safetensors" in empty.stderr
@@ -156,6 +158,24 @@ def test_a_taken_folder_and_a_run_without_statements_are_refused(run_folder, tab
     assert refused.exit_code == 1
     assert "does not state its notice, training_data" in refused.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_what_a_run_does_not_state_is_given_to_publish_and_nothing_else(run_folder, table, tmp_path):
+    text_model = read_text_model(run_folder / "text-model")
+    model = load_model(read_checkpoint(run_folder / "best.safetensors"), text_model)
+    save_checkpoint(model, run_folder / "last.safetensors", {"licence": "none", "epoch": "5"})
+    (run_folder / "best.safetensors").unlink()
+    given = (run_folder, "--output", tmp_path / "small", "--data", table, "--notice", "LATE.")
+    lacking = publish(*given)
+    assert lacking.exit_code == 1 and "does not state its training_data: give --training-data here" in lacking.stderr
+    other = publish(*given, "--training-data", "these", "--licence", "CC0")
+    assert other.exit_code == 1 and "the run states another licence: leave it out here" in other.stderr
+    assert not (tmp_path / "small").exists()
+    stored = publish(*given, "--training-data", "these", "--licence", "none")
+    assert stored.exit_code == 0, stored.output
+    card = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert "**LATE. Not for clinical use" in card and "Trained on: these" in card and "no validation chose them" in card
+    assert read_checkpoint(tmp_path / "small" / "small.safetensors").metadata["training_data"] == "these"
 
 
 def test_a_value_beyond_half_precision_is_refused(run_folder, table, tmp_path):
