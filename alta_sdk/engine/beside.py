@@ -14,6 +14,7 @@ from alta_runtimes import Session, SessionInfo, load
 from ..errors import EngineError
 from .bundle import Bundle
 from .closing import ClosableSession
+from .compiled import CompiledForm
 from .manifest import BundleGraph
 
 ONNX_RUNTIMES = ("onnxruntime", "openvino")
@@ -32,10 +33,12 @@ class GraphBeside:
         cpu: bool,
         compute: str = "f32",
         check: Callable[[Session], None] = lambda _: None,
+        compiled: CompiledForm | None = None,
     ) -> None:
         """Take a graph of a verified bundle, and the loaded one whose back end it takes; cpu: but not its device.
 
         compute: as in `load`. check: raises EngineError for a loaded graph whose numbers are wrong here.
+        compiled: what was compiled for the engine on this machine, if that is used.
         """
         self._bundle = bundle
         self._graph = graph
@@ -43,6 +46,7 @@ class GraphBeside:
         self._cpu = cpu
         self._compute = compute
         self._check = check
+        self._compiled = compiled
         self._session: ClosableSession | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -81,4 +85,12 @@ class GraphBeside:
         with self._bundle.copy(name) as graph:  # proven again unless it was held: it may have changed since
             # A GPU session may count no threads.
             threads = info.threads or None
-            return load(graph, name=name, device=device, threads=threads, runtime=runtime, compute=self._compute)
+            return load(
+                graph,
+                name=name,
+                device=device,
+                threads=threads,
+                runtime=runtime,
+                compute=self._compute,
+                compiled=self._compiled.read(name) if self._compiled else None,
+            )

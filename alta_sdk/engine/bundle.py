@@ -112,21 +112,29 @@ class Bundle:
         largest = MAX_FILE_MIB.get(file.name)
         if largest is not None and file.size > largest * MIB:
             raise IntegrityError(f"{file.name} has more than {largest} MiB: no export of alta-sdk writes that")
-        digest = hashlib.sha256()
-        try:
-            with open_file(self.path(file.name), links=False) as descriptor:
-                size = os.fstat(descriptor.fileno()).st_size
-                if size != file.size:
-                    raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {AGAIN}")
-                left = file.size
-                while left and (block := descriptor.read(min(left, 4 * MIB))):
-                    left -= len(block)
-                    digest.update(block)
-                    take(block)
-        except OSError as error:
-            raise IntegrityError(f"{file.name} is missing or not a plain file: {AGAIN}") from error
-        if digest.hexdigest() != file.sha256:
-            raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {AGAIN}")
+        prove_file(self.path(file.name), file, take)
+
+
+def prove_file(path: Path, file: BundleFile, take: Callable[[bytes], None], again: str = AGAIN) -> None:
+    """Read a listed file once, hand each block over, and raise IntegrityError if it is not what the list says.
+
+    again: what to do then.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open_file(path, links=False) as descriptor:
+            size = os.fstat(descriptor.fileno()).st_size
+            if size != file.size:
+                raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {again}")
+            left = file.size
+            while left and (block := descriptor.read(min(left, 4 * MIB))):
+                left -= len(block)
+                digest.update(block)
+                take(block)
+    except OSError as error:
+        raise IntegrityError(f"{file.name} is missing or not a plain file: {again}") from error
+    if digest.hexdigest() != file.sha256:
+        raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {again}")
 
 
 def open_bundle(

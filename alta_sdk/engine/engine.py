@@ -35,7 +35,7 @@ from .processor import list_instruction_sets, processor_name
 from .prompt_vectors import read_prompt_vectors
 from .prompt_words import WordCount
 from .self_test import Drift, measure_drift, require, run_self_test, run_text_test
-from .sessions import list_loaded, open_sessions
+from .sessions import LoadedGraphs, list_loaded, open_sessions
 from .signature import choose_trust
 from .text_encoder import TextEncoder
 from .vectors import Vector, to_unit_length
@@ -44,28 +44,23 @@ from .vectors import Vector, to_unit_length
 class Engine:
     """Open one with `Engine.open("chest.alta")`."""
 
-    def __init__(
-        self, bundle: Bundle, image: Session, text: Session | None, runtime_reason: str, fuse: Session | None = None
-    ) -> None:
-        """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken.
-
-        text: None for an engine that keeps the vectors of its own prompts: it is loaded when others are asked.
-        """
-        self.runtime_reason = runtime_reason
+    def __init__(self, bundle: Bundle, loaded: LoadedGraphs) -> None:
+        """Put an engine together from a verified bundle and its loaded graphs."""
+        self.runtime_reason = loaded.reason
         self.manifest: Manifest = bundle.manifest
         self.sha256 = bundle.manifest.sha256  # worked out once: it is told of every study
         self.geometry = bundle.manifest.geometry
         self.bundle = bundle
         self.head = read_head(bundle)
         self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read(files.PROMPTS))
-        self._has_text = text is not None
-        closable = ClosableSession(image)
-        self._sessions = (closable, self._open_later(closable) if text is None else ClosableSession(text))
+        image = ClosableSession(loaded.image)
+        self._has_text = loaded.text is not None
+        self._sessions = image, ClosableSession(loaded.text) if loaded.text else self._open_later(image, loaded)
         self._images = ImageEncoder(self._sessions[0], graph=bundle.manifest.graphs[IMAGE])
         self._texts = TextEncoder(bundle, self._sessions[1], read_prompt_vectors(bundle, self.label_sets))
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])
-        self._fuse = FuseGraph(bundle, self._sessions[0], self._images, fuse)
+        self._fuse = FuseGraph(bundle, self._sessions[0], self._images, loaded.fuse)
 
     @classmethod
     def open(
@@ -101,7 +96,7 @@ class Engine:
     ) -> "Engine":
         """Do the same with a bundle that was verified: load its graphs and run one row of its self-test."""
         check_profile(bundle.manifest.intensity_profile)
-        engine = cls(bundle, *open_sessions(bundle, device, runtime, threads))
+        engine = cls(bundle, open_sessions(bundle, device, runtime, threads))
         engine.check_quickly()
         return engine
 
@@ -254,9 +249,14 @@ class Engine:
         """Raise EngineError if a text graph that was just loaded gives other numbers than the export's."""
         require(run_text_test(self.bundle, TextEncoder(self.bundle, text).run))
 
-    def _open_later(self, image: Session) -> GraphBeside:
+    def _open_later(self, image: Session, loaded: LoadedGraphs) -> GraphBeside:
         """Return the text graph as one that is loaded when it is first asked, and tested then."""
-        manifest = self.manifest
-        compute = compute_type(manifest.engine["precision"])
-        check = self._check_text
-        return GraphBeside(self.bundle, manifest.graphs[TEXT], image, cpu=False, compute=compute, check=check)
+        return GraphBeside(
+            self.bundle,
+            self.manifest.graphs[TEXT],
+            image,
+            cpu=False,
+            compute=compute_type(self.manifest.engine["precision"]),
+            check=self._check_text,
+            compiled=loaded.compiled,
+        )
