@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from schemas import check_output
 
 from alta_runtimes import openvino_session
 from alta_sdk import Engine, EngineError, IntegrityError, Matcher
@@ -145,7 +146,7 @@ def test_a_machine_without_openvino_is_told(engine, monkeypatch):
 
 
 def test_its_answer_is_one_json_object(engine):
-    told = json.loads(run(engine, "--json").stdout)
+    told = check_output("engine-compile", run(engine, "--json").stdout)
     assert told["compiled"] == "chest.alta.compiled" and told["runtime_reason"] == "asked for; its compiled form"
     assert told["bytes"] == sum(file.stat().st_size for file in engine.with_name("chest.alta.compiled").iterdir())
 
