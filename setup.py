@@ -112,6 +112,7 @@ setup(
     extras_require={
         "export": EXPORT,
         "train": TRAIN,
+        "bench": ["torchao>=0.14", "nncf>=3"],  # peers of benchmarks/published_size.py; Apache-2.0 and BSD-3
         "demo": [f"alta-sdk-demo=={read_version()}"],  # data for `alta demo`; examples/demo_wheel builds it
         "docs": DOCS,
         "gdcm": GDCM,  # JPEG lossless; permissive, but 44 MB, beyond the size that the thin install may have

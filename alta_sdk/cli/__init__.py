@@ -22,6 +22,7 @@ COMMANDS = (
     "doctor",
     "bench",
     "demo",
+    "engine",
     "keygen",
     "serve",
     "service",

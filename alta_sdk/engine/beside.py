@@ -4,16 +4,17 @@ It runs in the image graph's back end, if that is one for ONNX graphs, with as m
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
-from alta_runtimes import Session, load
+from alta_runtimes import Session, SessionInfo, load
 
 from ..errors import EngineError
 from .bundle import Bundle
 from .closing import ClosableSession
+from .compiled import CompiledForm
 from .manifest import BundleGraph
 
 ONNX_RUNTIMES = ("onnxruntime", "openvino")
@@ -23,19 +24,37 @@ CPU, DEVICES = "cpu", ("cpu", "cuda")
 class GraphBeside:
     """A graph that is loaded in its first run; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, graph: BundleGraph, beside: Session, *, cpu: bool, compute: str = "f32") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        graph: BundleGraph,
+        beside: Session,
+        *,
+        cpu: bool,
+        compute: str = "f32",
+        check: Callable[[Session], None] = lambda _: None,
+        compiled: CompiledForm | None = None,
+    ) -> None:
         """Take a graph of a verified bundle, and the loaded one whose back end it takes; cpu: but not its device.
 
-        compute: as in `load`.
+        compute: as in `load`. check: raises EngineError for a loaded graph whose numbers are wrong here.
+        compiled: what was compiled for the engine on this machine, if that is used.
         """
         self._bundle = bundle
         self._graph = graph
         self._beside = beside
         self._cpu = cpu
         self._compute = compute
+        self._check = check
+        self._compiled = compiled
         self._session: ClosableSession | None = None
         self._is_closed = False
         self._lock = threading.Lock()
+
+    @property
+    def info(self) -> SessionInfo:
+        """What runs the graph that it lies beside."""
+        return self._beside.info
 
     def run(self, given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the graph once on those of the arrays that it reads; raise EngineError if it was closed."""
@@ -53,7 +72,9 @@ class GraphBeside:
             if self._session is None:
                 if self._is_closed:
                     raise EngineError("engine is closed: open it again")
-                self._session = ClosableSession(self._load())
+                loaded = ClosableSession(self._load())
+                self._check(loaded)
+                self._session = loaded
             return self._session
 
     def _load(self) -> Session:
@@ -64,4 +85,12 @@ class GraphBeside:
         with self._bundle.copy(name) as graph:  # proven again unless it was held: it may have changed since
             # A GPU session may count no threads.
             threads = info.threads or None
-            return load(graph, name=name, device=device, threads=threads, runtime=runtime, compute=self._compute)
+            return load(
+                graph,
+                name=name,
+                device=device,
+                threads=threads,
+                runtime=runtime,
+                compute=self._compute,
+                compiled=self._compiled.read(name) if self._compiled else None,
+            )

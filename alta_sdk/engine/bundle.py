@@ -27,12 +27,14 @@ PROMPTS = "prompts.json"
 SELF_TEST = "selftest.npz"
 PATCH_GRAPH = "patches.onnx"  # for heat maps
 CALIBRATION = "calibration.json"  # of an INT8 engine
+PROMPT_VECTORS = "prompts.npz"  # what the text graph gives for the prompts of prompts.json
 CARD, CARD_TEXT = "card.json", "card.md"  # the model card, of engines whose model has one
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 GRAPH = ".onnx"
 MIB = 1 << 20
 # What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
 MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024, CARD: 1, CARD_TEXT: 1}
+MAX_FILE_MIB[PROMPT_VECTORS] = 256
 NO_KEY = "none that can be read"
 AGAIN = "copy or export the bundle again"
 
@@ -84,6 +86,10 @@ class Bundle:
         except UnicodeDecodeError as error:
             raise IntegrityError(f"{name} cannot be read: export the bundle again") from error
 
+    def has(self, name: str) -> bool:
+        """Tell whether the manifest lists a file."""
+        return any(file.name == name for file in self.manifest.files)
+
     def find(self, name: str) -> BundleFile:
         """Return what the manifest says of a file; raise IntegrityError if it lists none of that name."""
         for file in self.manifest.files:
@@ -106,21 +112,29 @@ class Bundle:
         largest = MAX_FILE_MIB.get(file.name)
         if largest is not None and file.size > largest * MIB:
             raise IntegrityError(f"{file.name} has more than {largest} MiB: no export of alta-sdk writes that")
-        digest = hashlib.sha256()
-        try:
-            with open_file(self.path(file.name), links=False) as descriptor:
-                size = os.fstat(descriptor.fileno()).st_size
-                if size != file.size:
-                    raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {AGAIN}")
-                left = file.size
-                while left and (block := descriptor.read(min(left, 4 * MIB))):
-                    left -= len(block)
-                    digest.update(block)
-                    take(block)
-        except OSError as error:
-            raise IntegrityError(f"{file.name} is missing or not a plain file: {AGAIN}") from error
-        if digest.hexdigest() != file.sha256:
-            raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {AGAIN}")
+        prove_file(self.path(file.name), file, take)
+
+
+def prove_file(path: Path, file: BundleFile, take: Callable[[bytes], None], again: str = AGAIN) -> None:
+    """Read a listed file once, hand each block over, and raise IntegrityError if it is not what the list says.
+
+    again: what to do then.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open_file(path, links=False) as descriptor:
+            size = os.fstat(descriptor.fileno()).st_size
+            if size != file.size:
+                raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {again}")
+            left = file.size
+            while left and (block := descriptor.read(min(left, 4 * MIB))):
+                left -= len(block)
+                digest.update(block)
+                take(block)
+    except OSError as error:
+        raise IntegrityError(f"{file.name} is missing or not a plain file: {again}") from error
+    if digest.hexdigest() != file.sha256:
+        raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {again}")
 
 
 def open_bundle(

@@ -20,6 +20,7 @@ from ..errors import EngineError
 from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from . import bundle as files
+from .beside import GraphBeside
 from .bundle import Bundle, open_bundle
 from .closing import ClosableSession, refuse_copy
 from .fuse import FuseGraph
@@ -27,38 +28,39 @@ from .heads import read_head
 from .image_encoder import ImageEncoder
 from .label_sets import LabelSet, parse_label_sets
 from .manifest import Manifest
-from .manifest_content import ALTA, IMAGE
+from .manifest_content import ALTA, IMAGE, TEXT, compute_type
 from .patches import PatchGraph
 from .plans import build_bundle, is_ready
 from .processor import list_instruction_sets, processor_name
+from .prompt_vectors import read_prompt_vectors
 from .prompt_words import WordCount
-from .self_test import Drift, require, run_self_test
-from .sessions import list_loaded, open_sessions
+from .self_test import Drift, measure_drift, require, run_self_test, run_text_test
+from .sessions import LoadedGraphs, list_loaded, open_sessions
 from .signature import choose_trust
 from .text_encoder import TextEncoder
-from .vectors import Vector
+from .vectors import Vector, to_unit_length
 
 
 class Engine:
     """Open one with `Engine.open("chest.alta")`."""
 
-    def __init__(
-        self, bundle: Bundle, image: Session, text: Session, runtime_reason: str, fuse: Session | None = None
-    ) -> None:
-        """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
-        self.runtime_reason = runtime_reason
+    def __init__(self, bundle: Bundle, loaded: LoadedGraphs) -> None:
+        """Put an engine together from a verified bundle and its loaded graphs."""
+        self.runtime_reason = loaded.reason
         self.manifest: Manifest = bundle.manifest
         self.sha256 = bundle.manifest.sha256  # worked out once: it is told of every study
         self.geometry = bundle.manifest.geometry
         self.bundle = bundle
         self.head = read_head(bundle)
         self.label_sets: dict[str, LabelSet] = parse_label_sets(bundle.read(files.PROMPTS))
-        self._sessions = ClosableSession(image), ClosableSession(text)
+        image = ClosableSession(loaded.image)
+        self._has_text = loaded.text is not None
+        self._sessions = image, ClosableSession(loaded.text) if loaded.text else self._open_later(image, loaded)
         self._images = ImageEncoder(self._sessions[0], graph=bundle.manifest.graphs[IMAGE])
-        self._texts = TextEncoder(bundle, self._sessions[1])
+        self._texts = TextEncoder(bundle, self._sessions[1], read_prompt_vectors(bundle, self.label_sets))
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])
-        self._fuse = FuseGraph(bundle, self._sessions[0], self._images, fuse)
+        self._fuse = FuseGraph(bundle, self._sessions[0], self._images, loaded.fuse)
 
     @classmethod
     def open(
@@ -97,7 +99,7 @@ class Engine:
     ) -> "Engine":
         """Do the same with a bundle that was verified: load its graphs and run one row of its self-test."""
         check_profile(bundle.manifest.intensity_profile)
-        engine = cls(bundle, *open_sessions(bundle, device, runtime, threads))
+        engine = cls(bundle, open_sessions(bundle, device, runtime, threads))
         engine.check_quickly()
         return engine
 
@@ -232,11 +234,32 @@ class Engine:
 
     def run_self_test(self) -> list[Drift]:
         """Run all of the bundle's synthetic inputs and tell how far this machine is from the reference."""
-        tested = run_self_test(self.bundle, self._images, self._texts, self.head)
+        tested = run_self_test(self.bundle, self._images, self.head, self._texts.run)
+        kept = self._texts.compute_stored()
+        if kept is not None:
+            ours, theirs = (to_unit_length(vectors) for vectors in kept)
+            tested.append(measure_drift("prompts", ours, theirs, self.manifest.verification["limits"]))
         return [*tested, *self._fuse.run_self_test(), *self.patches.run_self_test()]
 
     def check_quickly(self) -> None:
         """Run one row of each kind; raise EngineError if this machine's numbers are not the export's."""
-        tested = run_self_test(self.bundle, self._images, self._texts, self.head, rows=1)
+        run_text = self._texts.run if self._has_text else None
+        tested = run_self_test(self.bundle, self._images, self.head, run_text, rows=1)
         for drift in (*tested, *self._fuse.run_self_test(rows=1)):  # pairs now, and not in the middle of a study
             require(drift)
+
+    def _check_text(self, text: Session) -> None:
+        """Raise EngineError if a text graph that was just loaded gives other numbers than the export's."""
+        require(run_text_test(self.bundle, TextEncoder(self.bundle, text).run))
+
+    def _open_later(self, image: Session, loaded: LoadedGraphs) -> GraphBeside:
+        """Return the text graph as one that is loaded when it is first asked, and tested then."""
+        return GraphBeside(
+            self.bundle,
+            self.manifest.graphs[TEXT],
+            image,
+            cpu=False,
+            compute=compute_type(self.manifest.engine["precision"]),
+            check=self._check_text,
+            compiled=loaded.compiled,
+        )

@@ -69,7 +69,7 @@ OF_EVERY_VERSION: dict[str, Rule] = {
     "engine": record(
         {
             "runtime": choice("onnx", "openvino", "tensorrt"),
-            "precision": choice("fp32", "fp16", "bf16", "int8"),
+            "precision": choice("fp32", "fp16", "bf16", "int8", "int8-bf16"),
         },
         {LOCAL_HEADS: record({"limits": LIMITS, "patch_scale": number(1e-6, 1e6), "precision": text(20)}, other=plain)},
         plain,
@@ -100,7 +100,12 @@ def name_graph_file(graph: str) -> str:
 
 def compute_type(precision: str) -> str:
     """Return what a back end has to compute an engine's floating-point products in: "f32" or "bf16"."""
-    return "bf16" if precision == "bf16" else "f32"
+    return "bf16" if precision.endswith("bf16") else "f32"
+
+
+def product_type(precision: str) -> str:
+    """Return what an engine's products with a weight are stored in: in "int8-bf16" they are INT8, the rest is BF16."""
+    return "int8" if precision == "int8-bf16" else precision
 
 
 def _graph(name: str) -> Rule:

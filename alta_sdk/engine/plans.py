@@ -235,7 +235,7 @@ def prove(bundle: Bundle) -> None:
     plans = open_plans(bundle, device="auto", runtime=None)
     image = plans[IMAGE]
     images = ImageEncoder(image, graph=bundle.manifest.graphs[IMAGE])
-    drifts = run_self_test(bundle, images, TextEncoder(bundle, plans[TEXT]), read_head(bundle))
+    drifts = run_self_test(bundle, images, read_head(bundle), TextEncoder(bundle, plans[TEXT]).run)
     beside = (FuseGraph(bundle, image, images, plans.get(FUSE)), PatchGraph(bundle, image))
     for drift in (*drifts, *(drift for graph in beside for drift in graph.run_self_test())):
         if not drift.is_within_limits:

@@ -18,7 +18,7 @@ from .bundle import SELF_TEST, Bundle
 from .heads import Head
 from .image_encoder import ImageEncoder
 from .manifest import LOCAL_HEADS, Manifest
-from .text_encoder import TextEncoder
+from .text_encoder import RunText
 from .vectors import Vector, to_unit_length
 
 INPUTS = ("pixels", "slot", "input_ids", "attention_mask")
@@ -69,10 +69,14 @@ def measure_patch_drift(computed: NDArray[Any], reference: NDArray[Any], limits:
 
 
 def run_self_test(
-    bundle: Bundle, images: ImageEncoder, texts: TextEncoder, head: Head, rows: int | None = None
+    bundle: Bundle, images: ImageEncoder, head: Head, run_text: RunText | None, rows: int | None = None
 ) -> list[Drift]:
-    """Run the bundle's synthetic inputs through its encoders and its head; `rows` limits how many of each kind."""
-    stored = _load(bundle, ANSWERS)
+    """Run the bundle's synthetic inputs through its encoder and its head, and through its text graph.
+
+    run_text: tokens (n, length) to projections (n, embedding); None leaves them out. rows: limits how many of each.
+    """
+    answers = ANSWERS if run_text is not None else ANSWERS[:1]
+    stored = _load(bundle, answers)
     take = slice(rows)
     cls = [
         images.run(stored["pixels"][i : i + 1], stored["slot"][i : i + 1])[0]
@@ -80,12 +84,18 @@ def run_self_test(
     ]
     if {vector.shape for vector in cls} != {(head.width,)}:
         raise EngineError("self-test failed: the graph's CLS does not fit the head; export the engine again")
-    computed = {
-        "image": to_unit_length(head.project(np.stack(cls))),
-        "text": to_unit_length(texts.run(stored["input_ids"][take], stored["attention_mask"][take])),
-    }
+    computed = {"image": to_unit_length(head.project(np.stack(cls)))}
+    if run_text is not None:
+        computed["text"] = to_unit_length(run_text(stored["input_ids"][take], stored["attention_mask"][take]))
     limits = bundle.manifest.verification["limits"]
-    return [measure_drift(name, computed[name], stored[name][take], limits) for name in ANSWERS]
+    return [measure_drift(name, computed[name], stored[name][take], limits) for name in answers]
+
+
+def run_text_test(bundle: Bundle, run_text: RunText) -> Drift:
+    """Run the first of the bundle's tokens through its text graph, which was loaded later than the image graph."""
+    stored = _load(bundle, ANSWERS[1:])
+    computed = to_unit_length(run_text(stored["input_ids"][:1], stored["attention_mask"][:1]))
+    return measure_drift(ANSWERS[1], computed, stored[ANSWERS[1]][:1], bundle.manifest.verification["limits"])
 
 
 def run_patch_test(bundle: Bundle, encode: Callable[[NDArray[np.uint8], NDArray[np.int64]], Vector]) -> Drift:

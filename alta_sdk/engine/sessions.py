@@ -1,9 +1,17 @@
-"""From a verified bundle to its two graphs, loaded: in which back end, and why in that one."""
+"""From a verified bundle to its two graphs, loaded: in which back end, and why in that one.
+
+The text graph of an engine that keeps the vectors of its own prompts is looked into here, and loaded when it is asked.
+"""
+
+from dataclasses import dataclass
 
 from alta_runtimes import Session, choose_runtime, load
+from alta_runtimes.graph_check import Lengths, check_graph
+from alta_runtimes.openvino_session import NAME as OPENVINO
 
 from ..errors import RuntimeUnavailable
-from .bundle import HEAD, IMAGE_GRAPH, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
+from .bundle import HEAD, IMAGE_GRAPH, PROMPT_VECTORS, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
+from .compiled import CompiledForm, find_compiled
 from .manifest import Manifest
 from .manifest_content import FUSE, IMAGE, TEXT, compute_type
 from .plans import RUNTIME as TENSORRT
@@ -13,8 +21,22 @@ from .text_encoder import TEXT_ROWS
 # What opening an engine loads; the others are proven and not kept.
 LOADED = (HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 IMAGE_ROWS = 16  # radiographs in one run; a study has at most four
-Loaded = tuple[Session, Session, str, Session | None]
 PORTABLE = "onnx"  # the runtime of an engine that any back end may run
+
+
+@dataclass(frozen=True)
+class LoadedGraphs:
+    """An engine's graphs in a back end, and why in that one.
+
+    text: None for an engine that keeps the vectors of its own prompts: it is loaded when others are asked. fuse: a
+    TensorRT plan; others are loaded when they are asked. compiled: what was compiled for the engine here, if used.
+    """
+
+    image: Session
+    text: Session | None
+    reason: str
+    fuse: Session | None = None
+    compiled: CompiledForm | None = None
 
 
 def list_loaded(manifest: Manifest) -> tuple[str, ...]:
@@ -22,39 +44,46 @@ def list_loaded(manifest: Manifest) -> tuple[str, ...]:
     if is_for_tensorrt(manifest):
         return (*LOADED, *list_plans(manifest).values())
     beside = (manifest.graphs[FUSE].file,) if FUSE in manifest.graphs else ()
-    return (*LOADED, IMAGE_GRAPH, TEXT_GRAPH, *beside)
+    listed = {file.name for file in manifest.files}
+    vectors = (PROMPT_VECTORS,) if PROMPT_VECTORS in listed else ()
+    return (*LOADED, IMAGE_GRAPH, TEXT_GRAPH, *beside, *vectors)
 
 
-def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int | None) -> Loaded:
-    """Return an engine's loaded image graph, its text graph, why this back end was taken, and its fuse graph's plan.
-
-    Where there is none, the fuse graph is loaded beside the image graph.
+def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int | None) -> LoadedGraphs:
+    """Load what a verified bundle needs at its start.
 
     Raises RuntimeUnavailable for a device or back end that does not work here, or cannot run this engine.
     """
     if is_for_tensorrt(bundle.manifest):
         plans = open_plans(bundle, device=device, runtime=runtime)
-        return plans[IMAGE], plans[TEXT], "the engine was exported for it", plans.get(FUSE)
+        return LoadedGraphs(plans[IMAGE], plans[TEXT], "the engine was exported for it", plans.get(FUSE))
     if runtime == TENSORRT:
         raise RuntimeUnavailable(f"this bundle holds no {TENSORRT} engine: export --engine trt")
     compute = compute_type(bundle.manifest.engine["precision"])
     chosen, reason = _choose(bundle.manifest, runtime, compute, device)
-    opened = []
-    largest = {IMAGE_GRAPH: (IMAGE_ROWS, 1), TEXT_GRAPH: (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])}
-    for name, longest in largest.items():
+    form, told = find_compiled(bundle) if chosen == OPENVINO else (None, "")
+    reason = f"{reason}; {told}" if told else reason
+
+    def open_graph(name: str, longest: Lengths) -> Session:
         with bundle.copy(name) as graph:
-            opened.append(
-                load(
-                    graph,
-                    name=name,
-                    device=device,
-                    threads=threads,
-                    runtime=chosen,
-                    compute=compute,
-                    longest=longest,
-                )
+            return load(
+                graph,
+                name=name,
+                device=device,
+                threads=threads,
+                runtime=chosen,
+                compute=compute,
+                longest=longest,
+                compiled=form.read(name) if form else None,
             )
-    return opened[0], opened[1], reason, None
+
+    image = open_graph(IMAGE_GRAPH, (IMAGE_ROWS, 1))
+    longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])
+    if not bundle.has(PROMPT_VECTORS):
+        return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, compiled=form)
+    with bundle.copy(TEXT_GRAPH) as graph:  # one that would be refused later is refused now
+        check_graph(graph.view(), TEXT_GRAPH, longest_text)
+    return LoadedGraphs(image, None, reason, compiled=form)
 
 
 def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ A prompt's vector does not depend on the prompts beside it: they run eight at on
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,13 +21,18 @@ from .vectors import Vector, require_finite, take_output
 
 TEXT_ROWS = 8
 MAX_CACHED_PROMPTS = 20_000
+RunText = Callable[[NDArray[np.int64], NDArray[np.int64]], Vector]  # tokens and mask to projections
 
 
 class TextEncoder:
     """Encodes prompts with one loaded text graph; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, session: Session) -> None:
-        """Encode with a bundle's tokenizer and its text graph, loaded; raises EngineError for a damaged tokenizer."""
+    def __init__(self, bundle: Bundle, session: Session, stored: Mapping[str, Vector] | None = None) -> None:
+        """Encode with a bundle's tokenizer and its text graph; raises EngineError for a damaged tokenizer.
+
+        stored: vectors (embedding,) float32 of the prompts that the export has encoded, not normalised.
+        """
+        self._stored = dict(stored or {})
         self.max_tokens = bundle.manifest.sizes["max_tokens"]
         rule = bundle.manifest.prompt_rule
         self.tokenizer = PromptTokenizer(bundle.read_text(TOKENIZER), self.max_tokens, rule)
@@ -71,6 +76,14 @@ class TextEncoder:
         """Forget the prompts that were encoded."""
         with self._lock:
             self._known.clear()
+            self._stored.clear()
+
+    def compute_stored(self) -> tuple[Vector, Vector] | None:
+        """Return the vectors (prompts, embedding) of the stored prompts as computed here, and as stored; or None."""
+        if not self._stored:
+            return None
+        computed = project_encoded(self.tokenizer, self.tokenizer.read(list(self._stored)), self.run)
+        return np.stack(computed), np.stack(list(self._stored.values()))
 
     def _read(self, prompts: Sequence[str]) -> dict[str, tuple[Vector, WordCount]]:
         """Return the projection and the words of each prompt; those that are not kept are encoded, all at once."""
@@ -80,9 +93,12 @@ class TextEncoder:
             known = {prompt: self._known[prompt] for prompt in prompts if prompt in self._known}
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
         if new:
-            encoded = self.tokenizer.read(new)
-            counts = (prompt.words for prompt in encoded)
-            known.update(zip(new, zip(self._project_new(encoded), counts, strict=True), strict=True))
+            encoded = dict(zip(new, self.tokenizer.read(new), strict=True))
+            vectors = {prompt: self._stored[prompt] for prompt in new if prompt in self._stored}
+            asked = [prompt for prompt in new if prompt not in vectors]
+            computed = project_encoded(self.tokenizer, [encoded[prompt] for prompt in asked], self.run)
+            vectors.update(zip(asked, computed, strict=True))
+            known.update((prompt, (vectors[prompt], encoded[prompt].words)) for prompt in new)
         with self._lock:
             if len(self._known) + len(new) > MAX_CACHED_PROMPTS:
                 self._known.clear()
@@ -93,13 +109,19 @@ class TextEncoder:
         given = self._graph.select_inputs({"input_ids": input_ids, "attention_mask": attention_mask})
         return self._session.run(given)
 
-    def _project_new(self, encoded: list[EncodedPrompt]) -> list[Vector]:
-        projected: dict[int, Vector] = {}
-        for chunk in _chunks_of_one_length([self.tokenizer.padded_length(one.ids) for one in encoded]):
-            vectors = self.run(*self.tokenizer.pad([encoded[i].ids for i in chunk], TEXT_ROWS))
-            require_finite(vectors[: len(chunk)], "values of a prompt are")
-            projected.update((i, vectors[row].copy()) for row, i in enumerate(chunk))
-        return [projected[i] for i in range(len(encoded))]
+
+def project_encoded(tokenizer: PromptTokenizer, encoded: Sequence[EncodedPrompt], run: RunText) -> list[Vector]:
+    """Return the projection (embedding,) float32 of each prompt, in the fixed shapes that a text graph is run in.
+
+    run: tokens (8, length) and their mask to projections (8, embedding). Raises EngineError for values that are not
+    finite.
+    """
+    projected: dict[int, Vector] = {}
+    for chunk in _chunks_of_one_length([tokenizer.padded_length(one.ids) for one in encoded]):
+        vectors = run(*tokenizer.pad([encoded[i].ids for i in chunk], TEXT_ROWS))
+        require_finite(vectors[: len(chunk)], "values of a prompt are")
+        projected.update((i, vectors[row].copy()) for row, i in enumerate(chunk))
+    return [projected[i] for i in range(len(encoded))]
 
 
 def _chunks_of_one_length(lengths: Sequence[int]) -> Iterator[tuple[int, ...]]:

@@ -53,6 +53,15 @@ def open_site_key(path: PathLike | None, beside: Path | None) -> tuple[SiteKey, 
     return _read_key(found), is_new
 
 
+def open_existing_key() -> SiteKey | None:
+    """Return the key of this site where there is one, and make none; raises EngineError for one that cannot be used."""
+    try:
+        found = find_site_key(None, None)
+    except EngineError:  # no folder for one
+        return None
+    return _read_key(found) if os.path.lexists(found) else None
+
+
 def find_site_key(path: PathLike | None, beside: Path | None) -> Path:
     """Return where this site's key is, or is to be made.
 

@@ -57,6 +57,7 @@ LIMITS = {
     "fp16": GateLimits(0.999, 0.999),
     "bf16": GateLimits(0.99, 0.97),
     "int8": GateLimits(0.99, 0.97),
+    "int8-bf16": GateLimits(0.99, 0.97),
 }
 
 

@@ -14,7 +14,7 @@ from alta_runtimes import Session, load
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.label_sets import LabelSet
-from alta_sdk.engine.manifest_content import FRONTAL, IMAGE, TEXT
+from alta_sdk.engine.manifest_content import FRONTAL, IMAGE, TEXT, product_type
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.errors import CalibrationError, ExportError
@@ -132,7 +132,7 @@ def find_calibration(
     options: ExportOptions, reference: Reference, shown: Radiographs | None, prompts: list[Arrays]
 ) -> Calibration | None:
     """Return the calibration that INT8 needs: read from the cache, or made."""
-    if options.precision != "int8":
+    if product_type(options.precision) != "int8":
         return None
     cache = options.calibration_cache
     if cache is not None and (os.path.exists(cache) or shown is None):

@@ -13,7 +13,7 @@ import onnx
 
 from alta_runtimes import Session, load
 from alta_sdk.engine.heads import Head
-from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT, compute_type
+from alta_sdk.engine.manifest_content import FUSE, IMAGE, TEXT, compute_type, product_type
 from alta_sdk.engine.self_test import PAIRED
 from alta_sdk.engine.vectors import Vector
 from alta_sdk.study.geometry import Geometry
@@ -143,7 +143,7 @@ def find_kept(options: ExportOptions, graph: onnx.ModelProto, layers: tuple[str,
     if options.precision == "fp32":
         return frozenset()
     named = {name for name in find_products(graph) if name.split(".")[0] in layers}
-    return frozenset(named | (find_pixel_products(graph) if options.precision == "int8" else set()))
+    return frozenset(named | (find_pixel_products(graph) if product_type(options.precision) == "int8" else set()))
 
 
 def open_engine_graph(options: ExportOptions, graph: onnx.ModelProto) -> Session:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alta_runtimes.tensorrt_build import find_builder
 from alta_sdk import __version__
+from alta_sdk.engine.manifest_content import product_type
 from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.engine.signature import read_private_key
 from alta_sdk.errors import CalibrationError, ExportError, RuntimeUnavailable
@@ -15,9 +16,9 @@ from alta_sdk.files.folders import check_folder
 from alta_sdk.files.targets import refuse_inputs
 
 ENGINES = ("onnx", "trt", "openvino")
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-bf16")
 METHODS = ("minmax", "percentile", "entropy", "mse")
-SUPPORTED = {"onnx": PRECISIONS, "openvino": PRECISIONS, "trt": PRECISIONS}
+SUPPORTED = {"onnx": PRECISIONS, "openvino": PRECISIONS, "trt": PRECISIONS[:-1]}  # TensorRT picks the rest itself
 RUNTIMES = {"onnx": "onnx", "openvino": "openvino", "trt": "tensorrt"}  # what a manifest says the engine runs on
 DEFAULT_SAMPLES = 500
 DATE_VARIABLE = "SOURCE_DATE_EPOCH"  # https://reproducible-builds.org/specs/source-date-epoch/
@@ -88,7 +89,7 @@ def check_options(options: ExportOptions) -> None:
             f"--engine {options.engine} --precision {options.precision} is not supported by alta-sdk "
             f"{__version__}; supported: {supported}"
         )
-    if options.precision == "int8" and options.calibration is None and options.calibration_cache is None:
+    if product_type(options.precision) == "int8" and options.calibration is None and options.calibration_cache is None:
         raise CalibrationError(
             "INT8 needs --calibration FOLDER|CSV: the ranges of its activations are measured on radiographs of the "
             "kind that will be scored (or --calibration-cache of an earlier export)"

@@ -30,6 +30,7 @@ from .local_heads import LocalHeads, describe_local_heads
 from .lower import LoweredEngine, lower_engine
 from .lowered_graphs import Reference
 from .options import ExportOptions, check_options
+from .prompt_vectors import encode_prompts
 from .reading import Source, read_source
 from .tensorrt_graph import check_for_tensorrt, open_deferred
 from .verify import (
@@ -102,6 +103,9 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             names.SELF_TEST: pack_arrays(verification.self_test),
             **card,
         }
+        if options.engine != "trt":  # whose text graph is built elsewhere
+            session, graph = lowered.sessions[TEXT], merged.describe_graph(TEXT)
+            contents[names.PROMPT_VECTORS] = encode_prompts(tokenizer, session, graph, label_sets)
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()
         describe = describe_engine(options, source, merged, verification.drifts, lowered, limits, local_heads)

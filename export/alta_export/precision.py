@@ -6,7 +6,8 @@ norms, softmax, GELU, the products of attention, the heads' norms and the residu
 of a whole vision transformer has been seen to destroy its embeddings.
 
 - FP16 and BF16: the weight and both sides of the product are of that type, with casts around it.
-- INT8: Q/DQ pairs, which `quantize.py` places.
+- INT8: Q/DQ pairs, which `quantize.py` places. INT8-BF16 is the same graph, whose rest OpenVINO computes in BF16 where
+  the CPU has it: what stays in FP32 above is then stored in FP32 and computed in BF16.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from alta_sdk.engine.manifest_content import product_type
 from alta_sdk.errors import ExportError
 
 from .graph import check_portable, find_products, is_product, rank
@@ -47,7 +49,7 @@ def apply_precision(
         raise ExportError(f"plan keeps products that the graph does not have: {', '.join(sorted(unknown))}")
     changed = onnx.ModelProto()
     changed.CopyFrom(graph)
-    if plan.precision == "int8":
+    if product_type(plan.precision) == "int8":
         changed = insert_pairs(changed, plan.kept, ranges or {}, symmetric=symmetric)
     elif plan.precision != "fp32":
         _cast_products(changed, plan)

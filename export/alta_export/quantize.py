@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from alta_sdk.engine.manifest_content import product_type
 from alta_sdk.errors import ExportError
 
 from .graph import find_products
@@ -49,7 +50,7 @@ def find_sums(graph: onnx.ModelProto) -> dict[str, RoundedSum]:
 
 def list_lowered(graph: onnx.ModelProto, precision: str, *, symmetric: bool) -> list[str]:
     """Return what a plan may keep in FP32, by name: products and, of INT8 for the CPU, sums of convolutions."""
-    sums = find_sums(graph) if precision == "int8" and not symmetric else {}
+    sums = find_sums(graph) if product_type(precision) == "int8" and not symmetric else {}
     return [*find_products(graph), *sums]
 
 

@@ -16,6 +16,7 @@ from alta_runtimes import load
 from alta_sdk.engine.bundle import IMAGE_GRAPH, TEXT_GRAPH, open_bundle
 from alta_sdk.engine.engine import Engine
 from alta_sdk.engine.manifest_content import TEXT, compute_type
+from alta_sdk.engine.sessions import LoadedGraphs
 from alta_sdk.engine.text_encoder import TEXT_ROWS
 from alta_sdk.engine.tokenizer import LENGTH_STEP
 from alta_sdk.errors import ExportError
@@ -72,7 +73,7 @@ def open_deferred(folder: Path) -> None:
         load(bundle.read(name), name=name, device="cpu", runtime=runtime, compute=compute)
         for name in (IMAGE_GRAPH, TEXT_GRAPH)
     )
-    Engine(bundle, image, text, "not built yet").check_quickly()
+    Engine(bundle, LoadedGraphs(image, text, "not built yet")).check_quickly()
 
 
 def check_for_tensorrt(name: str, graph: onnx.ModelProto) -> None:

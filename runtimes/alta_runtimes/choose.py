@@ -9,6 +9,7 @@ from . import onnxruntime_session, openvino_session, tensorrt_session
 from .errors import EngineError, RuntimeUnavailable
 from .graph_check import Lengths, check_graph
 from .opening import open_file
+from .openvino_session import CompiledGraph
 from .private_copy import PrivateCopy
 from .session import RuntimeInfo, Session
 from .sized_session import SizedSession
@@ -60,6 +61,7 @@ def load(
     built_on: Mapping[str, str] | None = None,
     name: str | None = None,
     longest: Lengths | None = None,
+    compiled: CompiledGraph | None = None,
 ) -> Session:
     """Load one graph, from its file, which is read once, or from its bytes, or a copy of them; nothing else is read.
 
@@ -68,7 +70,7 @@ def load(
     what `choose_runtime` says. `compute`: "f32" or "bf16"; "plan" for a TensorRT plan, which needs
     `built_on`, its origin as the manifest tells it. `name`: of the graph in messages; None takes the file's.
     `longest`: rows and tokens of the largest inputs that it will get, to refuse it now if those took too much; inputs
-    of any shape are looked at before they run.
+    of any shape are looked at before they run. `compiled`: what OpenVINO's `compile_graph` made of this graph here.
     Raises RuntimeUnavailable for a back end or device that does not work here, IntegrityError for a graph that is
     not of the kind that an export writes, EngineError for one that the back end does not accept.
     """
@@ -95,6 +97,8 @@ def load(
         if compute != PLAN:
             sizes = check_graph(source, name, longest)
     plan: dict[str, Any] = {} if built_on is None else {"built_on": built_on}
+    if compiled is not None:
+        plan["compiled"] = compiled
     used = info.devices[-1] if device == "auto" else device  # the GPU stands last
     session: Session = backend.open_session(
         source, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan

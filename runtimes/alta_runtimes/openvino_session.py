@@ -7,6 +7,7 @@ two machines: its precision hint is therefore always set.
 import queue
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -21,6 +22,16 @@ COMPUTE = ("f32", "bf16")
 _lock = threading.Lock()
 
 
+@dataclass(frozen=True)
+class CompiledGraph:
+    """A compiled graph as OpenVINO stores it, and the names of what goes in and comes out, in order."""
+
+    # Bytes, which OpenVINO copies: from a map without a copy it reads on after the map is gone. The peak is the same.
+    data: bytes = field(repr=False)
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def is_available() -> RuntimeInfo:
     """Say which OpenVINO is installed, without importing it."""
     try:
@@ -29,17 +40,25 @@ def is_available() -> RuntimeInfo:
         return RuntimeInfo(NAME, None, (), "not installed: pip install 'alta-sdk[openvino]'")
 
 
-def open_session(graph: str | bytes, *, name: str, device: str, threads: int, compute: str) -> "OpenvinoSession":
+def open_session(
+    graph: str | bytes, *, name: str, device: str, threads: int, compute: str, compiled: CompiledGraph | None = None
+) -> "OpenvinoSession":
     """Load an ONNX graph that `graph_check` has looked at, from bytes or the path of a `PrivateCopy`, for one device.
 
     `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32" or "bf16", the type of
-    floating-point products.
+    floating-point products. `compiled`: what `compile_graph` made of the graph on this machine, loaded in its place.
     Raises RuntimeUnavailable for a device other than the CPU or a type that this CPU does not compute,
     EngineError for a graph that OpenVINO does not accept.
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f'openvino runs on device "cpu" in this version, not on "{device}"')
-    return OpenvinoSession(graph, name, threads, compute)
+    return OpenvinoSession(graph, name, threads, compute, compiled)
+
+
+def compile_graph(graph: str | bytes, *, name: str, threads: int, compute: str) -> CompiledGraph:
+    """Compile a graph for this processor, by this version of OpenVINO; raises what `open_session` raises."""
+    session = OpenvinoSession(graph, name, threads, compute)
+    return CompiledGraph(session.export(), *session.names)
 
 
 def _share_core() -> Any:
@@ -62,8 +81,10 @@ def _make_core() -> Any:
 class OpenvinoSession:
     """One graph compiled by OpenVINO's CPU plug-in; each run borrows an inference request."""
 
-    def __init__(self, graph: str | bytes, name: str, threads: int, compute: str) -> None:
-        """Compile a graph; see `open_session`."""
+    def __init__(
+        self, graph: str | bytes, name: str, threads: int, compute: str, compiled: CompiledGraph | None = None
+    ) -> None:
+        """Compile a graph, or load it compiled; see `open_session`."""
         core = _share_core()
         if compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeUnavailable("openvino: this CPU has no BF16 arithmetic; export FP32 or INT8 for it")
@@ -74,11 +95,17 @@ class OpenvinoSession:
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            read = core.read_model(graph)
-            # Named before it is compiled: rounding that changes nothing goes then, and leaves its name to its tensor.
-            self._inputs = tuple(node.get_any_name() for node in read.inputs)
-            self._outputs = tuple(node.get_any_name() for node in read.outputs)
-            self._model: Any = core.compile_model(read, "CPU", settings)
+            self._model: Any
+            if compiled is not None:
+                self._inputs, self._outputs = compiled.inputs, compiled.outputs
+                self._model = core.import_model(compiled.data, "CPU", settings)
+            else:
+                read = core.read_model(graph)
+                # Named before it is compiled: rounding that changes nothing goes then, and leaves its name to its
+                # tensor.
+                self._inputs = tuple(node.get_any_name() for node in read.inputs)
+                self._outputs = tuple(node.get_any_name() for node in read.outputs)
+                self._model = core.compile_model(read, "CPU", settings)
         except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
             raise EngineError(f"{name}: openvino cannot load this graph; export the bundle again") from error
         got = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -93,6 +120,16 @@ class OpenvinoSession:
         """Back end, version, device and threads in use."""
         return self._info
 
+    @property
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the inputs and the outputs, in order."""
+        return self._inputs, self._outputs
+
+    def export(self) -> bytes:
+        """Return the compiled graph, weights included, for this processor and this version of OpenVINO."""
+        stored = self._model.export_model()
+        return bytes(stored if isinstance(stored, bytes | bytearray) else stored.getvalue())
+
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run the graph once: arrays by input name in, arrays by output name out; raises EngineError."""
         arrays = check_inputs(inputs, self._inputs)
@@ -101,8 +138,9 @@ class OpenvinoSession:
         except queue.Empty:  # as many requests as threads have called at once
             request = self._model.create_infer_request()
         try:
-            request.infer(arrays)
-            return {name: request.get_tensor(name).data.copy() for name in self._outputs}
+            # By place: a compiled graph that was stored need not have kept the names.
+            request.infer([arrays[name] for name in self._inputs])
+            return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._outputs)}
         except Exception as error:  # OpenVINO raises RuntimeError and kinds of its own
             raise EngineError(CANNOT_RUN.format(NAME)) from error
         finally:

@@ -124,15 +124,63 @@ def test_an_openvino_engine_opens_with_openvino(export):
 
 
 def test_bf16_is_refused_where_the_cpu_has_none_and_works_where_it_does(export):
-    import openvino
-
     result, output = export("--precision", "bf16")
-    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if has_bf16():
         assert result.exit_code == 0, result.stderr
-        assert open_bundle(output).manifest.engine["image_precision"]["achieved"].keys() == {"bf16"}
+        assert open_bundle(output).manifest.engine["image_precision"]["achieved"]["bf16"] > 0
     else:
         assert result.exit_code == 1 and not output.exists()
         assert result.stderr.splitlines()[-1].startswith("RuntimeUnavailable: openvino: this CPU has no BF16")
+
+
+def has_bf16():
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_int8_bf16_is_refused_where_the_cpu_has_no_bf16_and_is_asked_for_by_name_where_it_has(export, radiographs):
+    result, output = export("--precision", "int8-bf16", "--calibration", radiographs)
+    if not has_bf16():
+        assert result.exit_code == 1 and not output.exists()
+        assert result.stderr.splitlines()[-1].startswith("RuntimeUnavailable: openvino: this CPU has no BF16")
+        return
+    assert result.exit_code == 0, result.stderr
+    manifest = open_bundle(output).manifest
+    assert manifest.engine["precision"] == "int8-bf16"
+    assert "int8" in manifest.engine["image_precision"]["achieved"]
+    assert manifest.verification["gate"]["image_worst_cosine"] >= 0.97
+    with Matcher(output) as matcher:
+        assert matcher.provenance["runtime"].startswith("openvino")
+        assert matcher.provenance["precision"] == "int8-bf16"
+    with pytest.raises(RuntimeUnavailable, match="onnxruntime does not compute bf16"):
+        Matcher(output, runtime="onnxruntime")
+
+
+def test_an_int8_bf16_engine_does_not_open_where_the_cpu_has_no_bf16(export, radiographs, monkeypatch):
+    if not has_bf16():
+        pytest.skip("this CPU has no BF16: there is no such engine here")
+    _, output = export("--precision", "int8-bf16", "--calibration", radiographs)
+    core = openvino_session._share_core()
+
+    class Core:
+        def get_property(self, device, name):
+            return ["FP32", "INT8"]
+
+        def __getattr__(self, name):
+            return getattr(core, name)
+
+    monkeypatch.setattr(openvino_session, "_share_core", Core)
+    with pytest.raises(RuntimeUnavailable, match="this CPU has no BF16 arithmetic; export FP32 or INT8"):
+        Matcher(output)
+
+
+def test_int8_bf16_is_not_for_tensorrt(export, radiographs):
+    result, output = export(
+        "--engine", "trt", "--defer-build", "--precision", "int8-bf16", "--calibration", radiographs
+    )
+    assert result.exit_code == 1 and not output.exists()
+    assert "--engine trt --precision int8-bf16 is not supported" in result.stderr
 
 
 def test_fp16_engine_is_smaller_and_within_its_limits(export, bundle):

@@ -1,6 +1,7 @@
 """Every `alta` command and its errors, on studies full of marks: none comes out, and no socket is opened."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -139,6 +140,16 @@ def test_keys_and_a_key_that_is_there(tmp_path):
     assert (made.exit_code, again.exit_code) == (0, 1), made.output + again.output
     assert_clean(made.output, again.output)
     assert_clean_files(folder)
+
+
+def test_a_compiled_form(bundle, tmp_path):
+    folder = tmp_path / MARK
+    shutil.copytree(bundle, folder / "chest.alta")
+    for more in ([], ["--json", "--overwrite"]):
+        result = run("engine", "compile", folder / "chest.alta", *more)
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+    assert_clean_files(folder / "chest.alta.compiled")
 
 
 def test_indexes_and_ranks(bundle, write, output, tmp_path):

@@ -100,7 +100,8 @@ def write_follow_up(bundle, folder, trace):
     (folder / "head.npz").write_bytes(pack_arrays(NoHead(manifest.sizes["embedding"]).arrays()))
     sets = {**parse_label_sets((folder / "prompts.json").read_bytes()), "progression": build_progression_set()}
     (folder / "prompts.json").write_text(render_label_sets(sets))
-    names = (*(file.name for file in manifest.files if file.name != "patches.onnx"), "fuse.onnx")
+    gone = ("patches.onnx", "prompts.npz")  # the vectors are of ALTA's prompts alone
+    names = (*(file.name for file in manifest.files if file.name not in gone), "fuse.onnx")
     reseal(
         folder,
         **STATED,
@@ -113,7 +114,8 @@ def write_follow_up(bundle, folder, trace):
         engine={name: value for name, value in manifest.engine.items() if name != LOCAL_HEADS},
         files=tuple(BundleFile.of(name, (folder / name).read_bytes()) for name in names),
     )
-    (folder / "patches.onnx").unlink()
+    for name in gone:
+        (folder / name).unlink()
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,11 @@ def test_closing_lets_go_of_the_graphs(bundle):
     import weakref
 
     engine = Engine.open(bundle)
-    graphs = [weakref.ref(session._session._session) for session in engine._sessions]
+    engine.project_prompts(["a phrase that is in no label set"])
+    graphs = [
+        weakref.ref(session)
+        for session in (engine._sessions[0]._session._session, engine._sessions[1]._session._session._session)
+    ]
     engine.close()
     gc.collect()
     assert [graph() for graph in graphs] == [None, None]

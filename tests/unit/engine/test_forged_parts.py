@@ -310,7 +310,7 @@ def test_graphs_that_change_places_are_an_error_of_ours(copy, one, other):
 
 
 def test_a_first_run_under_limits_tells_the_drift(copy, capsys):
-    assert {drift.output for drift in trial.try_engine(copy)} == {"image", "text", "patches"}
+    assert {drift.output for drift in trial.try_engine(copy)} == {"image", "text", "prompts", "patches"}
     result = CliRunner().invoke(main, ["inspect", str(copy), "--verify"])
     assert result.exit_code == 0 and "Self-test against the PyTorch reference" in result.stdout
 
@@ -338,7 +338,7 @@ def test_a_first_run_takes_few_threads_however_many_processors_there_are(
         Engine, "open", lambda path, **given: opened.append(given) or original(path, **{**given, "threads": 1})
     )
     trial.main(str(copy))
-    assert len(json.loads(capsys.readouterr().out)["drifts"]) == 3
+    assert len(json.loads(capsys.readouterr().out)["drifts"]) == 4
     assert opened == [{"trust": None, "threads": threads}] and limited == [(5, False), 6]
 
 
@@ -350,7 +350,7 @@ def test_a_first_run_on_a_machine_with_a_gpu_may_reserve_addresses(copy, monkeyp
     monkeypatch.setattr(trial, "limit_time", limited.append)
     monkeypatch.setenv(trial.LIMITS, "5 6")
     trial.main(str(copy))
-    assert len(json.loads(capsys.readouterr().out)["drifts"]) == 3
+    assert len(json.loads(capsys.readouterr().out)["drifts"]) == 4
     assert limited == [(5, True), 6]
 
 

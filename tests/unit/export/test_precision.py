@@ -45,6 +45,11 @@ def test_products_are_named_after_their_layers(image_graph, text_graph):
     )
 
 
+def test_the_graph_of_int8_bf16_is_that_of_int8(image_graph, ranges):
+    both = [apply_precision(image_graph, PrecisionPlan(name), ranges) for name in ("int8", "int8-bf16")]
+    assert both[0].SerializeToString(deterministic=True) == both[1].SerializeToString(deterministic=True)
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_achieved_precision_is_what_was_asked(image_graph, ranges, precision):
     kept = frozenset({"blocks.0.fc2"})
