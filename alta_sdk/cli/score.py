@@ -12,10 +12,10 @@ from ..errors import PromptError, StudyError
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Temperature
+from ..matching.stream import stream_studies
 from ..matching.unknown_words import check_prompts
 from ..report.run import ReportRow
 from ..study.lists import StudyEntry, list_studies
-from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study
 from .last_steps import take_every_step
@@ -82,7 +82,7 @@ def score(
     goes_on = outputs.is_asked_for or len(entries) > len(studies)
     results: list[Scored | Failed] = []
     rows: list[ReportRow] = []
-    with closing(read_each(entries, read, goes_on=goes_on)) as read_studies:
+    with closing(read_each(entries, read, matcher, goes_on=goes_on)) as read_studies:
         for study in show_progress(read_studies, len(entries), "studies") if len(entries) >= MANY else read_studies:
             path = str(entries[len(rows)].paths[0])
             if isinstance(study, StudyError):
@@ -105,20 +105,17 @@ def score(
 
 
 def read_each(
-    entries: list[StudyEntry], read: Callable[[StudyEntry], Study], *, goes_on: bool
+    entries: list[StudyEntry], read: Callable[[StudyEntry], Study], matcher: Matcher, *, goes_on: bool
 ) -> Generator[Study | StudyError, None, None]:
     """Read studies ahead of their turn. With goes_on one that cannot be read is given as its error, else raised."""
-    with ReadAhead(entries, read) as studies:
-        for number in range(1, len(entries) + 1):
-            try:
-                yield next(studies)
-            except StudyError as error:
-                if goes_on:
-                    yield error
-                elif len(entries) == 1:
-                    raise
-                else:
-                    raise type(error)(f"study {number} of {len(entries)}: {error}") from error
+    with closing(stream_studies(entries, read, (matcher,))) as studies:
+        for number, study in enumerate(studies, start=1):
+            if goes_on or not isinstance(study, StudyError):
+                yield study
+            elif len(entries) == 1:
+                raise study
+            else:
+                raise type(study)(f"study {number} of {len(entries)}: {study}") from study
 
 
 def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) -> None:

@@ -10,9 +10,8 @@ import click
 
 from ..errors import CalibrationError, StudyError
 from ..matching.matcher import Matcher
+from ..matching.stream import stream_studies
 from ..study.lists import StudyEntry, list_studies
-from ..study.read_ahead import ReadAhead
-from ..study.study import Study
 from ..validation.drift import (
     MIN_STUDIES,
     Movement,
@@ -75,17 +74,10 @@ def watch(studies: tuple[str, ...], reference: str, fail_if_moved: bool, as_json
 def embed_entries(
     entries: list[StudyEntry], matcher: Matcher, reading: Reading
 ) -> Generator[EmbeddedStudy | None, None, None]:
-    """Embed each study; None for one that cannot be read. A thread reads the next ones meanwhile."""
-
-    def read(entry: StudyEntry) -> Study | None:
-        try:
-            return reading.read(entry.read(), matcher)
-        except StudyError:
-            return None
-
-    with ReadAhead(entries, read) as studies:
+    """Embed each study; None for one that cannot be read. Threads read the next ones meanwhile."""
+    with closing(stream_studies(entries, lambda entry: reading.read(entry.read(), matcher), (matcher,))) as studies:
         for number, study in enumerate(studies, start=1):
-            if study is None:
+            if isinstance(study, StudyError):
                 yield None
             else:
                 notes = study.read_notes(study.slots)

@@ -115,6 +115,21 @@ def decode_compressed(
     return np.frombuffer(content, np.dtype(answer["dtype"])).reshape(answer["shape"])
 
 
+def count_workers() -> int:
+    """Return how many images are decoded at once at most: one a processor, and a bound."""
+    return min(MAX_WORKERS, os.cpu_count() or 1)
+
+
+def share_processors(decoders: int) -> None:
+    """Tell of this thread that it decodes beside others, so many in all: each image then has fewer processors."""
+    _thread.decoders = decoders
+
+
+def count_threads() -> int:
+    """Return how many processors decoding one image may use in this thread."""
+    return max(1, count_workers() // int(getattr(_thread, "decoders", 1)))
+
+
 class _Stopped(Exception):
     """The worker is gone: it crashed or ran into its time limit."""
 
@@ -201,9 +216,7 @@ class _Pool:
 
     idle: list[_Worker] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    places: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(min(MAX_WORKERS, os.cpu_count() or 1))
-    )
+    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(count_workers()))
 
     def decode(self, request: dict[str, Any], source: bytes, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
         with self.places:
@@ -263,6 +276,7 @@ def _forget_workers() -> None:
     _pool = _Pool()
 
 
+_thread = threading.local()
 _pool = _Pool()
 _parents: list[_Pool] = []
 atexit.register(lambda: _pool.close())

@@ -53,6 +53,7 @@ def require_one_mode(embeddings: Iterable[StudyEmbedding]) -> str:
 
 
 OneStudy = Study | StudyEmbedding | PathLike
+Embedded = tuple[StudyEmbedding, Mapping[str, object]]  # with what the provenance says of the study
 ONE_STUDY = (Study, StudyEmbedding, str, os.PathLike)  # for isinstance: what is not a list of studies
 
 
@@ -68,9 +69,7 @@ def check_vector(embedding: StudyEmbedding, width: int) -> Vector:
     return vector
 
 
-def embed_study(
-    engine: Engine, study: Study | StudyEmbedding, mode: str
-) -> tuple[StudyEmbedding, Mapping[str, object]]:
+def embed_study(engine: Engine, study: Study | StudyEmbedding, mode: str) -> Embedded:
     """Embed a study in a fusion mode; an embedding is checked and returned as it is.
 
     Also returns what the provenance of a result says of the study: the mode that was used, slots, intensity profiles
@@ -83,22 +82,32 @@ def embed_study(
             raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
         check_vector(study, engine.manifest.sizes["embedding"])
         return study, {"fusion_mode": study.mode}
-    profile = engine.manifest.intensity_profile
-    slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
-    profiles = {study.radiographs[slot].intensity_profile for slot in slots}
-    if not profiles <= {profile, name_picture_profile(profile)}:
-        way_out = ": give Study.from_images the engine's intensity_profile" if AS_STORED in profiles else ""
-        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"{way_out}')
-    used = tell_used_mode(mode, slots)
-    vector = _embed_chosen(engine, {slot: study.radiographs[slot] for slot in slots}, used)
+    chosen = choose_radiographs(engine, study, mode)
+    used = tell_used_mode(mode, chosen)
+    vector = _embed_chosen(engine, chosen, used)
     require_finite(vector, "values of the study's embedding are")
     origin = {
         "fusion_mode": used,
-        "slots": [slot.name.lower() for slot in slots],
-        "intensity_profile": sorted(profiles),
-        "reading": study.read_notes(slots),
+        "slots": [slot.name.lower() for slot in chosen],
+        "intensity_profile": sorted({radiograph.intensity_profile for radiograph in chosen.values()}),
+        "reading": study.read_notes(tuple(chosen)),
     }
     return StudyEmbedding(vector, used, engine.manifest.sha256), origin
+
+
+def choose_radiographs(engine: Engine, study: Study, mode: str) -> dict[Slot, Radiograph]:
+    """Return the radiographs of a study that a fusion mode looks at.
+
+    Raises EngineError if one was read with another intensity profile than the engine's.
+    """
+    profile = engine.manifest.intensity_profile
+    slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
+    chosen = {slot: study.radiographs[slot] for slot in slots}
+    profiles = {radiograph.intensity_profile for radiograph in chosen.values()}
+    if not profiles <= {profile, name_picture_profile(profile)}:
+        way_out = ": give Study.from_images the engine's intensity_profile" if AS_STORED in profiles else ""
+        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"{way_out}')
+    return chosen
 
 
 def _embed_chosen(engine: Engine, radiographs: Mapping[Slot, Radiograph], mode: str) -> Vector:

@@ -1,6 +1,7 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Self, overload
 
@@ -18,7 +19,6 @@ from ..engine.vectors import measure_cosines, to_unit_length
 from ..errors import EngineError
 from ..locate.heatmap import Heatmap
 from ..study.comparison import OneSide, ReadStudy, load_pair
-from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study, load_study
 from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study, require_one_mode
@@ -30,6 +30,7 @@ from .prompts import Labels, check_label
 from .questions import Question, Temperature, ask_question, check_free
 from .ranking import Ranking, rank_reports
 from .results import Comparison, ZeroShotResult
+from .stream import embed_all
 from .thresholds import Threshold, choose_threshold, keep_thresholds, load_thresholds, read_truth
 from .unknown_words import check_prompts, log_notes
 
@@ -103,8 +104,7 @@ class Matcher:
         """
         if isinstance(study, ONE_STUDY):
             return self._embed_one(study)[0]
-        with ReadAhead(study, self._read) as read:
-            return [self._embed_one(one)[0] for one in read]
+        return [embedding for embedding, _ in embed_all(self, study, self._read)]
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed prompts: (n, embedding) float32, unit length.
@@ -163,9 +163,9 @@ class Matcher:
     def iter_zero_shot(
         self, studies: Iterable[OneStudy], labels: Labels, *, temperature: Temperature = "engine"
     ) -> Iterator[ZeroShotResult]:
-        """Score studies one by one; a thread reads the next two meanwhile: memory does not grow with the list.
+        """Score studies one by one; threads read the next ones meanwhile: memory does not grow with the list.
 
-        A study that cannot be read raises at its turn. Closing the iterator ends the thread.
+        A study that cannot be read raises at its turn. Closing the iterator ends the threads.
         """
         return self._answer_all(studies, self._ask(labels, temperature))
 
@@ -294,6 +294,6 @@ class Matcher:
         return self._ask(wanted, temperature)
 
     def _answer_all(self, studies: Iterable[OneStudy], question: Question) -> Iterator[ZeroShotResult]:
-        with ReadAhead(studies, self._read) as read:
-            for study in read:
-                yield question.answer(*self._embed_one(study))
+        with closing(embed_all(self, studies, self._read)) as embedded:
+            for one in embedded:
+                yield question.answer(*one)

@@ -17,12 +17,13 @@ from ..matching.embeddings import StudyEmbedding, require_one_mode
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Question, ask_question
+from ..matching.stream import Embeds, stream_studies
 from ..study.key import SiteKey, identify_study, identify_unreadable
-from ..study.read_ahead import ReadAhead
 from ..study.study import Study
 from .pictures import measure_picture
 
 ReadFiles = Callable[[StudyFiles, Matcher], Study]
+ReadOne = tuple[int, str, dict[str, Study]]  # number and key of a study, and the study by intensity profile
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ class EngineScores:
 def embed_each(
     paths: Sequence[Path], matchers: Sequence[Matcher], read: ReadFiles, site_key: SiteKey
 ) -> Iterator[EmbeddedStudy | UnreadStudy]:
-    """Embed the study at each path with each engine; a thread reads the next ones meanwhile.
+    """Embed the study at each path with each engine; threads read the next ones meanwhile.
 
     read: makes a study of files, as an engine's intensity profile wants it.
     """
     profiles = {matcher.engine.manifest.intensity_profile: matcher for matcher in matchers}
 
-    def read_one(numbered: tuple[int, Path]) -> UnreadStudy | tuple[int, str, dict[str, Study]]:
+    def read_one(numbered: tuple[int, Path]) -> UnreadStudy | ReadOne:
         number, path = numbered
         identity = identify_unreadable(path)
         try:
@@ -82,8 +83,13 @@ def embed_each(
             return UnreadStudy(number, site_key.sign(identity).hex(), f"{type(error).__name__}: {error}")
         return number, site_key.sign(identity).hex(), studies
 
-    with closing(ReadAhead(enumerate(paths, start=1), read_one)) as found:
+    def find(one: object, matcher: Embeds) -> Study | None:
+        return one[2][matcher.engine.manifest.intensity_profile] if isinstance(one, tuple) else None
+
+    with closing(stream_studies(list(enumerate(paths, start=1)), read_one, matchers, find)) as found:
         for one in found:
+            if isinstance(one, StudyError):  # for mypy: `read_one` keeps them
+                raise one
             if isinstance(one, UnreadStudy):
                 yield one
                 continue

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from alta_runtimes import available
+from alta_runtimes import SessionInfo, available
 from alta_sdk import Engine, EngineError, Matcher, Slot, Study
-from alta_sdk.engine.image_encoder import ENTRY_BYTES, ImageEncoder, RadiographCache
+from alta_sdk.engine.image_encoder import ENTRY_BYTES, TOGETHER, ImageEncoder, RadiographCache
 
 
 class CountingSession:
@@ -50,6 +50,57 @@ def test_a_batch_whose_rows_differ_from_single_runs_is_never_used():
     ]
     np.testing.assert_array_equal(together, alone)
     assert session.sizes == [1] * 4 + [4] + [1] * 4
+
+
+def open_gaining(session):
+    session.info = SessionInfo("openvino", "", "cpu", 1)
+    return ImageEncoder(session)
+
+
+def test_radiographs_of_several_studies_run_as_one_batch_and_are_found_in_the_cache():
+    session, images = CountingSession(), make_images(9)
+    encoder, studies = open_gaining(session), [[(one, Slot.FRONTAL)] for one in images]
+    encoder.encode_ahead(studies[:5])  # the fifth is left for the next batch
+    assert session.sizes == [1, 1, 1, 1, TOGETHER]
+    encoder.encode_ahead(studies[1:5])  # its first study is known
+    for study in studies[:4]:
+        encoder.encode(study)
+    assert len(session.sizes) == 5
+    encoder.encode_ahead(studies[4:])
+    assert session.sizes[5:] == [TOGETHER]
+    encoder.encode_ahead(studies[8:])  # one alone: encoded at its turn
+    assert len(session.sizes) == 6
+    found = [encoder.encode(study)[0] for study in studies]
+    assert session.sizes[6:] == [1]
+    alone = [ImageEncoder(CountingSession()).encode(study)[0] for study in studies]
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_a_study_larger_than_the_batch_runs_at_its_own_turn():
+    session = CountingSession()
+    encoder = open_gaining(session)
+    encoder.encode_ahead([list(zip(make_images(4), Slot, strict=True)), [(make_images(5)[4], Slot.FRONTAL)]])
+    assert session.sizes == []
+
+
+def test_studies_whose_rows_would_differ_in_company_are_not_put_together():
+    session, images = CountingSession(depends_on_batch=True), make_images(8)
+    encoder, studies = open_gaining(session), [[(one, Slot.FRONTAL)] for one in images]
+    for start in (0, 4):
+        encoder.encode_ahead(studies[start:])
+    found = [encoder.encode(study)[0] for study in studies]
+    alone = [ImageEncoder(CountingSession(depends_on_batch=True)).encode(study)[0] for study in studies]
+    np.testing.assert_array_equal(found, alone)
+    assert session.sizes == [1] * 4 + [4] + [1] * 4
+
+
+def test_a_runtime_that_gains_nothing_by_batches_encodes_no_study_ahead():
+    session = CountingSession()
+    session.info = SessionInfo("onnxruntime", "", "cpu", 1)
+    encoder = ImageEncoder(session)
+    assert encoder.together == 1
+    encoder.encode_ahead([[(one, Slot.FRONTAL)] for one in make_images(4)])
+    assert session.sizes == []
 
 
 def test_an_engine_built_for_single_radiographs_is_run_one_by_one():
