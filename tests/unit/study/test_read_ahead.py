@@ -80,10 +80,13 @@ def test_what_is_ready_is_peeked_at_up_to_the_first_that_is_not_and_stays():
 
 
 def test_each_reader_shares_the_processors_with_the_others(monkeypatch):
-    monkeypatch.setattr(decoding, "count_workers", lambda: 6)
-    assert decoding.count_threads() == 6  # whoever decodes alone has all of them
-    with ReadAhead(range(3), lambda _: decoding.count_threads(), readers=3) as items:
-        assert list(items) == [2, 2, 2]
+    monkeypatch.setattr(decoding, "count_workers", lambda: 3)
+    assert decoding.count_threads() == 3  # whoever decodes alone has all of them
+    for readers, threads in ((1, 3), (2, 1), (3, 1)):
+        with ReadAhead(range(3), lambda _: decoding.count_threads(), readers=readers) as items:
+            assert list(items) == [threads] * 3
+    monkeypatch.setattr(decoding, "count_workers", lambda: 8)
+    assert decoding.count_threads() == decoding.MAX_THREADS
 
 
 def test_reading_overlaps_with_the_work_on_the_item_before():
