@@ -26,10 +26,17 @@ class Reading:
     allow_for_processing: bool = False
     trust: str | None = None
     allow_incomplete: bool = False
+    reduced_decode: bool = False
 
     def open_matcher(self) -> Matcher:
         """Open the engine; raises what Matcher raises."""
-        return Matcher(self.engine, threads=self.threads, fusion_mode=self.fusion_mode, trust=self.trust)
+        return Matcher(
+            self.engine,
+            threads=self.threads,
+            fusion_mode=self.fusion_mode,
+            trust=self.trust,
+            reduced_decode=self.reduced_decode,
+        )
 
     def read(self, source: Source, matcher: Matcher, *, prior: Source | None = None, find_prior: bool = False) -> Study:
         """Read a study as the engine's intensity profile wants it; raises StudyError, DicomError or ViewError."""
@@ -37,7 +44,7 @@ class Reading:
             source,
             prior=prior,
             find_prior=find_prior,
-            intensity_profile=matcher.engine.manifest.intensity_profile,
+            intensity_profile=matcher.intensity_profile,
             any_body_part=self.any_body_part,
             any_view=self.any_view,
             any_picture=self.any_picture,
@@ -80,4 +87,9 @@ reading_options = group_options(
     click.option("--window", type=COUNT, help="The window of the image to apply, for engines of profile voi-v1."),
     click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
     click.option("--allow-incomplete", is_flag=True, help="Go on where a part of a study cannot be read."),
+    click.option(
+        "--reduced-decode",
+        is_flag=True,
+        help="Read JPEG 2000 without its finest details: faster, other scores, thresholds of their own.",
+    ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..engine.fusion import name_plain_mode
 from ..engine.manifest_content import FRONTAL, PRESENT, PRIOR
 from ..errors import PromptError, StudyError
 from ..matching.matcher import Matcher
@@ -138,7 +139,7 @@ def warn(results: list[Scored | Failed], matcher: Matcher, *, find_prior: bool) 
 
 def say_read_slots(matcher: Matcher) -> str:
     """Name the radiographs that a Matcher's mode reads."""
-    if matcher.fusion_mode == FRONTAL:
+    if name_plain_mode(matcher.fusion_mode) == FRONTAL:
         return "the current frontal radiograph alone"
     return f"{', '.join(matcher.engine.manifest.slots).replace('_', ' ')} radiographs alone"
 
@@ -146,7 +147,7 @@ def say_read_slots(matcher: Matcher) -> str:
 def say_other_mode(matcher: Matcher) -> str:
     """Name the mode that reads more, where the engine has it."""
     more = [mode for mode in (PRESENT, PRIOR) if mode in matcher.engine.manifest.fusion_modes]
-    return f" (--fusion-mode {more[0]})" if matcher.fusion_mode == FRONTAL and more else ""
+    return f" (--fusion-mode {more[0]})" if name_plain_mode(matcher.fusion_mode) == FRONTAL and more else ""
 
 
 def describe_run(scored: list[Scored], notes: list[str]) -> dict[str, Any]:

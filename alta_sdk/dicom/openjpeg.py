@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 SYNTAXES = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 START, CODING, TILE_PART, DATA, END = b"\xff\x4f\xff\x51", 0xFF52, 0xFF90, 0xFF93, b"\xff\xd9"
 REVERSIBLE = 1  # the 5/3 wavelet; 0 is the 9/7 one
-MIN_HALF_PX = 512  # of the shorter side at half resolution: models read 224 to 518
+MIN_HALF_PX = 880  # of the shorter side at half resolution, for a model that reads 256: smaller ones move sharp edges
 # What the inverse wavelet makes of low-pass samples alone: at the place of sample n, and between n and n + 1.
 EVEN_97, BESIDE_EVEN_97 = 1.115087052456994, -0.057543526228500
 ODD_97, BESIDE_ODD_97 = 0.591271763114247, -0.091271763114250

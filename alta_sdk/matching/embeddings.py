@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dicom.files import PathLike
-from ..dicom.intensity import AS_STORED, name_picture_profile
+from ..dicom.intensity import AS_STORED, HALF, halve_profile, name_picture_profile
 from ..engine.engine import Engine
-from ..engine.fusion import choose_slots, embed_slots, list_used_modes, tell_used_mode
+from ..engine.fusion import check_mode, choose_slots, embed_slots, list_used_modes, name_plain_mode, tell_used_mode
+from ..engine.manifest import Manifest
 from ..engine.manifest_content import PRIOR
 from ..engine.vectors import Vector, require_finite, to_unit_length
 from ..errors import CalibrationError, EngineError
@@ -17,6 +18,7 @@ from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from ..study.study import Study
 
+MOST_HALVED_PX = 256  # that a radiograph is resized to: of more, details that are left out would be seen
 UNIT_TOLERANCE = 1e-3  # of the length of a vector that is given: it may have been kept in half precision
 
 
@@ -50,6 +52,20 @@ def require_one_mode(embeddings: Iterable[StudyEmbedding]) -> str:
             "the fusion mode frontal"
         )
     return modes.pop()
+
+
+def choose_reading(manifest: Manifest, fusion_mode: str | None, reduced_decode: bool) -> tuple[str, str]:
+    """Return the fusion mode and the intensity profile that a Matcher works with, of those that an engine has.
+
+    Raises EngineError for another mode, or for a profile or size that is not read without its finest details.
+    """
+    mode, profile = fusion_mode or manifest.fusion_mode, manifest.intensity_profile
+    check_mode(mode, manifest.fusion_modes)
+    if not reduced_decode:
+        return mode, profile
+    if manifest.geometry.resize_px > MOST_HALVED_PX:
+        raise EngineError(f"reduced decoding is for engines that read at most {MOST_HALVED_PX} pixels: read it whole")
+    return mode + HALF, halve_profile(profile)
 
 
 OneStudy = Study | StudyEmbedding | PathLike
@@ -86,32 +102,38 @@ def embed_study(engine: Engine, study: Study | StudyEmbedding, mode: str) -> Emb
     used = tell_used_mode(mode, chosen)
     vector = _embed_chosen(engine, chosen, used)
     require_finite(vector, "values of the study's embedding are")
-    origin = {
+    origin: dict[str, object] = {
         "fusion_mode": used,
         "slots": [slot.name.lower() for slot in chosen],
         "intensity_profile": sorted({radiograph.intensity_profile for radiograph in chosen.values()}),
         "reading": study.read_notes(tuple(chosen)),
     }
+    if decoders := {radiograph.decoder for radiograph in chosen.values()} - {""}:
+        origin["decoders"] = sorted(decoders)
     return StudyEmbedding(vector, used, engine.manifest.sha256), origin
 
 
 def choose_radiographs(engine: Engine, study: Study, mode: str) -> dict[Slot, Radiograph]:
     """Return the radiographs of a study that a fusion mode looks at.
 
-    Raises EngineError if one was read with another intensity profile than the engine's.
+    Raises EngineError if one was read with another intensity profile than the engine's, or with fewer or more of its
+    details than the mode says.
     """
-    profile = engine.manifest.intensity_profile
+    profile = engine.manifest.intensity_profile + (HALF if mode.endswith(HALF) else "")
     slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
     chosen = {slot: study.radiographs[slot] for slot in slots}
     profiles = {radiograph.intensity_profile for radiograph in chosen.values()}
     if not profiles <= {profile, name_picture_profile(profile)}:
         way_out = ": give Study.from_images the engine's intensity_profile" if AS_STORED in profiles else ""
+        if {one.removesuffix(HALF) for one in profiles} == {profile.removesuffix(HALF)}:
+            way_out = ": read it as the Matcher does (reduced_decode)"
         raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"{way_out}')
     return chosen
 
 
 def _embed_chosen(engine: Engine, radiographs: Mapping[Slot, Radiograph], mode: str) -> Vector:
     """Return the unit vector (embedding,) of the radiographs that a mode looks at."""
-    if mode == PRIOR:
+    plain = name_plain_mode(mode)
+    if plain == PRIOR:
         return to_unit_length(engine.encode_with_prior(radiographs[Slot.FRONTAL], radiographs[Slot.PRIOR_FRONTAL]))
-    return embed_slots(engine.encode_radiographs(radiographs), mode, engine.head)
+    return embed_slots(engine.encode_radiographs(radiographs), plain, engine.head)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ..engine.engine import Engine
+from ..engine.fusion import name_plain_mode
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import check_text
 from ..engine.vectors import to_unit_length
@@ -39,6 +40,6 @@ def locate_in_study(
         "slots": [one.name.lower() for one in slots],
         "prompt_reading": notes,
     }
-    prior = shown.radiographs[Slot.PRIOR_FRONTAL] if embedding.mode == PRIOR else None
+    prior = shown.radiographs[Slot.PRIOR_FRONTAL] if name_plain_mode(embedding.mode) == PRIOR else None
     score = float((text @ embedding.vector)[0])
     return locate_phrase(engine, shown, phrase, slot, score, {**provenance, **told}, prior)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..dicom.files import PathLike
 from ..engine.closing import refuse_copy
 from ..engine.engine import Engine
-from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import list_texts
@@ -21,7 +20,7 @@ from ..locate.heatmap import Heatmap
 from ..study.comparison import OneSide, ReadStudy, load_pair
 from ..study.slots import Slot
 from ..study.study import Study, load_study
-from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study, require_one_mode
+from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, choose_reading, embed_study, require_one_mode
 from .few_shot import FewShotClassifier, fit_few_shot
 from .locating import locate_in_study
 from .operating_point import Target
@@ -48,6 +47,7 @@ class Matcher:
         fusion_mode: str | None = None,
         allow_build: bool = False,
         trust: PathLike | None = None,
+        reduced_decode: bool = False,
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
@@ -56,6 +56,7 @@ class Matcher:
         fusion_mode: "frontal", "present", "published" or "prior", of those that the engine has; None takes its own.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         trust: a file of public keys, of which one must have signed the engine; None takes that of ALTA_TRUST.
+        reduced_decode: read JPEG 2000 without its finest details: a mode of its own, "+half" behind its name.
         Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside
         the engine are not its own.
         """
@@ -68,8 +69,7 @@ class Matcher:
                 engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build, trust=trust
             )
         self._owns_engine = self.engine is not engine
-        self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
-        check_mode(self.fusion_mode, self.engine.manifest.fusion_modes)
+        self.fusion_mode, self.intensity_profile = choose_reading(self.engine.manifest, fusion_mode, reduced_decode)
         self.thresholds = load_thresholds(self.engine.bundle)
 
     def close(self) -> None:
@@ -275,7 +275,7 @@ class Matcher:
 
     @property
     def _load(self) -> ReadStudy:
-        return partial(load_study, intensity_profile=self.engine.manifest.intensity_profile)
+        return partial(load_study, intensity_profile=self.intensity_profile)
 
     def _read(self, study: OneStudy) -> Study | StudyEmbedding:
         return study if isinstance(study, Study | StudyEmbedding) else self._load(study)

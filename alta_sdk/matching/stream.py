@@ -29,6 +29,10 @@ class Embeds(Protocol):
     def fusion_mode(self) -> str:
         """The mode that it embeds in."""
 
+    @property
+    def intensity_profile(self) -> str:
+        """What studies are read with for it."""
+
 
 def take_study(read: object, _: Embeds) -> Study | None:
     """Return what was read if it is a study."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dicom.decoder_names import name_decoder
 from ..dicom.files import PathLike, StudyFiles, read_files
 from ..dicom.image import DicomImage, ImageOrigin, decode_grey
 from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions, name_picture_profile, scale_intensity
@@ -28,6 +29,8 @@ ONE_A_SLOT = (
     "one image a slot: give the path of one JPEG or PNG file, or a uint8 array of shape (height, width[, 3]); "
     "no list, folder, archive or other object"
 )
+# Of two equal ones: grey_u8 is, apart; what the model sees follows from it, the decoder is no matter.
+NOT_COMPARED = ("grey_u8", "pixels_u8", "_made", "decoder")
 PLANE_OF = {View.FRONTAL: "coronal", View.LATERAL: "sagittal"}
 
 
@@ -42,6 +45,7 @@ class Radiograph:
     choice: why it stands in its slot.
     notices: what a user must be told of how it was read, such as frames that were not.
     origin: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
+    decoder: the library that decoded a compressed DICOM image.
     judgement: whether its pixels can be those of an upright radiograph.
     shown_u8: an 8-bit picture as it was before its profile stretched it, which is what is judged then.
     """
@@ -53,6 +57,7 @@ class Radiograph:
     origin: ImageOrigin | None = field(default=None, repr=False)
     pixels_u8: NDArray[np.uint8] = field(init=False)
     judgement: Judgement = field(init=False)
+    decoder: str = ""
     shown_u8: InitVar[NDArray[np.uint8] | None] = None
     _made: dict[Geometry, NDArray[np.uint8]] = field(init=False, repr=False, default_factory=dict)
 
@@ -78,7 +83,9 @@ class Radiograph:
         """True for the same pixels, read and chosen in the same way."""
         if not isinstance(other, Radiograph):
             return False
-        own, theirs = ({**vars(one), "grey_u8": None, "pixels_u8": None, "_made": None} for one in (self, other))
+        own, theirs = (
+            {**vars(one), "grey_u8": None, "pixels_u8": None, "_made": None, "decoder": ""} for one in (self, other)
+        )
         return own == theirs and np.array_equal(self.grey_u8, other.grey_u8)
 
     def __hash__(self) -> int:
@@ -136,7 +143,14 @@ def decode_radiograph(image: DicomImage, choice: SlotChoice, options: GreyOption
     grey = decode_grey(image, options)
     plane = image.lie.plane if choice.source == "caller" else PLANE_OF[choice.view]
     upright, turned = turn_upright(grey, image.lie.directions, plane)
-    return Radiograph(upright, options.profile, replace(choice, turned=turned), image.notices, ImageOrigin.of(image))
+    return Radiograph(
+        upright,
+        options.profile,
+        replace(choice, turned=turned),
+        image.notices,
+        ImageOrigin.of(image),
+        decoder=name_decoder(image.stored),
+    )
 
 
 def read_picture(source: ImageSource, view: View, profile: str = PUBLISHED) -> Radiograph:

@@ -70,7 +70,7 @@ def embed_each(
 
     read: makes a study of files, as an engine's intensity profile wants it.
     """
-    profiles = {matcher.engine.manifest.intensity_profile: matcher for matcher in matchers}
+    profiles = {matcher.intensity_profile: matcher for matcher in matchers}
 
     def read_one(numbered: tuple[int, Path]) -> UnreadStudy | ReadOne:
         number, path = numbered
@@ -84,7 +84,7 @@ def embed_each(
         return number, site_key.sign(identity).hex(), studies
 
     def find(one: object, matcher: Embeds) -> Study | None:
-        return one[2][matcher.engine.manifest.intensity_profile] if isinstance(one, tuple) else None
+        return one[2][matcher.intensity_profile] if isinstance(one, tuple) else None
 
     with closing(stream_studies(list(enumerate(paths, start=1)), read_one, matchers, find)) as found:
         for one in found:
@@ -94,7 +94,7 @@ def embed_each(
                 yield one
                 continue
             number, key, studies = one
-            vectors = [matcher.embed(studies[matcher.engine.manifest.intensity_profile]) for matcher in matchers]
+            vectors = [matcher.embed(studies[matcher.intensity_profile]) for matcher in matchers]
             first = next(iter(studies.values()))
             yield EmbeddedStudy(number, key, vectors, first.read_notes(first.slots), measure_picture(first))
 

@@ -135,7 +135,7 @@ def test_the_largest_frame_decodes_with_threads_in_the_memory_of_a_worker(monkey
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("sides", [(1100, 1031), (1031, 1100)])
+@pytest.mark.parametrize("sides", [(1860, 1761), (1761, 1860)])
 def test_without_the_finest_details_a_smooth_picture_is_nearly_the_same(sides, coding):
     y, x = np.mgrid[0 : sides[0], 0 : sides[1]]
     smooth = (2000 + 1500 * np.sin(x / 90) * np.cos(y / 70)).astype(np.uint16)
@@ -144,20 +144,20 @@ def test_without_the_finest_details_a_smooth_picture_is_nearly_the_same(sides, c
     assert coarse.dtype == np.uint16
     whole = openjpeg._decode(frame, 12, 1, reduce=0)
     apart = np.abs(coarse.astype(int) - whole)  # of 4095
-    assert apart.max() <= 16
-    assert apart[:, :-2].max() <= 8  # all but where the last column has no neighbour
+    assert apart.max() <= 32  # where the last row or column has no neighbour
+    assert apart[:-2, :-2].max() <= 8
     assert not np.array_equal(coarse, whole)
 
 
 def test_a_small_frame_or_one_without_levels_keeps_its_details():
-    frame = take_frame(compress(make_samples(1023, 1100), 12, "lossless"))
+    frame = take_frame(compress(make_samples(1759, 1800), 12, "lossless"))
     stated = read_frame_header(frame)
     assert openjpeg.decode_grey(frame, stated, 1, is_coarse=True) is None
-    np.testing.assert_array_equal(openjpeg.decode_grey(frame, stated, 2, is_coarse=True), make_samples(1023, 1100))
+    np.testing.assert_array_equal(openjpeg.decode_grey(frame, stated, 2, is_coarse=True), make_samples(1759, 1800))
 
 
 def test_a_frame_that_is_cut_short_is_refused_without_its_details_too():
-    frame = take_frame(compress(make_samples(1024, 1024), 12, "lossless")).rstrip(b"\0")
+    frame = take_frame(compress(make_samples(1760, 1760), 12, "lossless")).rstrip(b"\0")
     stated = read_frame_header(frame)
     assert openjpeg.decode_grey(frame, stated, 1, is_coarse=True) is not None
     with pytest.raises(ValueError, match="cut short"):
