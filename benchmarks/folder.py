@@ -76,7 +76,7 @@ def make_loop(threads: int) -> Callable[[list[Path], bool], None]:
         for path in paths:
             pixels = dcmread(path).pixel_array.astype(np.float32)
             grey = np.rint(pixels * (255 / pixels.max())).astype(np.uint8)
-            square = torch.from_numpy(ALTA_GEOMETRY.to_pixels(grey))[None]
+            square = torch.tensor(ALTA_GEOMETRY.to_pixels(grey))[None]
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_half):
                 image(to_model_input(square), slot)[:, 0].float().numpy()
 

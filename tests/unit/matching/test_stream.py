@@ -9,6 +9,7 @@ from pydicom.uid import generate_uid
 
 from alta_sdk import EngineError, Matcher, Study, StudyError
 from alta_sdk.bench.synthetic import make_grey
+from alta_sdk.engine import image_encoder
 from alta_sdk.matching.stream import stream_studies
 
 
@@ -22,7 +23,8 @@ def studies():
     return [make_study(seed) for seed in range(7)]
 
 
-def test_vectors_of_a_list_are_those_of_single_studies(bundle, studies):
+def test_vectors_of_a_list_are_those_of_single_studies(bundle, studies, monkeypatch):
+    monkeypatch.setattr(image_encoder, "ALONE_FIRST", 0)
     for runtime in ("onnxruntime", "openvino"):
         alone = [Matcher(bundle, runtime=runtime).embed(study).vector for study in studies]
         together = [one.vector for one in Matcher(bundle, runtime=runtime).embed(studies)]
