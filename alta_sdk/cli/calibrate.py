@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..engine.fusion import name_plain_mode
 from ..engine.manifest_content import PRIOR
 from ..errors import AltaError, CalibrationError
 from ..files.targets import check_target, write_target
@@ -136,7 +137,7 @@ def embed_rows(matcher: Matcher, labelled: LabelledStudies, read: Callable[[Path
 
 def check_one_kind(embeddings: Mapping[int, StudyEmbedding]) -> None:
     """Raise CalibrationError, with rows, if some studies have a prior that is read and some have none."""
-    without = [row + 1 for row, one in embeddings.items() if one.mode != PRIOR]
+    without = [row + 1 for row, one in embeddings.items() if name_plain_mode(one.mode) != PRIOR]
     if 0 < len(without) < len(embeddings):
         shown = ", ".join(map(str, without[:SHOWN_ROWS])) + (" …" if len(without) > SHOWN_ROWS else "")
         raise CalibrationError(

@@ -71,11 +71,12 @@ def embed(
     noted: list[str] = []
 
     def read(source: Source) -> Study:
-        study = reading.read(source, matcher)
-        noted.extend(study.read_notes(study.slots)[:1])
-        return study
+        return reading.read(source, matcher)
 
-    outcomes = embed_folder(matcher, entries, target, site_key, read, with_identifiers=with_identifiers)
+    def note(study: Study) -> None:
+        noted.extend(study.read_notes(study.slots)[:1])
+
+    outcomes = embed_folder(matcher, entries, target, site_key, read, note, with_identifiers=with_identifiers)
     studies = list(show_progress(outcomes, len(entries), "studies"))
     if noted:
         say(f"{len(noted)} of {len(studies)} studies were read with a notice: alta score tells which")

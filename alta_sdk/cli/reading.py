@@ -28,12 +28,18 @@ class Reading:
     trust: str | None = None
     allow_incomplete: bool = False
     audit: str | None = None
+    reduced_decode: bool = False
 
     def open_matcher(self) -> Matcher:
         """Open the engine and the audit log; raises what Matcher raises."""
         audit = open_audit(self.audit)
         return Matcher(
-            self.engine, threads=self.threads, fusion_mode=self.fusion_mode, trust=self.trust, audit=audit or False
+            self.engine,
+            threads=self.threads,
+            fusion_mode=self.fusion_mode,
+            trust=self.trust,
+            audit=audit or False,
+            reduced_decode=self.reduced_decode,
         )
 
     def read(self, source: Source, matcher: Matcher, *, prior: Source | None = None, find_prior: bool = False) -> Study:
@@ -42,7 +48,7 @@ class Reading:
             source,
             prior=prior,
             find_prior=find_prior,
-            intensity_profile=matcher.engine.manifest.intensity_profile,
+            intensity_profile=matcher.intensity_profile,
             any_body_part=self.any_body_part,
             any_view=self.any_view,
             any_picture=self.any_picture,
@@ -86,4 +92,9 @@ reading_options = group_options(
     click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
     click.option("--allow-incomplete", is_flag=True, help="Go on where a part of a study cannot be read."),
     audit_option,
+    click.option(
+        "--reduced-decode",
+        is_flag=True,
+        help="Read JPEG 2000 without its finest details: faster, other scores, thresholds of their own.",
+    ),
 )

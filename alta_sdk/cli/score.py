@@ -8,17 +8,18 @@ from typing import Any
 import click
 
 from ..dicom.files import StudyFiles
+from ..engine.fusion import name_plain_mode
 from ..engine.manifest_content import FRONTAL, PRESENT, PRIOR
 from ..errors import PromptError, StudyError
 from ..matching.audit_log import about
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Temperature
+from ..matching.stream import stream_studies
 from ..matching.unknown_words import check_prompts
 from ..report.run import ReportRow
 from ..study.lists import StudyEntry, list_studies
 from ..study.naming import Failure, StudyName, StudyNamer
-from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study
 from .label_help import LabelledCommand
@@ -95,7 +96,7 @@ def score(
     results: list[Scored | Failed] = []
     rows: list[ReportRow] = []
     lone_failure: StudyError | None = None
-    with closing(read_each(entries, read, namer)) as found:
+    with closing(read_each(entries, read, matcher, namer)) as found:
         for name, study in show_progress(found, len(entries), "studies") if len(entries) >= MANY else found:
             with about(matcher.audit, name.key):
                 if isinstance(study, StudyError):
@@ -122,7 +123,7 @@ def score(
 
 
 def read_each(
-    entries: list[StudyEntry], read: Callable[[StudyFiles], Study], namer: StudyNamer
+    entries: list[StudyEntry], read: Callable[[StudyFiles], Study], matcher: Matcher, namer: StudyNamer
 ) -> Generator[tuple[StudyName, Study | StudyError], None, None]:
     """Read studies ahead of their turn, and name them; one that cannot be read is given as its error."""
 
@@ -136,8 +137,14 @@ def read_each(
             return namer.name(number, path, files), error
         return namer.name(number, path, files, study), study
 
-    with ReadAhead(enumerate(entries, start=1), read_one) as found:
-        yield from found
+    def find_study(one: object, _: object) -> Study | None:
+        return one[1] if isinstance(one, tuple) and isinstance(one[1], Study) else None
+
+    with closing(stream_studies(enumerate(entries, start=1), read_one, (matcher,), find_study)) as found:
+        for one in found:
+            if isinstance(one, StudyError):  # for mypy: `read_one` keeps them
+                raise one
+            yield one
 
 
 def warn(
@@ -164,7 +171,7 @@ def warn(
 
 def say_read_slots(matcher: Matcher) -> str:
     """Name the radiographs that a Matcher's mode reads."""
-    if matcher.fusion_mode == FRONTAL:
+    if name_plain_mode(matcher.fusion_mode) == FRONTAL:
         return "the current frontal radiograph alone"
     return f"{', '.join(matcher.engine.manifest.slots).replace('_', ' ')} radiographs alone"
 
@@ -172,7 +179,7 @@ def say_read_slots(matcher: Matcher) -> str:
 def say_other_mode(matcher: Matcher) -> str:
     """Name the mode that reads more, where the engine has it."""
     more = [mode for mode in (PRESENT, PRIOR) if mode in matcher.engine.manifest.fusion_modes]
-    return f" (--fusion-mode {more[0]})" if matcher.fusion_mode == FRONTAL and more else ""
+    return f" (--fusion-mode {more[0]})" if name_plain_mode(matcher.fusion_mode) == FRONTAL and more else ""
 
 
 def describe_run(scored: list[Scored], notes: list[str]) -> dict[str, Any]:

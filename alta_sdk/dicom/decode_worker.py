@@ -18,6 +18,7 @@ MIB = 1 << 20
 WITHOUT_SIZE = ("1.2.840.10008.1.2.5",)  # RLE states none
 JPEG_BY_PILLOW = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _codestream = runpy.run_path(str(Path(__file__).with_name("codestream.py")))
+_openjpeg = runpy.run_path(str(Path(__file__).with_name("openjpeg.py")))
 _decode_whole = runpy.run_path(str(Path(__file__).with_name("whole_jpeg.py")))["decode_whole"]
 _limit_memory = runpy.run_path(str(Path(__file__).parents[1] / "files" / "limits.py"))["limit_memory"]
 
@@ -74,8 +75,13 @@ class _Contradiction(Exception):
     """The codestream states something else than the header: what, as the caller names failures."""
 
 
-def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> Any:
-    """Return the first frame as a C-ordered array: (rows, columns) or (rows, columns, 3), colour as RGB."""
+def decode(
+    source: bytes, syntax: str, plugin: str, options: dict[str, Any], threads: int = 1, is_coarse: bool = False
+) -> Any:
+    """Return the first frame as a C-ordered array: (rows, columns) or (rows, columns, 3), colour as RGB.
+
+    threads, is_coarse: what JPEG 2000 may use, and whether it may leave out the finest details.
+    """
     import numpy as np
     from pydicom.encaps import get_frame
     from pydicom.pixels.decoders.base import get_decoder
@@ -91,10 +97,24 @@ def decode(source: bytes, syntax: str, plugin: str, options: dict[str, Any]) -> 
         raise ValueError("no frame header")
     if syntax in JPEG_BY_PILLOW and plugin == "pillow":
         _decode_whole(frame)
+    if syntax in _openjpeg["SYNTAXES"] and not options["pixel_representation"]:
+        pixels = _decode_by_openjpeg(frame, stated, threads, is_coarse)
+        if pixels is not None:
+            return np.ascontiguousarray(pixels)
     pixels, _ = get_decoder(UID(syntax)).as_array(source, index=0, decoding_plugin=plugin, **options)
     if stated is not None and stated.is_signed and not options["pixel_representation"]:
         _check_sign(pixels, stated.precision)
     return np.ascontiguousarray(pixels)
+
+
+def _decode_by_openjpeg(frame: bytes, stated: Any, threads: int, is_coarse: bool) -> Any:
+    """Return the frame, or None if the decoder without threads is to decide."""
+    try:
+        return _openjpeg["decode_grey"](frame, stated, threads, is_coarse=is_coarse)
+    except BaseException:  # as below: each plug-in raises its own kinds
+        if is_coarse:
+            raise
+        return None
 
 
 def _check_frames(source: bytes, frames: int, is_bare: bool) -> None:

@@ -28,7 +28,8 @@ def _name_decoder(syntax: str, is_deep: bool) -> str:
 
     named = UID(syntax)
     package = _find_package(syntax, find_plugin(syntax, 16 if is_deep else 8)) if named.is_encapsulated else "pydicom"
-    return f"{named.name}: {name_version(package)}"
+    beside = f", with threads {name_version('pillow')}, to the same bits" if syntax.startswith(JPEG_2000) else ""
+    return f"{named.name}: {name_version(package)}{beside}"
 
 
 @cache

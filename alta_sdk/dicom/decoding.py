@@ -31,7 +31,10 @@ START_TIMEOUT_S = 60.0
 STOPPED_BY_TIME = -signal.SIGPROF if hasattr(signal, "SIGPROF") else None  # the exit code; see decode_worker.py
 WAITING = 1.0 if STOPPED_BY_TIME is None else 4.0  # how much longer it may take where the processor is shared
 MAX_WORKERS = 8
+MAX_THREADS = 4  # of one image
 PIPE_BYTES = 1 << 20
+# One arena: each thread's own would take 64 MiB of the memory that an image may have.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 FAILURES = {
     "memory": "pixel data needs more memory than is allowed: the file is damaged or truncated",
     "damaged": "pixel data cannot be decoded: the file is damaged or truncated",
@@ -88,12 +91,17 @@ def find_plugin(syntax: str, bits_stored: int = 8) -> str:
 
 
 def decode_compressed(
-    source: bytes, syntax: str, options: dict[str, Any], shared: DecodeTime | None = None
+    source: bytes,
+    syntax: str,
+    options: dict[str, Any],
+    shared: DecodeTime | None = None,
+    *,
+    is_coarse: bool = False,
 ) -> NDArray[np.generic]:
     """Decode the first frame of encapsulated pixel data.
 
     source: the value of PixelData. options: pydicom's decoding options, which describe the pixels.
-    shared: the processor time that other images share.
+    shared: the processor time that other images share. is_coarse: JPEG 2000 may leave out its finest details.
     Returns (rows, columns) or (rows, columns, 3), colour as RGB.
     Raises DicomError if there is no decoder, or it fails, or is stopped by its time or memory limit;
     RuntimeUnavailable if no worker process can be started.
@@ -101,7 +109,14 @@ def decode_compressed(
     plugin = find_plugin(syntax, options["bits_stored"])
     shared, explained_s = shared or DecodeTime(), S_PER_MIB * len(source) / (1 << 20)
     timeout_s = shared.grant(explained_s)
-    request = {"syntax": syntax, "plugin": plugin, "options": options, "seconds": timeout_s}
+    request = {
+        "syntax": syntax,
+        "plugin": plugin,
+        "options": options,
+        "seconds": timeout_s,
+        "threads": count_threads(),
+        "is_coarse": is_coarse,
+    }
     began = time.monotonic()
     try:
         answer, content = _pool.decode(request, source, timeout_s)
@@ -113,6 +128,21 @@ def decode_compressed(
     if "failure" in answer:
         raise DicomError(FAILURES[answer["failure"]])
     return np.frombuffer(content, np.dtype(answer["dtype"])).reshape(answer["shape"])
+
+
+def count_workers() -> int:
+    """Return how many images are decoded at once at most: one a processor, and a bound."""
+    return min(MAX_WORKERS, os.cpu_count() or 1)
+
+
+def share_processors(decoders: int) -> None:
+    """Tell of this thread that it decodes beside others, so many in all: each image then has fewer processors."""
+    _thread.decoders = decoders
+
+
+def count_threads() -> int:
+    """Return how many processors decoding one image may use in this thread."""
+    return max(1, min(MAX_THREADS, count_workers() // int(getattr(_thread, "decoders", 1))))
 
 
 class _Stopped(Exception):
@@ -142,7 +172,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **ENVIRONMENT},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows: no console beside the caller's
             )
         except OSError as error:
@@ -201,9 +231,7 @@ class _Pool:
 
     idle: list[_Worker] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    places: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(min(MAX_WORKERS, os.cpu_count() or 1))
-    )
+    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(count_workers()))
 
     def decode(self, request: dict[str, Any], source: bytes, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
         with self.places:
@@ -263,6 +291,7 @@ def _forget_workers() -> None:
     _pool = _Pool()
 
 
+_thread = threading.local()
 _pool = _Pool()
 _parents: list[_Pool] = []
 atexit.register(lambda: _pool.close())

@@ -19,7 +19,7 @@ from .bounded_file import ReadBudget
 from .contradictions import PADDED
 from .decode_time import DecodeTime
 from .elements import IDENTIFIERS
-from .intensity import VOI, GreyOptions, check_profile, scale_intensity
+from .intensity import VOI, GreyOptions, scale_intensity, split_profile
 from .luts import Display, read_display
 from .moments import Moment, is_unread_offset, read_acquired, read_day, read_offset, read_study_day, read_time
 from .orientation import Lie, read_lie
@@ -152,7 +152,7 @@ def decode_grey(image: DicomImage, options: GreyOptions) -> NDArray[np.uint8]:
     Raises DicomError if there are no pixels, or more than this reads, or they cannot be decoded;
     EngineError for an unknown profile.
     """
-    profile = check_profile(options.profile)
+    profile, is_coarse = split_profile(options.profile)
     if not image.stored.is_there:
         raise DicomError("DICOM file holds no pixel data: it is truncated or not an image object; send the image again")
     if image.traits.is_for_processing and not options.allow_for_processing:
@@ -165,7 +165,7 @@ def decode_grey(image: DicomImage, options: GreyOptions) -> NDArray[np.uint8]:
     layout = image.stored.layout.get()
     is_shown = profile == VOI and layout.samples == 1
     display = image.display.get().choose(options.window) if is_shown else None
-    stored = decode_first_frame(image.stored)
+    stored = decode_first_frame(image.stored, is_coarse=is_coarse)
     return scale_intensity(stored, is_monochrome1=layout.is_monochrome1, profile=profile, display=display)
 
 

@@ -23,6 +23,8 @@ AS_STORED = "as-stored"  # JPEG, PNG and 8-bit arrays, taken as they are
 # By profile: what those become. A model whose training stretched every picture must have these stretched, too.
 PICTURES = {PUBLISHED: AS_STORED, MIMIC_JPG: AS_STORED, VOI: AS_STORED, MINMAX: MINMAX}
 PROFILES = tuple(PICTURES)
+HALF = "+half"  # behind a profile or mode: JPEG 2000 is read without its finest details
+HALVED = (PUBLISHED,)  # what that moves is measured for (docs/dicom.md)
 BLOCK_VALUES = 1 << 20  # looked up at a time: numpy widens indices to 64 bits
 
 Grey = NDArray[np.uint8]
@@ -48,9 +50,24 @@ def check_profile(profile: str) -> str:
     return profile
 
 
+def halve_profile(profile: str) -> str:
+    """Return the name of a profile that reads JPEG 2000 without its finest details; EngineError if there is none."""
+    if check_profile(profile) not in HALVED:
+        raise EngineError(f"reduced decoding is not measured for intensity profile {profile}: read it whole")
+    return profile + HALF
+
+
+def split_profile(profile: str) -> tuple[str, bool]:
+    """Return the profile that a study is read with, and whether without the finest details; EngineError if unknown."""
+    plain = profile.removesuffix(HALF)
+    if plain != profile:
+        halve_profile(plain)
+    return check_profile(plain), plain != profile
+
+
 def name_picture_profile(profile: str) -> str:
     """Return what 8-bit pictures read with a profile are called: the profile if it stretches them, else "as-stored"."""
-    return PICTURES[check_profile(profile)]
+    return PICTURES[split_profile(profile)[0]]
 
 
 def scale_intensity(

@@ -91,9 +91,10 @@ def read_pixels(header: "Dataset") -> StoredPixels:
     )
 
 
-def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
+def decode_first_frame(stored: StoredPixels, *, is_coarse: bool = False) -> NDArray[np.generic]:
     """Decode the stored values of the first frame; bits that are not stored ones are masked.
 
+    is_coarse: a large frame in JPEG 2000 is decoded without its finest details, on the same pixel grid.
     Returns (rows, columns) or (rows, columns, 3), of an 8- or 16-bit integer type, colour as RGB.
     Raises DicomError if they cannot be decoded, their layout is not a radiograph's or contradicts them, or the study's
     time is spent.
@@ -103,7 +104,8 @@ def decode_first_frame(stored: StoredPixels) -> NDArray[np.generic]:
         pixels = _decode_native(stored)
     elif stored.data:
         _check_compressed(stored.data, layout)
-        pixels = decode_compressed(stored.data, stored.syntax, _decoding_options(layout), time)
+        options = _decoding_options(layout)
+        pixels = decode_compressed(stored.data, stored.syntax, options, time, is_coarse=is_coarse)
     else:
         raise DicomError(
             f"pixel data is empty, or longer than {MAX_PIXEL_BYTES >> 20} MiB: the file is damaged or truncated"

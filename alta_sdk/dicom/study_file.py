@@ -4,6 +4,7 @@ Looking through a folder has to read files to tell which study each belongs to. 
 the study's own reading, up to a bound of bytes, so that no file is opened twice; beyond the bound it is read again.
 """
 
+import copy
 import hashlib
 import os
 from dataclasses import dataclass, field, replace
@@ -174,6 +175,7 @@ class FileReader:
     """Reads files, each once: what was looked at is kept until its study is read, as long as there is room.
 
     What a look told is remembered beyond that, and why a file could not be read. budget: of parsing, for all of them.
+    Looking is for one thread; of the readers that `begin_study` gives each may be used by a thread of its own.
     """
 
     def __init__(self, room: int = 0) -> None:
@@ -182,6 +184,12 @@ class FileReader:
         self._kept: dict[Path, StudyFile] = {}
         self._looks: dict[Path, FileLook] = {}
         self.budget = ReadBudget()
+
+    def begin_study(self) -> "FileReader":
+        """Return a reader of one study's files, for one thread: what this one has kept, and a budget of its own."""
+        reader = copy.copy(self)
+        reader.budget = ReadBudget()
+        return reader
 
     def look(self, path: Path) -> FileLook:
         """Say what a file is: DICOM is read whole, so is what may be a study and fits, of others the first bytes."""

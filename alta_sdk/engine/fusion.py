@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dicom.intensity import HALF
 from ..errors import EngineError
 from ..study.slots import Slot
 from .heads import Head, MlpHead
@@ -14,6 +15,7 @@ from .vectors import Vector, to_unit_length
 
 def choose_slots(present: tuple[Slot, ...], mode: str, readable: Collection[Slot] = tuple(Slot)) -> tuple[Slot, ...]:
     """Return the slots that a fusion mode looks at, of those that are filled; readable: those of the family."""
+    mode = name_plain_mode(mode)
     check_mode(mode)
     if mode == FRONTAL:
         return (Slot.FRONTAL,)
@@ -26,12 +28,21 @@ def tell_used_mode(mode: str, chosen: Collection[Slot]) -> str:
 
     A missing prior is no black image: the projection of the radiograph alone is another output of the model.
     """
-    return FRONTAL if mode == PRIOR and Slot.PRIOR_FRONTAL not in chosen else mode
+    alone = mode.replace(PRIOR, FRONTAL, 1)
+    return alone if name_plain_mode(mode) == PRIOR and Slot.PRIOR_FRONTAL not in chosen else mode
+
+
+def name_plain_mode(mode: str) -> str:
+    """Return a mode without what it says of how radiographs were decoded."""
+    return mode.removesuffix(HALF)
 
 
 def list_used_modes(mode: str) -> tuple[str, ...]:
-    """Return the modes in which studies come out that are embedded in a mode: each a space of its own."""
-    return (PRIOR, FRONTAL) if mode == PRIOR else (mode,)
+    """Return the modes in which studies come out that are embedded in a mode: each a space of its own.
+
+    So is a mode whose radiographs were decoded without their finest details: its name ends in "+half".
+    """
+    return (mode, tell_used_mode(mode, ())) if name_plain_mode(mode) == PRIOR else (mode,)
 
 
 def embed_slots(vector_by_slot: Mapping[Slot, Vector], mode: str, head: Head) -> Vector:

@@ -9,7 +9,8 @@ is run both ways on this machine, and a size whose rows differ is never batched 
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ MIB = 1 << 20
 ENTRY_BYTES = 512  # what Python needs to keep one radiograph's arrays, about
 CACHE_BYTES = 14 * MIB  # 4,096 vectors of width 768
 CACHE_BYTES_WITH_FEATURES = 128 * MIB  # some 650 radiographs of BioViL-T
+TOGETHER = (8, 4)  # radiographs of several studies in one run: as many as are ready
+GAINS_BY_BATCH = ("openvino",)  # onnxruntime takes as long for each of a batch as for one alone
+ALONE_FIRST = 16  # studies of lists before batches are tried: trying a size costs about what it gains over so many
 Key = tuple[bytes, int]
 Pixels = NDArray[np.uint8]
 Encoded = tuple[Vector, ...]  # of one radiograph: its vector (width,), and its features where the graph gives them
@@ -88,6 +92,7 @@ class ImageEncoder:
         self._reads_slot = "slot" in graph.inputs
         most_bytes = CACHE_BYTES_WITH_FEATURES if has_features else CACHE_BYTES
         self.cache = RadiographCache(most_bytes) if cache is None else cache
+        self._asked_ahead = 0
         self._keeps_rows: dict[int, bool] = {}  # by batch size: are its rows those of single runs?
 
     def run(self, pixels: Pixels, slot: NDArray[np.int64]) -> Vector:
@@ -120,17 +125,48 @@ class ImageEncoder:
         self._require_features()
         return [encoded[1] for encoded in self.encode_all(radiographs)]
 
+    @property
+    def together(self) -> int:
+        """How many radiographs of several studies are encoded in one run, where it pays: else 1."""
+        return TOGETHER[0] if self._session.info.runtime in GAINS_BY_BATCH else 1
+
+    def encode_ahead(self, studies: Sequence[Sequence[tuple[Pixels, Slot]]]) -> None:
+        """Encode the radiographs of the first study, and of those that follow as many as make a batch.
+
+        Later calls of `encode` find them in the cache. Short lists gain nothing: the first studies are left alone.
+        """
+        first = self._find_new(studies[0]) if self.together > 1 and studies else {}
+        if not first:
+            return
+        self._asked_ahead += 1
+        new = {key: one for radiographs in studies for key, one in self._find_new(radiographs).items()}
+        fitting = [size for size in TOGETHER if len(first) < size <= len(new)]
+        if fitting and self._asked_ahead > ALONE_FIRST:  # else the study is a batch of its own, at its turn
+            self._encode_into_cache(dict(islice(new.items(), fitting[0])))
+
     def encode_all(self, radiographs: Sequence[tuple[Pixels, Slot]]) -> list[Encoded]:
         """Return what is kept of each radiograph; those that were not seen before run as one batch."""
-        keys = [
-            (hashlib.sha256(pixels.tobytes()).digest(), int(slot) * self._reads_slot) for pixels, slot in radiographs
-        ]
+        keys = self._name(radiographs)
         known = {key: encoded for key in keys if (encoded := self.cache.get(key)) is not None}
         new = {key: one for key, one in zip(keys, radiographs, strict=True) if key not in known}
-        for key, encoded in zip(new, self._encode_new(list(new.values())), strict=True):
-            self.cache.put(key, encoded)
-            known[key] = encoded
+        known |= self._encode_into_cache(new)
         return [known[key] for key in keys]
+
+    def _name(self, radiographs: Sequence[tuple[Pixels, Slot]]) -> list[Key]:
+        return [
+            (hashlib.sha256(pixels.tobytes()).digest(), int(slot) * self._reads_slot) for pixels, slot in radiographs
+        ]
+
+    def _find_new(self, radiographs: Sequence[tuple[Pixels, Slot]]) -> dict[Key, tuple[Pixels, Slot]]:
+        """Return the radiographs that are not in the cache."""
+        named = zip(self._name(radiographs), radiographs, strict=True)
+        return {key: one for key, one in named if self.cache.get(key) is None}
+
+    def _encode_into_cache(self, new: Mapping[Key, tuple[Pixels, Slot]]) -> dict[Key, Encoded]:
+        encoded = dict(zip(new, self._encode_new(list(new.values())), strict=True))
+        for key, one in encoded.items():
+            self.cache.put(key, one)
+        return encoded
 
     def _require_features(self) -> None:
         if FEATURES not in self._outputs:

@@ -8,14 +8,14 @@ written while the journal is held, so that two runs cannot lose each other's stu
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..dicom.files import Source, StudyFiles
+from ..dicom.files import Source
 from ..engine.fusion import tell_used_mode
 from ..engine.vectors import Vector
 from ..errors import EngineError, StudyError
@@ -24,6 +24,7 @@ from ..files.opening import check_name
 from ..files.targets import check_replaceable
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
+from ..matching.stream import stream_studies
 from ..study.key import SiteKey, identify_study, identify_unreadable
 from ..study.lists import StudyEntry, split_folder
 from ..study.naming import Failure, StudyName, StudyNamer
@@ -90,12 +91,14 @@ def embed_folder(
     out: Path,
     site_key: SiteKey,
     read: Callable[[Source], Study],
+    tell: Callable[[Study], object] = lambda study: None,
     *,
     with_identifiers: bool = False,
 ) -> Iterator[EmbeddedStudy]:
     """Embed each entry and yield what became of it; after the last, the index at `out` is written.
 
-    read: makes a study of an entry, with the engine's intensity profile. with_identifiers: say who each is, too.
+    read: makes a study of an entry, with the engine's intensity profile; called by several threads, for entries that
+    come next, too. tell: is told each study that is embedded. with_identifiers: say who each is, too.
 
     Studies that the index or an unfinished run already holds are not embedded again; those whose entry
     is gone leave the index. Two entries with one key are one study: the first is taken.
@@ -106,9 +109,13 @@ def embed_folder(
     origin = IndexOrigin("studies", engine.manifest.sha256, mode, site_key.fingerprint)
     with open_journal(out.with_name(out.name + ".journal"), origin, engine.manifest.sizes["embedding"]) as journal:
         known = _read_known(out, origin)
-        run = _Run(site_key, known, journal, lambda files: _take_vector(matcher.embed(read(files)), mode))
-        for number, entry in enumerate(entries, start=1):
-            yield run.embed(number, entry, StudyNamer(None, with_identifiers))
+        run = _Run(site_key, known, journal, matcher, mode, read, tell, StudyNamer(None, with_identifiers))
+        numbered = enumerate(entries, start=1)
+        with closing(stream_studies(numbered, run.read_entry, (matcher,), _find_study)) as stream:
+            for one in stream:
+                if isinstance(one, StudyError):  # for mypy: `read_entry` keeps them
+                    raise one
+                yield run.embed(one)
         _write_index(out, run.seen, origin)
 
 
@@ -124,54 +131,87 @@ def _take_vector(embedding: StudyEmbedding, mode: str) -> Vector:
 
 
 @dataclass(frozen=True, eq=False)
+class _ReadEntry:
+    """A study's name, its entry's, its key, and the study, why it cannot be read, or None if it is embedded already.
+
+    Its files are let go of where it was read.
+    """
+
+    named: StudyName
+    name: str = field(repr=False)
+    key: bytes
+    study: Study | StudyError | None
+
+
+def _find_study(one: object, _: object) -> Study | None:
+    return one.study if isinstance(one, _ReadEntry) and isinstance(one.study, Study) else None
+
+
+@dataclass(frozen=True, eq=False)
 class _Run:
     """What a run has: the vectors of an index that was there, by key, its journal, and what it has seen so far."""
 
     site_key: SiteKey
     known: Mapping[bytes, Vector]
     journal: EmbeddingJournal
-    embed_files: Callable[[StudyFiles], Vector]
+    matcher: Matcher
+    mode: str
+    read: Callable[[Source], Study]
+    tell: Callable[[Study], object]
+    namer: StudyNamer
     seen: dict[bytes, Vector | None] = field(default_factory=dict)
 
-    def embed(self, number: int, entry: StudyEntry, namer: StudyNamer) -> EmbeddedStudy:
-        """Embed one entry unless that is done. Its files are read once, and let go of here."""
-        files, identity = _read_entry(entry)
-        key = self.site_key.sign(identity)
-        known_files = None if isinstance(files, StudyError) else files
-        study = replace(namer.name(number, entry.paths[0], known_files), key=key.hex())
+    def read_entry(self, numbered: tuple[int, StudyEntry]) -> _ReadEntry:
+        """Read an entry's files, once, and make a study of them unless that is done; for any thread."""
+        number, entry = numbered
+        path = entry.paths[0]
+        try:
+            files = entry.read()
+        except StudyError as error:
+            key = self.site_key.sign(identify_unreadable(path))
+            return _ReadEntry(replace(self.namer.name(number, path), key=key.hex()), entry.name, key, error)
+        key = self.site_key.sign(identify_study(files))
+        named = replace(self.namer.name(number, path, files), key=key.hex())
+        if self._find_done(key) is not None:
+            return _ReadEntry(named, entry.name, key, None)
+        try:
+            return _ReadEntry(named, entry.name, key, self.read(files))
+        except StudyError as error:
+            return _ReadEntry(named, entry.name, key, error)
+
+    def embed(self, one: _ReadEntry) -> EmbeddedStudy:
+        """Embed what was read of an entry unless that is done."""
+        key = one.key
         if self.seen.get(key) is not None:  # after one that cannot be read, a whole copy is not a twin
-            return EmbeddedStudy(study, entry.name, is_new=False, is_twin=True)
-        done = self.known.get(key, self.journal.done.get(key))
+            return EmbeddedStudy(one.named, one.name, is_new=False, is_twin=True)
+        done = self._find_done(key)
         if done is not None:
             self.seen[key] = done
-            return EmbeddedStudy(study, entry.name, is_new=False)
-        failure = self._embed_new(files, key)
+            return EmbeddedStudy(one.named, one.name, is_new=False)
+        failure = self._embed_new(one.study, key)
         self.seen[key] = self.journal.done[key]
-        return EmbeddedStudy(study, entry.name, failure)
+        return EmbeddedStudy(one.named, one.name, failure)
 
-    def _embed_new(self, files: StudyFiles | StudyError, key: bytes) -> Failure | None:
-        """Embed files into the journal; return what is wrong with them, if something is.
+    def _find_done(self, key: bytes) -> Vector | None:
+        return self.known.get(key, self.journal.done.get(key))
 
-        Those that could not be read by an earlier run are tried again: they may have been mended since.
+    def _embed_new(self, study: Study | StudyError | None, key: bytes) -> Failure | None:
+        """Embed a study into the journal; return what is wrong with it, if something is.
+
+
+        One that could not be read by an earlier run is tried again: it may have been mended since.
         """
         try:
-            if isinstance(files, StudyError):
-                raise files
-            vector = self.embed_files(files)
+            if isinstance(study, StudyError):
+                raise study
+            assert study is not None  # what is not done was read
+            self.tell(study)
+            vector = _take_vector(self.matcher.embed(study), self.mode)
         except StudyError as error:
             self.journal.add(key, None)
             return Failure.of(error)
         self.journal.add(key, vector)
         return None
-
-
-def _read_entry(entry: StudyEntry) -> tuple[StudyFiles | StudyError, bytes]:
-    """Read an entry's files, once; return them, or why they cannot be read, and what the study's key is made of."""
-    try:
-        files = entry.read()
-    except StudyError as error:
-        return error, identify_unreadable(entry.paths[0])
-    return files, identify_study(files)
 
 
 def _read_known(out: Path, origin: IndexOrigin) -> dict[bytes, Vector]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.fusion import check_mode, list_used_modes
+from ..engine.fusion import check_mode, list_used_modes, name_plain_mode
 from ..engine.vectors import to_unit_length
 from ..errors import EngineError, IntegrityError
 from ..matching.embeddings import StudyEmbedding
@@ -61,7 +61,7 @@ class IndexOrigin:
         if self.kind not in ("reports", "studies") or (self.mode is None) != (self.kind == "reports"):
             raise EngineError('an index holds "studies" of one fusion mode, or "reports" without one')
         if self.mode is not None:
-            check_mode(self.mode)
+            check_mode(name_plain_mode(self.mode))
 
 
 class ReportIndex:

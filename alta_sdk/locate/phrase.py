@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
-from ..engine.fusion import choose_slots
+from ..engine.fusion import choose_slots, name_plain_mode
 from ..engine.manifest import Manifest
 from ..engine.manifest_content import LOCAL_HEADS, NO_MATCH, PHRASE, PRIOR, WORDS
 from ..engine.vectors import require_finite, softmax, to_unit_length
@@ -75,7 +75,7 @@ def choose_drawn_slots(manifest: Manifest, study: Study, slot: Slot, mode: str) 
     if slot not in looked_at:
         names = ", ".join(one.name.lower() for one in looked_at)
         raise ViewError(f"no {slot.name.lower()} radiograph to draw on: fusion mode {mode} reads {names}")
-    if mode == PRIOR and slot is not Slot.FRONTAL:
+    if name_plain_mode(mode) == PRIOR and slot is not Slot.FRONTAL:
         raise ViewError(
             "fusion mode prior draws on the current frontal radiograph, whose patches know the prior: give the earlier "
             "study as one of its own to draw on it"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dicom.files import PathLike
-from ..dicom.intensity import AS_STORED, name_picture_profile
+from ..dicom.intensity import AS_STORED, HALF, halve_profile, name_picture_profile
 from ..engine.engine import Engine
-from ..engine.fusion import choose_slots, embed_slots, list_used_modes, tell_used_mode
+from ..engine.fusion import check_mode, choose_slots, embed_slots, list_used_modes, name_plain_mode, tell_used_mode
+from ..engine.manifest import Manifest
 from ..engine.manifest_content import PRIOR
 from ..engine.vectors import Vector, require_finite, to_unit_length
 from ..errors import CalibrationError, EngineError
@@ -17,6 +18,7 @@ from ..study.radiograph import Radiograph
 from ..study.slots import Slot
 from ..study.study import Study
 
+MOST_HALVED_PX = 256  # that a radiograph is resized to: of more, details that are left out would be seen
 UNIT_TOLERANCE = 1e-3  # of the length of a vector that is given: it may have been kept in half precision
 
 
@@ -52,7 +54,22 @@ def require_one_mode(embeddings: Iterable[StudyEmbedding]) -> str:
     return modes.pop()
 
 
+def choose_reading(manifest: Manifest, fusion_mode: str | None, reduced_decode: bool) -> tuple[str, str]:
+    """Return the fusion mode and the intensity profile that a Matcher works with, of those that an engine has.
+
+    Raises EngineError for another mode, or for a profile or size that is not read without its finest details.
+    """
+    mode, profile = fusion_mode or manifest.fusion_mode, manifest.intensity_profile
+    check_mode(mode, manifest.fusion_modes)
+    if not reduced_decode:
+        return mode, profile
+    if manifest.geometry.resize_px > MOST_HALVED_PX:
+        raise EngineError(f"reduced decoding is for engines that read at most {MOST_HALVED_PX} pixels: read it whole")
+    return mode + HALF, halve_profile(profile)
+
+
 OneStudy = Study | StudyEmbedding | PathLike
+Embedded = tuple[StudyEmbedding, Mapping[str, object]]  # with what the provenance says of the study
 ONE_STUDY = (Study, StudyEmbedding, str, os.PathLike)  # for isinstance: what is not a list of studies
 
 
@@ -68,9 +85,7 @@ def check_vector(embedding: StudyEmbedding, width: int) -> Vector:
     return vector
 
 
-def embed_study(
-    engine: Engine, study: Study | StudyEmbedding, mode: str
-) -> tuple[StudyEmbedding, Mapping[str, object]]:
+def embed_study(engine: Engine, study: Study | StudyEmbedding, mode: str) -> Embedded:
     """Embed a study in a fusion mode; an embedding is checked and returned as it is.
 
     Also returns what the provenance of a result says of the study: the mode that was used, slots, intensity profiles,
@@ -83,28 +98,41 @@ def embed_study(
             raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
         check_vector(study, engine.manifest.sizes["embedding"])
         return study, {"fusion_mode": study.mode}
-    profile = engine.manifest.intensity_profile
-    slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
-    profiles = {study.radiographs[slot].intensity_profile for slot in slots}
-    if not profiles <= {profile, name_picture_profile(profile)}:
-        way_out = ": give Study.from_images the engine's intensity_profile" if AS_STORED in profiles else ""
-        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"{way_out}')
-    used = tell_used_mode(mode, slots)
-    vector = _embed_chosen(engine, {slot: study.radiographs[slot] for slot in slots}, used)
+    chosen = choose_radiographs(engine, study, mode)
+    used = tell_used_mode(mode, chosen)
+    vector = _embed_chosen(engine, chosen, used)
     require_finite(vector, "values of the study's embedding are")
-    origin = {
+    origin: dict[str, object] = {
         "fusion_mode": used,
-        "slots": [slot.name.lower() for slot in slots],
-        "intensity_profile": sorted(profiles),
-        "reading": study.read_notes(slots),
-        **tell_pixels(study, slots),
+        "slots": [slot.name.lower() for slot in chosen],
+        "intensity_profile": sorted({radiograph.intensity_profile for radiograph in chosen.values()}),
+        "reading": study.read_notes(tuple(chosen)),
+        **tell_pixels(chosen),
     }
     return StudyEmbedding(vector, used, engine.sha256), origin
 
 
-def tell_pixels(study: Study, slots: Iterable[Slot]) -> dict[str, dict[str, str]]:
+def choose_radiographs(engine: Engine, study: Study, mode: str) -> dict[Slot, Radiograph]:
+    """Return the radiographs of a study that a fusion mode looks at.
+
+    Raises EngineError if one was read with another intensity profile than the engine's, or with fewer or more of its
+    details than the mode says.
+    """
+    profile = engine.manifest.intensity_profile + (HALF if mode.endswith(HALF) else "")
+    slots = choose_slots(study.slots, mode, engine.manifest.readable_slots)
+    chosen = {slot: study.radiographs[slot] for slot in slots}
+    profiles = {radiograph.intensity_profile for radiograph in chosen.values()}
+    if not profiles <= {profile, name_picture_profile(profile)}:
+        way_out = ": give Study.from_images the engine's intensity_profile" if AS_STORED in profiles else ""
+        if {one.removesuffix(HALF) for one in profiles} == {profile.removesuffix(HALF)}:
+            way_out = ": read it as the Matcher does (reduced_decode)"
+        raise EngineError(f'study was read with another intensity profile than the engine\'s "{profile}"{way_out}')
+    return chosen
+
+
+def tell_pixels(radiographs: Mapping[Slot, Radiograph]) -> dict[str, dict[str, str]]:
     """Return by slot what decoded each radiograph and the SHA-256 of its pixels (`Radiograph.pixels_sha256`)."""
-    read = {slot.name.lower(): study.radiographs[slot] for slot in slots}
+    read = {slot.name.lower(): radiograph for slot, radiograph in radiographs.items()}
     return {
         "decoders": {name: radiograph.decoder for name, radiograph in read.items()},
         "pixels_sha256": {name: radiograph.pixels_sha256 for name, radiograph in read.items()},
@@ -113,6 +141,7 @@ def tell_pixels(study: Study, slots: Iterable[Slot]) -> dict[str, dict[str, str]
 
 def _embed_chosen(engine: Engine, radiographs: Mapping[Slot, Radiograph], mode: str) -> Vector:
     """Return the unit vector (embedding,) of the radiographs that a mode looks at."""
-    if mode == PRIOR:
+    plain = name_plain_mode(mode)
+    if plain == PRIOR:
         return to_unit_length(engine.encode_with_prior(radiographs[Slot.FRONTAL], radiographs[Slot.PRIOR_FRONTAL]))
-    return embed_slots(engine.encode_radiographs(radiographs), mode, engine.head)
+    return embed_slots(engine.encode_radiographs(radiographs), plain, engine.head)

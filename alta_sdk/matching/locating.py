@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ..engine.engine import Engine
+from ..engine.fusion import name_plain_mode
 from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import check_text
@@ -41,8 +42,8 @@ def locate_in_study(
         "slots": [one.name.lower() for one in slots],
         "prompt_reading": notes,
         "prompts_sha256": hash_prompts({"phrase": Label((phrase,))}),
-        **tell_pixels(shown, slots),
+        **tell_pixels({slot: shown.radiographs[slot] for slot in slots}),
     }
-    prior = shown.radiographs[Slot.PRIOR_FRONTAL] if embedding.mode == PRIOR else None
+    prior = shown.radiographs[Slot.PRIOR_FRONTAL] if name_plain_mode(embedding.mode) == PRIOR else None
     score = float((text @ embedding.vector)[0])
     return locate_phrase(engine, shown, phrase, slot, score, {**provenance, **told}, prior)

@@ -1,6 +1,7 @@
 """Match studies with prompts: the expensive half (a study) and the cheap half (prompts) are two calls."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Literal, Self, overload
 
@@ -10,18 +11,16 @@ from numpy.typing import NDArray
 from ..dicom.files import PathLike
 from ..engine.closing import refuse_copy
 from ..engine.engine import Engine
-from ..engine.fusion import check_mode
 from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import list_texts
 from ..engine.vectors import measure_cosines, to_unit_length
 from ..locate.heatmap import Heatmap
 from ..study.comparison import OneSide, ReadStudy, load_pair
-from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study, load_study
 from .audit_log import AuditLog, choose_audit, note, note_result
-from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study, require_one_mode
+from .embeddings import ONE_STUDY, Embedded, OneStudy, StudyEmbedding, choose_reading, embed_study, require_one_mode
 from .engine_options import EngineOptions
 from .few_shot import FewShotClassifier, fit_few_shot
 from .locating import locate_in_study
@@ -31,6 +30,7 @@ from .prompts import Labels, check_label
 from .questions import Question, Temperature, ask_question, check_free
 from .ranking import Ranking, rank_reports
 from .results import Comparison, ZeroShotResult
+from .stream import embed_all
 from .thresholds import Threshold, choose_threshold, keep_thresholds, load_thresholds, read_truth
 from .unknown_words import check_prompts, log_notes
 
@@ -49,6 +49,7 @@ class Matcher:
         allow_build: bool = False,
         trust: PathLike | None = None,
         audit: PathLike | AuditLog | Literal[False] | None = None,
+        reduced_decode: bool = False,
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
@@ -56,14 +57,14 @@ class Matcher:
         fusion_mode: "frontal", "present", "published" or "prior", of those that the engine has; None takes its own.
         audit: a file that gets a line for each study; None takes that of ALTA_AUDIT, False none. A result whose line
         cannot be written is an AltaError.
+        reduced_decode: read JPEG 2000 without its finest details: a mode of its own, "+half" behind its name.
         Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside the engine
         are not its own; AltaError for an audit log that cannot be opened.
         """
         self.audit = choose_audit(audit)
         self.engine = EngineOptions(device, runtime, threads, allow_build, trust).open(engine)
         self._owns_engine = self.engine is not engine
-        self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
-        check_mode(self.fusion_mode, self.engine.manifest.fusion_modes)
+        self.fusion_mode, self.intensity_profile = choose_reading(self.engine.manifest, fusion_mode, reduced_decode)
         self.thresholds = load_thresholds(self.engine.bundle)
 
     def close(self) -> None:
@@ -96,9 +97,9 @@ class Matcher:
         DicomError, ViewError) for one that cannot be read, EngineError for another intensity profile than its own.
         """
         if isinstance(study, ONE_STUDY):
-            return self._embed_noted(study)
-        with ReadAhead(study, self._read) as read:
-            return [self._embed_noted(one) for one in read]
+            return self._note_embedded(self._embed_one(study))
+        with closing(embed_all(self, study, self._read)) as embedded:
+            return [self._note_embedded(one) for one in embedded]
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed prompts: (n, embedding) float32, unit length.
@@ -112,7 +113,7 @@ class Matcher:
 
     def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of a study with each prompt: (n,) float32; raises and logs what `embed_text` does."""
-        return measure_cosines(self.embed_text(prompts), self._embed_noted(study).vector)
+        return measure_cosines(self.embed_text(prompts), self._note_embedded(self._embed_one(study)).vector)
 
     def locate(self, study: OneStudy, phrase: str, *, slot: Slot = Slot.FRONTAL) -> Heatmap:
         """Show where on a radiograph a phrase matches: word-and-patch similarity on its own pixels.
@@ -158,9 +159,9 @@ class Matcher:
     def iter_zero_shot(
         self, studies: Iterable[OneStudy], labels: Labels, *, temperature: Temperature = "engine"
     ) -> Iterator[ZeroShotResult]:
-        """Score studies one by one; a thread reads the next two meanwhile: memory does not grow with the list.
+        """Score studies one by one; threads read the next ones meanwhile: memory does not grow with the list.
 
-        A study that cannot be read raises at its turn. Closing the iterator ends the thread.
+        A study that cannot be read raises at its turn. Closing the iterator ends the threads.
         """
         return self._answer_all(studies, self._ask(labels, temperature))
 
@@ -269,7 +270,7 @@ class Matcher:
 
     @property
     def _load(self) -> ReadStudy:
-        return partial(load_study, intensity_profile=self.engine.manifest.intensity_profile)
+        return partial(load_study, intensity_profile=self.intensity_profile)
 
     def _read(self, study: OneStudy) -> Study | StudyEmbedding:
         return study if isinstance(study, Study | StudyEmbedding) else self._load(study)
@@ -277,8 +278,8 @@ class Matcher:
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
         return embed_study(self.engine, self._read(study), self.fusion_mode)
 
-    def _embed_noted(self, study: OneStudy) -> StudyEmbedding:
-        embedding, origin = self._embed_one(study)
+    def _note_embedded(self, one: Embedded) -> StudyEmbedding:
+        embedding, origin = one
         note(self.audit, "embedded", {**self.provenance, **origin})
         return embedding
 
@@ -293,5 +294,6 @@ class Matcher:
         return self._ask(wanted, temperature)
 
     def _answer_all(self, studies: Iterable[OneStudy], question: Question) -> Iterator[ZeroShotResult]:
-        with ReadAhead(studies, self._read) as read:
-            yield from (question.answer(*self._embed_one(study)) for study in read)
+        with closing(embed_all(self, studies, self._read)) as embedded:
+            for one in embedded:
+                yield question.answer(*one)

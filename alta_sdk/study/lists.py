@@ -32,7 +32,7 @@ class StudyEntry:
         """Read its files, but for those that were read when the list was made. Raises what `read_files` raises."""
         if self.failure is not None:
             raise self.failure
-        return read_files(self.source, self.reader)
+        return read_files(self.source, self.reader.begin_study())  # several are read at once, none at another's cost
 
     @property
     def source(self) -> Path | list[Path]:

@@ -32,6 +32,8 @@ ONE_A_SLOT = (
     "one image a slot: give the path of one JPEG or PNG file, or a uint8 array of shape (height, width[, 3]); "
     "no list, folder, archive or other object"
 )
+# Of two equal ones: grey_u8 is, apart; what the model sees follows from it, the decoder is no matter.
+NOT_COMPARED = ("grey_u8", "pixels_u8", "_made", "decoder")
 PLANE_OF = {View.FRONTAL: "coronal", View.LATERAL: "sagittal"}
 
 
@@ -84,7 +86,7 @@ class Radiograph:
         """True for the same pixels, read and chosen in the same way."""
         if not isinstance(other, Radiograph):
             return False
-        own, theirs = ({**one.__getstate__(), "grey_u8": None, "pixels_u8": None} for one in (self, other))
+        own, theirs = ({**one.__getstate__(), **dict.fromkeys(NOT_COMPARED)} for one in (self, other))
         return own == theirs and np.array_equal(self.grey_u8, other.grey_u8)
 
     def __hash__(self) -> int:

@@ -17,13 +17,14 @@ from ..matching.embeddings import StudyEmbedding, require_one_mode
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Question, ask_question
+from ..matching.stream import Embeds, stream_studies
 from ..study.lists import StudyEntry
 from ..study.naming import Failure, StudyName, StudyNamer
-from ..study.read_ahead import ReadAhead
 from ..study.study import Study
 from .pictures import measure_picture
 
 ReadFiles = Callable[[StudyFiles, Matcher], Study]
+ReadOne = tuple[StudyName, dict[str, Study]]  # by intensity profile
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class EngineScores:
 def embed_each(
     entries: Sequence[StudyEntry], matchers: Sequence[Matcher], read: ReadFiles, namer: StudyNamer
 ) -> Generator[EmbeddedStudy | UnreadStudy, None, None]:
-    """Embed each study with each engine; a thread reads the next ones meanwhile.
+    """Embed each study with each engine; threads read the next ones meanwhile.
 
     read: makes a study of files, as an engine's intensity profile wants it.
     """
-    profiles = {matcher.engine.manifest.intensity_profile: matcher for matcher in matchers}
+    profiles = {matcher.intensity_profile: matcher for matcher in matchers}
 
-    def read_one(numbered: tuple[int, StudyEntry]) -> UnreadStudy | tuple[StudyName, dict[str, Study]]:
+    def read_one(numbered: tuple[int, StudyEntry]) -> UnreadStudy | ReadOne:
         number, entry = numbered
         files, path = None, entry.paths[0]
         try:
@@ -84,13 +85,18 @@ def embed_each(
             return UnreadStudy(namer.name(number, path, files), Failure.of(error))
         return namer.name(number, path, files, next(iter(studies.values()))), studies
 
-    with closing(ReadAhead(enumerate(entries, start=1), read_one)) as found:
+    def find(one: object, matcher: Embeds) -> Study | None:
+        return one[1][matcher.intensity_profile] if isinstance(one, tuple) else None
+
+    with closing(stream_studies(enumerate(entries, start=1), read_one, matchers, find)) as found:
         for one in found:
+            if isinstance(one, StudyError):  # for mypy: `read_one` keeps them
+                raise one
             if isinstance(one, UnreadStudy):
                 yield one
                 continue
             name, studies = one
-            vectors = [matcher.embed(studies[matcher.engine.manifest.intensity_profile]) for matcher in matchers]
+            vectors = [matcher.embed(studies[matcher.intensity_profile]) for matcher in matchers]
             first = next(iter(studies.values()))
             yield EmbeddedStudy(name, vectors, first.read_notes(first.slots), measure_picture(first))
 

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from alta_runtimes import available
+from alta_runtimes import SessionInfo, available
 from alta_sdk import Engine, EngineError, Matcher, Slot, Study
+from alta_sdk.engine import image_encoder
 from alta_sdk.engine.image_encoder import ENTRY_BYTES, ImageEncoder, RadiographCache
 
 
@@ -50,6 +51,70 @@ def test_a_batch_whose_rows_differ_from_single_runs_is_never_used():
     ]
     np.testing.assert_array_equal(together, alone)
     assert session.sizes == [1] * 4 + [4] + [1] * 4
+
+
+def open_gaining(session, monkeypatch, alone_first=0):
+    monkeypatch.setattr(image_encoder, "ALONE_FIRST", alone_first)
+    session.info = SessionInfo("openvino", "", "cpu", 1)
+    return ImageEncoder(session)
+
+
+def test_radiographs_of_several_studies_run_as_one_batch_and_are_found_in_the_cache(monkeypatch):
+    session, images = CountingSession(), make_images(13)
+    encoder, studies = open_gaining(session, monkeypatch), [[(one, Slot.FRONTAL)] for one in images]
+    encoder.encode_ahead(studies[:7])  # the last three are left for the next batch
+    assert session.sizes == [1, 1, 1, 1, 4]
+    encoder.encode_ahead(studies[1:7])  # its first study is known
+    for study in studies[:4]:
+        encoder.encode(study)
+    assert len(session.sizes) == 5
+    encoder.encode_ahead(studies[4:])
+    assert session.sizes[5:] == [1] * 8 + [8]
+    encoder.encode_ahead(studies[12:])  # one alone: encoded at its turn
+    assert len(session.sizes) == 14
+    found = [encoder.encode(study)[0] for study in studies]
+    assert session.sizes[14:] == [1]
+    alone = [ImageEncoder(CountingSession()).encode(study)[0] for study in studies]
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_a_short_list_tries_no_batch(monkeypatch):
+    session, images = CountingSession(), make_images(7)
+    encoder, studies = open_gaining(session, monkeypatch, alone_first=3), [[(one, Slot.FRONTAL)] for one in images]
+    for number, study in enumerate(studies[:3]):
+        encoder.encode_ahead(studies[number:])
+        encoder.encode(study)
+    assert session.sizes == [1, 1, 1]
+    encoder.encode_ahead(studies[3:])
+    assert session.sizes[3:] == [1, 1, 1, 1, 4]
+
+
+def test_a_study_larger_than_the_batch_runs_at_its_own_turn(monkeypatch):
+    session = CountingSession()
+    encoder = open_gaining(session, monkeypatch)
+    encoder.encode_ahead([list(zip(make_images(4), Slot, strict=True)), [(make_images(5)[4], Slot.FRONTAL)]])
+    encoder.encode_ahead([])
+    assert session.sizes == []
+
+
+def test_studies_whose_rows_would_differ_in_company_are_not_put_together(monkeypatch):
+    session, images = CountingSession(depends_on_batch=True), make_images(8)
+    encoder, studies = open_gaining(session, monkeypatch), [[(one, Slot.FRONTAL)] for one in images]
+    for start in (0, 4):
+        encoder.encode_ahead(studies[start : start + 4])
+    found = [encoder.encode(study)[0] for study in studies]
+    alone = [ImageEncoder(CountingSession(depends_on_batch=True)).encode(study)[0] for study in studies]
+    np.testing.assert_array_equal(found, alone)
+    assert session.sizes == [1] * 4 + [4] + [1] * 4
+
+
+def test_a_runtime_that_gains_nothing_by_batches_encodes_no_study_ahead():
+    session = CountingSession()
+    session.info = SessionInfo("onnxruntime", "", "cpu", 1)
+    encoder = ImageEncoder(session)
+    assert encoder.together == 1
+    encoder.encode_ahead([[(one, Slot.FRONTAL)] for one in make_images(4)])
+    assert session.sizes == []
 
 
 def test_an_engine_built_for_single_radiographs_is_run_one_by_one():

@@ -208,6 +208,7 @@ ALLOWED = {
     "alta_sdk/engine/arrays.py: zipfile.ZipFile",
     "alta_sdk/engine/text_encoder.py: bundle.read_text",
     "alta_sdk/study/picture.py: Image.open",
+    "alta_sdk/dicom/openjpeg.py: Image.open",  # of bytes in memory
     # a folder that a command writes, whose OSError it catches
     "alta_sdk/files/folders.py: target.exists",
     "alta_sdk/files/folders.py: entry.is_file",
