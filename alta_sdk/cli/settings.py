@@ -118,13 +118,18 @@ class _SettingsFile:
         self._content = self._parse(self._read(path))
 
     def select(self, name: str, command: click.Command, commands: Sequence[str]) -> dict[str, Any]:
-        """Return the values for a command by parameter: shared ones, then those of its own table."""
-        for key, value in self._content.items():
-            if key not in SHARED and not (key in commands and isinstance(value, dict)):
+        """Return the values for a command by parameter: shared ones, then those of its own table.
+
+        `engine` is both a shared option and a command: a table is the command's.
+        """
+        tables = {key: value for key, value in self._content.items() if key in commands and isinstance(value, dict)}
+        for key in self._content:
+            if key not in SHARED and key not in tables:
                 raise self._refuse_place(key, commands)
         options = {name_option(one): one for one in list_options(command)}
-        shared = {key: value for key, value in self._content.items() if key in SHARED and key in options}
-        return self._convert(shared, options, "") | self._select_table(self._content.get(name, {}), command, name)
+        at_top = self._content.keys() - tables.keys()
+        shared = {key: value for key, value in self._content.items() if key in options and key in at_top}
+        return self._convert(shared, options, "") | self._select_table(tables.get(name, {}), command, name)
 
     def _select_table(self, table: Mapping[str, Any], command: click.Command, name: str) -> dict[str, Any]:
         """Return the values of a command's table, and of the tables of those under it."""

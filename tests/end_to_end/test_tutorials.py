@@ -89,7 +89,8 @@ def test_the_page_can_be_followed(reader, page):
 
 
 def test_the_engineer_can_follow_hers_in_a_clone(reader):
-    (reader.folder / "examples").symlink_to(ROOT / "examples")
+    for name in ("training", "examples"):
+        (reader.folder / name).symlink_to(ROOT / name)
     reader.follow(DOCS / "tutorials" / "engineer.md")
     assert (reader.folder / "tiny.alta" / "manifest.json").is_file()
 

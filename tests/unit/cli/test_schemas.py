@@ -5,7 +5,7 @@ import re
 import click
 from conftest import ROOT
 from jsonschema import Draft202012Validator
-from schemas import COMMON, list_schemas
+from schemas import COMMON, FOLDER, list_schemas
 
 from alta_sdk.cli import COMMANDS, main
 
@@ -22,6 +22,11 @@ def list_json_commands():
 
 def test_every_command_with_json_has_a_schema():
     assert list_schemas().keys() == {*list_json_commands(), COMMON}
+
+
+def test_the_page_of_schemas_names_every_one():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\| \[([\w-]+)\.json\]\(\1\.json\) \|", text)) == sorted(list_schemas())
 
 
 def test_every_schema_is_valid_versioned_and_strict():

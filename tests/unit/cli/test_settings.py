@@ -114,6 +114,17 @@ def test_the_audit_log_is_the_users_for_every_command_and_the_environment_beats_
     assert (place / "config" / "alta-sdk" / "own.jsonl").read_text().splitlines() == lines
 
 
+def test_the_engine_of_every_command_and_the_command_engine_are_two_things(place, bundle, radiograph_path):
+    write_local(place, f'engine = "{bundle.as_posix()}"\n')
+    told = run("engine", "compile", place / "nowhere.alta")
+    assert told.exit_code == 1 and told.stderr.startswith("EngineError: engine not found"), told.output
+    assert read_labels(radiograph_path, "--labels", "edema,") == ["edema"]
+    write_local(place, "[engine.compile]\nthreads = true\n")
+    told = run("engine", "compile", place / "nowhere.alta")
+    assert told.exit_code == 1 and "[engine.compile] threads must be a whole number" in told.stderr, told.output
+    assert run("score", radiograph_path, "--engine", bundle, "--labels", "edema,").exit_code == 0
+
+
 REFUSED = {
     "an unknown option": ('[score]\nlabells = "x"\n', "[score] labells is unknown: did you mean labels?"),
     "an unknown table": ('[scores]\nlabels = "x"\n', "scores is unknown at the top: did you mean [score]?"),
