@@ -1,6 +1,7 @@
 """`alta calibrate`: a table of labelled studies in, this site's thresholds beside the engine."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,12 @@ import click
 
 from ..engine.fusion import name_plain_mode
 from ..engine.manifest_content import PRIOR
-from ..errors import AltaError, CalibrationError
+from ..errors import AltaError, CalibrationError, StudyError
 from ..files.targets import check_target, write_target
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..matching.operating_point import Target, check_truth
+from ..matching.stream import stream_studies
 from ..matching.thresholds import Threshold, choose_threshold
 from ..matching.unknown_words import log_notes
 from ..report.calibration_page import is_calibration_page, render_calibration
@@ -123,14 +125,18 @@ def embed_rows(matcher: Matcher, labelled: LabelledStudies, read: Callable[[Path
     """Embed each study that any label needs, once; one that cannot be read is an error with its row."""
     rows = sorted({int(row) for name in labelled.truth for row in labelled.select(name)[0]})
     embeddings = {}
-    for row in show_progress(rows, len(rows), "studies"):
-        try:
-            study = read(labelled.paths[row])
-            embeddings[row] = matcher.embed(study)
-        except AltaError as error:  # leaving it out would choose the threshold on easier studies
-            raise CalibrationError(f"row {row + 1} of the table of studies: {type(error).__name__}: {error}") from error
-        for note in study.read_notes(study.slots):
-            say(f"row {row + 1}, {note}")
+    with closing(stream_studies([labelled.paths[row] for row in rows], read, (matcher,))) as found:
+        for row in show_progress(rows, len(rows), "studies"):
+            try:
+                study = next(found)
+                if isinstance(study, StudyError):
+                    raise study
+                embeddings[row] = matcher.embed(study)
+            except AltaError as error:  # leaving it out would choose the threshold on easier studies
+                where = f"row {row + 1} of the table of studies"
+                raise CalibrationError(f"{where}: {type(error).__name__}: {error}") from error
+            for note in study.read_notes(study.slots):
+                say(f"row {row + 1}, {note}")
     check_one_kind(embeddings)
     return embeddings
 
