@@ -32,9 +32,18 @@ SERVICE = [
     "starlette>=1.0",
     "uvicorn>=0.40",
 ]
+# Archives of many studies: Apache-2.0, 405 MB; clusters: Apache-2.0, 236 MB, and BSD-3, 23 MB (docs/archive.md).
+ARCHIVE = ["pyarrow>=21", "pylance>=4"]
+RAY = ["ray[client]>=2.50"]
+DASK = ["distributed>=2025.1"]
 DEV = [
     *GDCM,
     *SERVICE,
+    *ARCHIVE,
+    *RAY,
+    *DASK,
+    "boto3>=1.40",  # puts studies into moto's store, for the tests of S3
+    "moto[server]>=5.1",
     "dicomweb-client>=0.60",  # another's client, for the tests of REST
     "openvino>=2025.0",
     "matplotlib>=3.8",
@@ -82,6 +91,9 @@ setup(
         "tokenizers>=0.20",
     ],
     extras_require={
+        "archive": ARCHIVE,
+        "ray": [*ARCHIVE, *RAY],
+        "dask": [*ARCHIVE, *DASK],
         "export": EXPORT,
         "train": TRAIN,
         "demo": [f"alta-sdk-demo=={read_version()}"],  # data for `alta demo`; examples/demo_wheel builds it

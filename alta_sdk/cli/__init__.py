@@ -13,6 +13,7 @@ COMMANDS = (
     "progress",
     "locate",
     "embed",
+    "archive",
     "rank",
     "calibrate",
     "validate",

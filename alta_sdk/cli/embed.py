@@ -17,6 +17,7 @@ from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..study.key import SITE_KEY_NAME
 from ..study.study import Study
+from .archive_options import ArchiveOptions, archive_options, is_archive
 from .reading import Reading, reading_options, say_notices
 from .site_key import open_key
 from .terminal import fail_in_one_line, print_facts, print_line, print_object, say, show_progress
@@ -24,7 +25,7 @@ from .terminal import fail_in_one_line, print_facts, print_line, print_object, s
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The index to write.")
+@click.option("--out", required=True, type=click.Path(), help="The index to write, or the archive: NAME.lance.")
 @click.option(
     "--key-file",
     type=click.Path(),
@@ -32,6 +33,7 @@ from .terminal import fail_in_one_line, print_facts, print_line, print_object, s
 )
 @click.option("--with-identifiers", is_flag=True, help="Name each study by its file, too: patient data.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@archive_options
 @reading_options
 @fail_in_one_line
 def embed(
@@ -40,14 +42,24 @@ def embed(
     key_file: str | None,
     with_identifiers: bool,
     as_json: bool,
+    archive: ArchiveOptions,
     reading: Reading,
 ) -> None:
     """Embed each study in FOLDER into an index for `alta rank` and ReportIndex.
 
     Each folder, zip and image that lies directly in FOLDER is one study, and so are its DICOM files of one
     StudyInstanceUID together. Run it again to go on after a stop, or to take in new studies. Exits with 1 if a
-    study could not be read; the index holds the others. Not for clinical use.
+    study could not be read; the index holds the others. FOLDER may be a table of studies or s3://bucket/prefix where
+    --out is an archive, NAME.lance (docs/archive.md). Not for clinical use.
     """
+    if is_archive(out):
+        if with_identifiers:
+            raise click.UsageError("--with-identifiers goes with an index: an archive never names a study's file")
+        from .archive_embed import embed_archive
+
+        embed_archive(folder, out, key_file, as_json, reading, archive)
+        return
+    archive.refuse_for_an_index()
     target = Path(out)
     refuse_inputs(target, (folder, key_file, reading.engine), "index", EngineError)
     entries = list_entries(Path(folder))

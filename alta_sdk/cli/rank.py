@@ -14,6 +14,8 @@ from ..index.reports import index_reports
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
+from .archive_options import is_archive
+from .archive_search import where_option
 from .last_steps import take_every_step
 from .option_groups import COUNT, FILE, json_option, overwrite_option
 from .reading import Reading, check_one_way, find_prior_option, prior_option, reading_options, say_notices
@@ -28,6 +30,7 @@ from .terminal import fail_in_one_line, print_object, print_table, say, title_ru
 @click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
 @click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
 @click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
+@where_option
 @click.option("--write-index", type=FILE, help="Also keep the --reports as an index.")
 @overwrite_option("an index that is")
 @click.option("--key-file", type=click.Path(), help="The site key for --write-index, as for alta embed.")
@@ -44,6 +47,7 @@ def rank(
     reports: str | None,
     column: str,
     index: str | None,
+    where: str | None,
     write_index: Path | None,
     overwrite: bool,
     key_file: str | None,
@@ -63,6 +67,13 @@ def rank(
     if (show_text or write_index) and reports is None:
         raise click.UsageError("--show-text and --write-index go with --reports")
     check_one_way(prior, find_prior)
+    if index is not None and is_archive(index):
+        from .archive_rank import rank_archive
+
+        rank_archive(study, index, where, count, exact, as_json, reading, prior=prior, find_prior=find_prior)
+        return
+    if where is not None:
+        raise click.UsageError("--where goes with an archive: --index NAME.lance")
     if write_index is not None:
         read = (study, prior, reports, key_file, reading.engine)
         check_target(write_index, "index", overwrite=overwrite, is_ours=is_index, inputs=read)
