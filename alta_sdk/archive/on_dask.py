@@ -26,7 +26,7 @@ class DaskRunner:
             quiet = {"dashboard_address": None, "silence_logs": 50, "host": "127.0.0.1", "threads_per_worker": 1}
             self._cluster = self._dask.LocalCluster(n_workers=workers, **quiet)
         try:
-            self._client = self._dask.Client(place or self._cluster, set_as_default=False)
+            self._client = self._dask.Client(place or self._cluster)
         except (OSError, TimeoutError) as error:
             raise EngineError("Dask is not reached: check the address, and that its scheduler runs") from error
 

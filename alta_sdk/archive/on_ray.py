@@ -4,6 +4,7 @@ Usage statistics are on by default: they are off before Ray is imported, and a c
 """
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ class RayRunner:
         here = {"address": "local", "num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         there = {"address": address}
         try:
-            self._ray.init(log_to_driver=False, logging_level="ERROR", **(there if "://" in address else here))
+            with warnings.catch_warnings():  # Lance's, of forks: what Ray forks becomes another program at once
+                warnings.simplefilter("ignore")
+                self._ray.init(log_to_driver=False, logging_level="ERROR", **(there if "://" in address else here))
         except Exception as error:  # its own kinds, of gRPC and of the system
             raise EngineError("Ray is not reached: check the address, that it runs, and its token") from error
         self._options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0, "runtime_env": {"env_vars": environment}}

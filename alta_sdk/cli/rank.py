@@ -35,7 +35,7 @@ from .terminal import fail_in_one_line, print_object, print_table, say, title_ru
 @overwrite_option("an index that is")
 @click.option("--key-file", type=click.Path(), help="The site key for --write-index, as for alta embed.")
 @click.option("--top", "count", type=COUNT, default=10, show_default=True, help="How many to show.")
-@click.option("--exact", is_flag=True, help="Search every entry, also in an index of more than 100,000.")
+@click.option("--exact", is_flag=True, help="Of an archive: read every study, and not the nearest cells alone.")
 @click.option("--show-text", is_flag=True, help="Show the reports themselves: patient data.")
 @json_option()
 @reading_options
@@ -87,7 +87,7 @@ def rank(
     if opened is not None:
         matches = opened.search(embedding, count, exact=exact)
         rows: list[dict[str, Any]] = [{"row": m.row + 1, "key": m.key, "score": m.score} for m in matches]
-        provenance |= {"index": opened.origin.kind, "approximate": opened.is_approximate and not exact}
+        provenance |= {"index": opened.origin.kind, "approximate": False}
     else:
         ranking = rank_reports(matcher.engine, embedding, texts, provenance)
         rows = [{**asdict(report), "row": report.row + 1} for report in ranking.reports[:count]]
