@@ -233,7 +233,8 @@ def test_a_hostile_header_is_refused(index):
     for told in ({"version": "3"}, {"version": "x"}, {"meta": "["}, {"meta": "[]"}):
         text = seal({"__metadata__": {**header["__metadata__"], **told}, **{k: header[k] for k in ("vectors", "keys")}})
         index.path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
-        with pytest.raises(EngineError, match="newer" if told == {"version": "3"} else "damaged|changed|header says|another kind"):
+        why = "newer" if told == {"version": "3"} else "damaged|another kind"
+        with pytest.raises(EngineError, match=why):
             ReportIndex.open(index.path, verify=False)
     index.path.write_bytes(struct.pack("<Q", 1 << 40) + data[8:])
     with pytest.raises(IntegrityError):
