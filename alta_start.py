@@ -31,6 +31,14 @@ def alta_export() -> None:
     main()
 
 
+def alta_train() -> None:
+    """Run `alta-train`."""
+    begin()
+    from alta_training.cli import main
+
+    main()
+
+
 def begin(name: str = "__main__") -> None:
     """Let Ctrl-C, and any error that nobody catches, end this process in one line without a path.
 

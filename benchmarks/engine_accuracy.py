@@ -21,7 +21,7 @@ from alta_export.pipeline import export_engine
 from alta_runtimes import RuntimeUnavailable, available
 from alta_sdk import Matcher, __version__
 from alta_sdk.cli.terminal import fail_in_one_line, say
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 from alta_sdk.engine.vectors import Vector
 from alta_sdk.errors import ExportError
 from alta_sdk.files.atomic import new_file

@@ -32,7 +32,7 @@ from alta_sdk.bench.timing import WARM_UPS, time_in_turn
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table, say
 from alta_sdk.dicom.intensity import MINMAX
 from alta_sdk.dicom.view_words import View
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.errors import ExportError
 from alta_sdk.study.radiograph import Radiograph, read_picture

@@ -17,8 +17,8 @@ from alta_runtimes import available, choose
 from alta_sdk.bench.measure import make_pixels
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table
 from alta_sdk.engine.bundle import IMAGE_GRAPH, open_bundle
-from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.manifest_content import compute_type
+from alta_sdk.engine.processor import processor_name
 
 SHOWN = 12
 Inputs = dict[str, np.ndarray]

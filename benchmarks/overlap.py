@@ -25,7 +25,7 @@ from pydicom.uid import JPEG2000
 from alta_sdk import Engine, Matcher, Study
 from alta_sdk.bench.synthetic import make_frontal, make_grey
 from alta_sdk.cli.terminal import print_facts
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 from alta_sdk.study.study import load_study
 
 SAMPLES = Path(__file__).parent.parent / "examples" / "data"

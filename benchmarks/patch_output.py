@@ -20,7 +20,7 @@ from alta_export.verify import make_radiographs
 from alta_runtimes import available, load
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.cli.terminal import print_facts, print_table
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 from alta_training.data.synthetic import make_random_model
 
 MIB = 1 << 20

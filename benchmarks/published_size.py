@@ -32,8 +32,8 @@ from alta_export.verify import make_radiographs
 from alta_runtimes import RuntimeUnavailable, Session, available, load
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.cli.terminal import print_facts, print_table
-from alta_sdk.engine.environment import processor_name
 from alta_sdk.engine.manifest_content import compute_type
+from alta_sdk.engine.processor import processor_name
 from alta_training.data.synthetic import make_random_model
 from alta_training.model.alta import to_model_input
 from alta_training.model.sizes import DecoderSizes, ImageSizes, ModelSizes, TextSizes

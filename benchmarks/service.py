@@ -37,7 +37,7 @@ from service_sides import (
 
 from alta_sdk import Matcher, Study
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table, say
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 
 NEVER_S = 86_400.0  # a quiet time in which nothing completes
 RATE_TARGET, SCORING_FACTOR, MARGIN_S = 0.6, 1.3, 1.0

@@ -19,7 +19,7 @@ from alta_runtimes import RuntimeUnavailable, available
 from alta_sdk import Engine, Slot
 from alta_sdk.bench.timing import time_in_turn
 from alta_sdk.cli.terminal import fail_in_one_line, print_facts, print_table
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.processor import processor_name
 
 STUDY_TARGET = 3.6
 SLOTS = np.array(list(Slot), dtype=np.int64)

@@ -16,7 +16,7 @@ study = Study.from_dicom(path)
 
 heatmaps = {phrase: matcher.locate(study, phrase) for phrase in ("enlarged heart", "left lower lobe opacity")}
 for phrase, heatmap in heatmaps.items():
-    print(f"{phrase}: score {heatmap.score:.3f}, local {heatmap.local_score:.3f}, highest at {heatmap.peak}")
+    print(f"{phrase}: cosine {heatmap.cosine:.3f}, local {heatmap.local_cosine:.3f}, highest at {heatmap.peak}")
 
 height, width = heatmap.values.shape  # the radiograph's own pixels, NaN where the model did not see
 print(f"{width} × {height} pixels, of which the model saw {100 * np.isfinite(heatmap.values).mean():.0f} %")

@@ -15,7 +15,7 @@ studies = sorted(folder.glob("*.jpg"))
 
 reports = ["The lungs are clear.", "There is a pleural effusion on the left.", "Findings are those of pneumonia."]
 ranking = matcher.rank(studies[0], reports)
-print("reports, best first:", [(report.row, round(report.score, 3)) for report in ranking.reports])
+print("reports, best first:", [(report.row, round(report.cosine, 3)) for report in ranking.reports])
 
 # What `alta embed` does for a folder, in three lines: vectors, opaque keys, one file.
 site_key, _ = open_site_key(None, out.parent)
@@ -25,4 +25,4 @@ vectors = [embedding.vector for embedding in matcher.embed(studies)]
 index = ReportIndex.write(out, vectors, keys, origin)
 
 print("studies for a text:", [match.key[:8] for match in index.search_text("there is pneumonia", matcher, count=2)])
-print("studies like the first:", [round(match.score, 3) for match in index.search(matcher.embed(studies[0]), count=2)])
+print("studies like the first:", [round(match.cosine, 3) for match in index.search(matcher.embed(studies[0]), count=2)])

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ DEMO_WHEEL = ROOT / "examples" / "demo_wheel" / "build.py"
 SHARED = ROOT.parent / "shared"
 DATA_DIR = Path(os.environ.get("ALTA_DATA_DIR", SHARED / "data"))
 # On CI nothing else may be skipped: a test that silently stops running is a defect.
-ALLOWED_SKIPS = ("shared data absent", "Chromium absent", "no C compiler")
+ALLOWED_SKIPS = ("shared data absent", "Chromium absent", "no C compiler", "no NVIDIA GPU")
 
 
 def make_sizes(width=32, depth=2, heads=2, adapter=8, text_depth=2, vocabulary=400):
@@ -138,6 +139,7 @@ def settings_of_nobody(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
         patch.delenv("ALTA_SITE_KEY", raising=False)
+        patch.delenv("ALTA_AUDIT", raising=False)
         yield
 
 
@@ -317,6 +319,18 @@ def make_dicom(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture
+def still_clock(monkeypatch):
+    """All results of a test are made at one moment, so that what is printed of them can be compared."""
+
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 26, 12, tzinfo=tz)
+
+    monkeypatch.setattr("alta_sdk.engine.clock.datetime", Still)
 
 
 @pytest.fixture

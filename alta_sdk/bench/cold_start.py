@@ -83,7 +83,7 @@ def main(engine: str, runtime: str, threads: str, trust: str | None = None) -> N
     from .synthetic import choose_finding, make_grey
 
     start = time.perf_counter()
-    matcher = Matcher(engine, runtime=runtime, threads=int(threads), trust=trust)
+    matcher = Matcher(engine, runtime=runtime, threads=int(threads), trust=trust, audit=False)
     load_s = time.perf_counter() - start
     study = Study.from_images(make_grey(), intensity_profile=matcher.engine.manifest.intensity_profile)
     matcher.zero_shot(study, [choose_finding(matcher.engine)])

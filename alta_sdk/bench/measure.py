@@ -60,6 +60,7 @@ class Latency:
     reads_px: int
     precision: str
     runtime: str
+    device: str
     threads: int
     p50_ms: float
     p95_ms: float
@@ -116,6 +117,7 @@ def measure_latencies(subjects: Sequence[Subject], rounds: int) -> list[Latency]
             subject.engine.geometry.crop_px,
             str(subject.engine.provenance["precision"]),
             subject.runtime,
+            str(subject.engine.provenance["device"]),
             int(subject.engine.provenance["threads"]),
             p50_ms=1e3 * statistics.median(own := image_s[str(number)]),
             p95_ms=1e3 * float(np.percentile(own, 95)),
@@ -158,7 +160,7 @@ def measure_file_to_score(subjects: Sequence[Subject], study: PathLike | None, r
             reads[str(number)] = partial(_read, subject.engine, path)
             scores[str(number)] = partial(
                 _score,
-                Matcher(subject.engine, fusion_mode="frontal"),
+                Matcher(subject.engine, fusion_mode="frontal", audit=False),
                 reads[str(number)](),
                 choose_finding(subject.engine),
             )
@@ -177,8 +179,10 @@ def measure_start(subject: Subject) -> Start:
     return Start(subject.name, subject.runtime, load_s, max(start.peak_bytes for start in starts) / 1e6)
 
 
-def choose_thread_counts(threads: int) -> list[int]:
-    """Return 1, 2, 4, … below `threads`, and `threads` itself."""
+def choose_thread_counts(threads: int, device: str = "cpu") -> list[int]:
+    """Return 1, 2, 4, … below `threads`, and `threads` itself; that alone where a GPU computes."""
+    if device != "cpu":
+        return [threads]
     return [count for count in (1 << bit for bit in range(threads.bit_length())) if count < threads] + [threads]
 
 

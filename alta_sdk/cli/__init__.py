@@ -4,7 +4,8 @@ import click
 
 from .._version import __version__
 from .option_groups import CONTEXT, debug_option
-from .program import CommandFiles, ProgramGroup
+from .program import CommandFiles
+from .settings import ConfiguredGroup
 from .terminal import show_debug_log
 
 COMMANDS = (
@@ -28,7 +29,7 @@ COMMANDS = (
 )
 
 
-@click.group(cls=ProgramGroup, context_settings=CONTEXT, commands=CommandFiles(__name__, COMMANDS))
+@click.group(cls=ConfiguredGroup, context_settings=CONTEXT, commands=CommandFiles(__name__, COMMANDS))
 @click.version_option(__version__, prog_name="alta")
 @debug_option("Log what is read, with paths, and show where an error comes from.")
 def main(debug: bool) -> None:

@@ -1,20 +1,39 @@
 """`alta archive search`: the studies that match a phrase best, as a table or a page; and what `alta rank` prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..engine.clock import tell_time
 from ..engine.manifest_content import KNOWN_MODES
 from ..files.targets import check_target, write_target
 from .last_steps import take_every_step
 from .option_groups import COUNT, FILE, json_option, overwrite_option, threads_option, trust_option
+from .site_key import key_file_option
 from .terminal import fail_in_one_line, print_line, print_object, print_table, say, title_run
 
 if TYPE_CHECKING:
     from ..archive.table import Search
+
+SCORE = "score_"  # how the columns of labels begin
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `alta rank` asks of an archive, and how it is told."""
+
+    where: str | None
+    count: int
+    exact: bool
+    as_json: bool
+    key_file: str | None
+    with_identifiers: bool
+
 
 where_option = click.option("--where", metavar="FILTER", help="Only studies such as age >= 60 and view = 'PA'.")
 
@@ -34,7 +53,7 @@ where_option = click.option("--where", metavar="FILTER", help="Only studies such
     type=click.Path(),
     help="Small pictures in the page, of the studies as FOLDER or table has them: patient data.",
 )
-@click.option("--key-file", type=click.Path(), help="The site key, for --with-pictures, as for alta embed.")
+@key_file_option
 @overwrite_option("a page that is")
 @json_option()
 @threads_option
@@ -74,7 +93,7 @@ def search(
     for notice in matcher.engine.manifest.notices:
         say(notice)
     result = opened.search_text(text, matcher, count, filter, exact=exact)
-    provenance = {**matcher.provenance, "fusion_mode": opened.origin.mode, **describe(result)}
+    provenance = {**matcher.provenance, "fusion_mode": opened.origin.mode, **describe(result), "scored_at": tell_time()}
 
     def write(page: Path) -> None:
         keys = [one.key for one in result.found]
@@ -86,10 +105,12 @@ def search(
 
 
 def list_rows(result: "Search") -> list[dict[str, Any]]:
-    """Return what is shown of each study: its key, the cosine, the scores of its labels."""
-    return [
-        {"key": one.key, "cosine": one.cosine, **({"scores": one.scores} if one.scores else {})} for one in result.found
-    ]
+    """Return what is shown of each study: its key, the cosine, the scores of the archive's labels by name."""
+    rows: list[dict[str, Any]] = [{"key": one.key, "cosine": one.cosine} for one in result.found]
+    for row, one in zip(rows, result.found, strict=True):
+        if one.scores:
+            row["labels"] = {name.removeprefix(SCORE): score for name, score in one.scores.items()}
+    return rows
 
 
 def describe(result: "Search") -> dict[str, Any]:
@@ -97,26 +118,29 @@ def describe(result: "Search") -> dict[str, Any]:
     return {"index": "archive", "approximate": not result.is_exact, "studies": result.rows}
 
 
-def show(result: "Search", provenance: dict[str, Any], as_json: bool) -> None:
-    """Print what was found."""
+def show(
+    result: "Search", provenance: dict[str, Any], as_json: bool, name: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Print what was found. name: of the study that was asked for, where it is one."""
+    rows = list_rows(result)
     if as_json:
-        print_object({"matches": list_rows(result), "provenance": provenance})
-    elif not result.found:
+        print_object({**name, "matches": rows, "provenance": provenance})
+    elif not rows:
         print_line("no study passes the filter")
     else:
         how = "" if result.is_exact else ", approximate"
-        show_found(result, f"{title_run(provenance, 'runtime')} · {result.rows} studies{how}")
+        show_found(rows, f"{title_run(provenance, 'runtime')} · {result.rows} studies{how}")
 
 
-def show_found(result: "Search", title: str) -> None:
+def show_found(rows: list[dict[str, Any]], title: str) -> None:
     """Print a line for each study, best first."""
-    scores: Sequence[str] = tuple(result.found[0].scores)
-    rows = [
-        [
-            one.key,
-            f"{one.cosine:.4f}",
-            *("" if one.scores[name] is None else f"{one.scores[name]:.3f}" for name in scores),
-        ]
-        for one in result.found
+    labels = list(rows[0].get("labels", ()))
+    cells = [
+        [row["key"], f"{row['cosine']:.4f}", *(show_score(row["labels"][name]) for name in labels)] for row in rows
     ]
-    print_table(title, ["key", "cosine", *(name.removeprefix("score_") for name in scores)], rows)
+    print_table(title, ["key", "cosine", *labels], cells)
+
+
+def show_score(score: float | None) -> str:
+    """Return a score as it is printed, nothing for one that is not known."""
+    return "" if score is None else f"{score:.3f}"

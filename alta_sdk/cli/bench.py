@@ -29,7 +29,7 @@ from .last_steps import take_every_step
 from .option_groups import PATH, json_option, overwrite_option, threads_option, trust_option
 from .terminal import fail_in_one_line, print_facts, print_object, print_table
 
-KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "onnxruntime")
+KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "gpu", "onnxruntime")
 
 
 @click.command()
@@ -75,7 +75,7 @@ def bench(
         refuse_inputs(plot, (engine, *compare, study, trust), "plot")
     subjects = open_subjects((engine, *compare), runtime, threads, trust)
     latencies = measure_latencies(subjects, rounds)
-    counts = choose_thread_counts(latencies[0].threads)
+    counts = choose_thread_counts(latencies[0].threads, latencies[0].device)
     throughput = [
         row for count in counts for subject in subjects for row in measure_throughput(subject, count, max_batch)
     ]
@@ -83,7 +83,7 @@ def bench(
     from_file = measure_file_to_score(subjects, study, max(3, rounds // 3))
     starts = [measure_start(subject) for subject in subjects]
     environment = describe_environment()
-    facts = {name: environment.facts[name] for name in KEPT_FACTS}
+    facts = {name: environment.facts[name] for name in KEPT_FACTS if name in environment.facts}
     facts |= {info.name: str(info.version) for info in environment.runtimes if info.is_available}
     machine = f"{facts['processor']}, {facts['processors']} processors, alta-sdk {facts['alta-sdk']}"
 
@@ -130,6 +130,7 @@ def show_latencies(latencies: list[Latency]) -> None:
             "engine",
             "precision",
             "runtime",
+            "device",
             "threads",
             "p50 ms",
             "p95 ms",
@@ -139,7 +140,8 @@ def show_latencies(latencies: list[Latency]) -> None:
         ],
         [
             (
-                *(row.name, row.precision, row.runtime, row.threads, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"),
+                *(row.name, row.precision, row.runtime, row.device, row.threads),
+                *(f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"),
                 *(f"{row.times_first:.2f}", f"{row.prompts_p50_ms:.1f}", f"{row.worst_cosine:.6f}"),
             )
             for row in latencies

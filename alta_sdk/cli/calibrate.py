@@ -22,6 +22,7 @@ from ..statistics.resampling import bootstrap_auc
 from ..study.labelled import LabelledStudies, read_labelled_studies
 from ..study.study import Study
 from ..validation.scored import ask, score_all
+from .label_help import LabelledCommand
 from .last_steps import take_every_step
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
@@ -30,7 +31,7 @@ from .terminal import fail_in_one_line, print_object, print_table, say, show_pro
 SHOWN_ROWS = 10
 
 
-@click.command()
+@click.command(cls=LabelledCommand)
 @click.argument("table", metavar="TABLE.csv", type=click.Path())
 @click.option("--label", "names", required=True, multiple=True, help="A column of truth, and the finding it is of.")
 @click.option("--labels", "label_set", help="The label set that the findings are scored in. [default: pairs]")

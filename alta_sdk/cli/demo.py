@@ -13,6 +13,7 @@ import click
 
 from ..errors import EngineError, RuntimeUnavailable
 from ..files.tables import read_rows
+from ..study.naming import StudyName
 from .option_groups import json_option, trust_option
 from .reading import Reading
 from .score import parse_labels, warn
@@ -99,17 +100,23 @@ def score_samples(package: DemoPackage, trust: str | None = None) -> list[Scored
     matcher = reading.open_matcher()
     labels = parse_labels(LABELS)
     results = []
-    for sample in package.samples:
+    for number, sample in enumerate(package.samples, start=1):
         study = reading.read(sample.path, matcher)
-        results.append(Scored(matcher.zero_shot(study, labels), study.explain(), study.slots))
-    warn(list(results), matcher, find_prior=False)
+        results.append(Scored(StudyName(number), matcher.zero_shot(study, labels), study.explain(), study.slots))
+    warn(list(results), matcher)
     return results
 
 
 def print_json(package: DemoPackage, results: list[Scored]) -> None:
     """Print one JSON object: the scores of each radiograph beside what the data set says of it, and the paths."""
     studies = [
-        {"file": sample.path.name, "view": sample.view, "finding": sample.finding, **one.result.as_dict()}
+        {
+            "number": one.name.number,
+            "file": sample.path.name,
+            "view": sample.view,
+            "finding": sample.finding,
+            **one.result.as_dict(),
+        }
         for sample, one in zip(package.samples, results, strict=True)
     ]
     print_object({"studies": studies, "engine": str(package.engine), "card": str(package.card)})

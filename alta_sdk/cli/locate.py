@@ -11,16 +11,18 @@ from ..dicom.secondary_capture import is_capture
 from ..engine.manifest_content import PHRASE, WORDS
 from ..files.targets import check_target, is_same_file, is_within
 from ..locate.heatmap import Heatmap
-from ..locate.overlay import is_png
+from ..locate.overlay import check_picture_name, is_png
+from ..study.naming import StudyName
 from ..study.slots import Slot
 from .last_steps import take_every_step
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, check_one_way, find_prior_option, prior_option, reading_options, say_notices
+from .site_key import key_file_option, make_namer
 from .terminal import fail_in_one_line, print_facts, print_object, title_run
 
-LOCAL_SCORE = {
-    WORDS: "cosine of its words with the patches they look at",
-    PHRASE: "cosine of the phrase with the most similar place",
+LOCAL_COSINE = {
+    WORDS: "of its words with the patches they look at",
+    PHRASE: "of the phrase with the most similar place",
 }
 
 
@@ -29,7 +31,12 @@ LOCAL_SCORE = {
 @click.option("--phrase", required=True, help='What to look for: "left lower lobe opacity".')
 @click.option("--output", type=FILE, help="PNG to write: the radiograph with the heat map on it.")
 @click.option("--dicom", type=FILE, help="DICOM secondary capture to write, without identifiers.")
-@click.option("--with-identifiers", is_flag=True, help="File the DICOM under the patient and study of the radiograph.")
+@click.option(
+    "--with-identifiers",
+    is_flag=True,
+    help="File the DICOM under the patient and study of the radiograph; name path and study in --json: patient data.",
+)
+@key_file_option
 @prior_option
 @find_prior_option
 @click.option("--with-phrase", is_flag=True, help="Write the phrase into the pictures.")
@@ -50,6 +57,7 @@ def locate(
     output: Path | None,
     dicom: Path | None,
     with_identifiers: bool,
+    key_file: str | None,
     with_phrase: bool,
     slot: str,
     prior: str | None,
@@ -65,14 +73,17 @@ def locate(
     """
     if output is not None and dicom is not None and is_same_file(output, dicom):
         raise click.UsageError("--output and --dicom are one file: give two")
-    if with_identifiers and dicom is None:
-        raise click.UsageError("--with-identifiers goes with --dicom: nothing else can carry identifiers")
+    if with_identifiers and dicom is None and not as_json:
+        raise click.UsageError("--with-identifiers goes with --dicom or --json: nothing else can carry identifiers")
     check_one_way(prior, find_prior)
+    if output is not None:
+        check_picture_name(output)
     for path, is_ours in ((output, is_png), (dicom, is_capture)):
         if path is not None:
-            inputs = list_inputs(path, (study, prior, reading.engine))
+            inputs = list_inputs(path, (study, prior, key_file, reading.engine))
             check_target(path, "heat map", overwrite=overwrite, is_ours=is_ours, inputs=inputs)
     matcher = reading.open_matcher()
+    namer = make_namer(key_file, is_needed=as_json, with_identifiers=with_identifiers)
     loaded = reading.read(study, matcher, prior=prior, find_prior=find_prior)
     heatmap = matcher.locate(loaded, phrase, slot=Slot[slot.upper()])
     caption = phrase if with_phrase else ""
@@ -82,7 +93,7 @@ def locate(
         partial(heatmap.save_dicom, dicom, caption=caption, with_identifiers=with_identifiers, overwrite=overwrite)
         if dicom
         else None,
-        lambda: print_object(heatmap.as_dict()) if as_json else show_heatmap(heatmap),
+        lambda: print_map(heatmap, namer.name(1, Path(study), study=loaded)) if as_json else show_heatmap(heatmap),
     )
 
 
@@ -93,17 +104,22 @@ def list_inputs(output: Path, read: Iterable[str | None]) -> list[str | Path | N
     return [*given, output] if is_read else given
 
 
+def print_map(heatmap: Heatmap, name: StudyName) -> None:
+    """Print one JSON object: which study, and the map without its pictures."""
+    print_object({**name.as_dict(), **heatmap.as_dict()})
+
+
 def show_heatmap(heatmap: Heatmap) -> None:
-    """Print the scores, the range of the map and its highest place."""
+    """Print the cosines, the range of the map and its highest place."""
     origin = heatmap.provenance
     height, width = heatmap.values.shape
     low, high = heatmap.limits
     print_facts(
         title_run(origin),
         [
-            ("score", f"{heatmap.score:.3f} (cosine of the study with the phrase)"),
-            ("local score", f"{heatmap.local_score:.3f} ({LOCAL_SCORE[origin.get('patch_match', WORDS)]})"),
-            ("similarity", f"{low:.3f} to {high:.3f} over {heatmap.patches.size} patches"),
+            ("cosine", f"{heatmap.cosine:.3f} (of the study with the phrase)"),
+            ("local cosine", f"{heatmap.local_cosine:.3f} ({LOCAL_COSINE[origin.get('patch_match', WORDS)]})"),
+            ("cosines of patches", f"{low:.3f} to {high:.3f} over {heatmap.patches.size} patches"),
             ("highest at", f"row {heatmap.peak[0]}, column {heatmap.peak[1]} of {height} × {width} pixels"),
         ],
     )

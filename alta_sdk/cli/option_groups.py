@@ -27,6 +27,7 @@ trust_option = click.option(
     "--trust",
     type=click.Path(),
     metavar="PUBKEY",
+    envvar="ALTA_TRUST",
     help="Open an engine only if one of the keys in this file has signed it. [default: the file of ALTA_TRUST]",
 )
 

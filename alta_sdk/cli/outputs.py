@@ -8,16 +8,21 @@ from typing import Any
 
 import click
 
+from ..engine.engine import Engine
 from ..engine.manifest import Manifest
-from ..errors import AltaError
 from ..files.targets import IsOurs, check_target, is_same_file, write_target
 from ..matching.matcher import Matcher
+from ..matching.prompts import Labels, resolve_labels
 from ..matching.results import ZeroShotResult
+from ..report.card import describe_card
 from ..report.page import is_page, render_page
-from ..report.run import ReportRow, RunReport, SmallMap, is_csv, render_csv
+from ..report.pictures import make_small_pictures
+from ..report.run import ORIGIN, ReportRow, RunReport, SmallMap, is_csv, render_csv
+from ..study.naming import Failure, StudyName
 from ..study.study import Study
 from .last_steps import take_every_step
 from .option_groups import FILE, group_options, overwrite_option
+from .study_arguments import with_identifiers_option
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,21 @@ class Outputs:
     phrases: tuple[str, ...]
     with_identifiers: bool
     overwrite: bool
+    with_pictures: bool = False
 
     @property
     def is_asked_for(self) -> bool:
         """True if a report is written."""
         return self.csv is not None or self.html is not None
 
-    def check(self, inputs: Iterable[str | None]) -> None:
+    def check(self, inputs: Iterable[str | None], *, as_json: bool) -> None:
         """Refuse what cannot be written before any study is read; inputs: the paths that are."""
         if self.phrases and self.html is None:
             raise click.UsageError("--locate goes with --html: the heat maps are in the page")
-        if self.with_identifiers and not self.is_asked_for:
-            raise click.UsageError("--with-identifiers goes with --csv or --html: nothing else names a study")
+        if self.with_pictures and self.html is None:
+            raise click.UsageError("--with-pictures goes with --html: the pictures are in the page")
+        if self.with_identifiers and not (self.is_asked_for or as_json):
+            raise click.UsageError("--with-identifiers goes with --csv, --html or --json: nothing else names a study")
         if self.csv is not None and self.html is not None and is_same_file(self.csv, self.html):
             raise click.UsageError("--csv and --html are one file: give two")
         read = list(inputs)
@@ -48,21 +56,29 @@ class Outputs:
             if path is not None:
                 check_target(path, "report", overwrite=self.overwrite, is_ours=is_ours, inputs=read)
 
-    def make_row(self, matcher: Matcher, study: Study, result: ZeroShotResult, path: str) -> ReportRow:
+    def make_row(self, matcher: Matcher, study: Study, result: ZeroShotResult, name: StudyName) -> ReportRow:
         """Keep what the report says of one study, heat maps included."""
         maps = [SmallMap.of(matcher.locate(study, phrase), number) for number, phrase in enumerate(self.phrases)]
-        named = path if self.with_identifiers else ""
         limits = {name: decision.threshold for name, decision in result.decisions.items()}
         slots, notices = (tuple(result.provenance[name]) for name in ("slots", "reading"))
-        return ReportRow(result.scores, slots, limits, maps, notices, result.provenance["fusion_mode"], path=named)
+        mode, told = result.provenance["fusion_mode"], {**result.provenance, "scored_at": result.scored_at}
+        pictures = make_small_pictures(study, slots) if self.with_pictures else ()
+        origin = {field: told[field] for field in ORIGIN}
+        return ReportRow(
+            result.scores, slots, limits, maps, notices, mode, origin=origin, pictures=pictures, **list_names(name)
+        )
 
-    def make_failed_row(self, error: AltaError, path: str) -> ReportRow:
+    def make_failed_row(self, failure: Failure, name: StudyName) -> ReportRow:
         """Keep why a study has no scores."""
-        return ReportRow(error=describe_failure(error), path=path if self.with_identifiers else "")
+        return ReportRow(error=failure, **list_names(name))
 
-    def write(self, rows: list[ReportRow], provenance: dict[str, Any], manifest: Manifest) -> None:
+    def write(self, rows: list[ReportRow], provenance: dict[str, Any], engine: Engine, labels: Labels) -> None:
         """Write the files that were asked for: one that cannot be written does not cost the other."""
-        report = RunReport(rows, provenance, self.phrases, describe_terms(manifest))
+        if not self.is_asked_for:
+            return
+        prompts = resolve_labels(labels, engine.label_sets, engine.manifest.prompt_pair)
+        card = describe_card(engine.bundle)
+        report = RunReport(rows, provenance, self.phrases, describe_terms(engine.manifest), prompts, card)
 
         def write(path: Path | None, render: Callable[[RunReport], str], is_ours: IsOurs) -> None:
             if path is not None:
@@ -86,9 +102,17 @@ def describe_terms(manifest: Manifest) -> dict[str, str]:
     return {name: value for name, value in terms.items() if value}
 
 
-def describe_failure(error: AltaError) -> str:
-    """Return an error's kind and message, as the command would print it."""
-    return f"{type(error).__name__}: {error}"
+def list_names(name: StudyName) -> dict[str, Any]:
+    """Return what a row of a report names its study by, beside its place."""
+    who = name.identifiers
+    if who is None:
+        return {"key": name.key}
+    return {
+        "key": name.key,
+        "path": who.path,
+        "study_instance_uid": who.study_instance_uid,
+        "accession_number": who.accession_number,
+    }
 
 
 output_options = group_options(
@@ -103,6 +127,11 @@ output_options = group_options(
         metavar="PHRASE",
         help="Draw a heat map of PHRASE in the page; may repeat.",
     ),
-    click.option("--with-identifiers", is_flag=True, help="Name the studies' paths in the files: patient data."),
+    with_identifiers_option,
+    click.option(
+        "--with-pictures",
+        is_flag=True,
+        help="Show the radiographs, small, in the page: patient data, with any text that is burned into them.",
+    ),
     overwrite_option("files that are"),
 )

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
@@ -58,7 +58,7 @@ class CommandFiles(MutableMapping[str, click.Command]):
     """Commands that lie each in a file of its own name: a run imports the one that it is, the help all of them."""
 
     def __init__(self, package: str, names: Iterable[str]) -> None:
-        """package: whose module `NAME` has the command `NAME`."""
+        """package: whose module `NAME` has the command `NAME`; a name's hyphens are underscores there."""
         self._package = package
         self._found: dict[str, click.Command | None] = dict.fromkeys(names)
 
@@ -66,7 +66,8 @@ class CommandFiles(MutableMapping[str, click.Command]):
         """Return a command; KeyError if there is none of that name."""
         command = self._found[name]
         if command is None:
-            command = self._found[name] = getattr(import_module(f"{self._package}.{name}"), name)
+            own = name.replace("-", "_")
+            command = self._found[name] = getattr(import_module(f"{self._package}.{own}"), own)
         return command
 
     def __setitem__(self, name: str, command: click.Command) -> None:
@@ -133,12 +134,28 @@ def tell_misuse(error: click.ClickException, given: Sequence[str]) -> int:
         return error.exit_code
     context = getattr(error, "ctx", None)
     known = getattr(context.command, "commands", {}) if context is not None else {}
-    message = hide_values(error.format_message(), [value for value in given if value not in known])
+    hidden = [*(value for value in given if value not in known), *list_settings(context)]
+    message = hide_values(error.format_message(), hidden)
     if isinstance(error, click.UsageError):
         click.UsageError(message, error.ctx).show()
     else:
         click.ClickException(message).show()
     return error.exit_code
+
+
+def list_settings(context: click.Context | None) -> list[str]:
+    """Return the values that options may have from the environment or a file: they are hidden as well."""
+    variables = [value for name, value in os.environ.items() if name.startswith("ALTA_") and not value.isdigit()]
+    table = None if context is None else context.find_root().default_map
+    return [*variables, *_list_texts(table or {})]
+
+
+def _list_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _list_texts(one)
 
 
 def hide_values(message: str, given: Sequence[str]) -> str:

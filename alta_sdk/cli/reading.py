@@ -8,6 +8,7 @@ import click
 from ..dicom.files import Source
 from ..matching.matcher import Matcher
 from ..study.study import Study, load_study
+from .auditing import audit_option, open_audit
 from .option_groups import COUNT, fusion_mode_option, group_options, threads_option, trust_option
 from .terminal import say
 
@@ -26,10 +27,14 @@ class Reading:
     allow_for_processing: bool = False
     trust: str | None = None
     allow_incomplete: bool = False
+    audit: str | None = None
 
     def open_matcher(self) -> Matcher:
-        """Open the engine; raises what Matcher raises."""
-        return Matcher(self.engine, threads=self.threads, fusion_mode=self.fusion_mode, trust=self.trust)
+        """Open the engine and the audit log; raises what Matcher raises."""
+        audit = open_audit(self.audit)
+        return Matcher(
+            self.engine, threads=self.threads, fusion_mode=self.fusion_mode, trust=self.trust, audit=audit or False
+        )
 
     def read(self, source: Source, matcher: Matcher, *, prior: Source | None = None, find_prior: bool = False) -> Study:
         """Read a study as the engine's intensity profile wants it; raises StudyError, DicomError or ViewError."""
@@ -80,4 +85,5 @@ reading_options = group_options(
     click.option("--window", type=COUNT, help="The window of the image to apply, for engines of profile voi-v1."),
     click.option("--allow-for-processing", is_flag=True, help="Take raw detector data, too."),
     click.option("--allow-incomplete", is_flag=True, help="Go on where a part of a study cannot be read."),
+    audit_option,
 )

@@ -59,7 +59,7 @@ def show_checks(checks: "list[Check]", *, as_json: bool) -> None:
     failed = sum(not one.is_ok for one in checks)
     if as_json:
         rows = [{"name": one.name, "ok": one.is_ok, "told": one.told} for one in checks]
-        print_object({"schema_version": 1, "ok": not failed, "checks": rows})
+        print_object({"ok": not failed, "checks": rows})
     else:
         for one in checks:
             print_line(f"{'ok    ' if one.is_ok else 'FAILED'}  {one.name}{': ' if one.told else ''}{one.told}")

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from ..errors import StudyError
 from ..matching.results import ZeroShotResult
+from ..study.naming import Failure, StudyName
 from ..study.slots import Slot
-from .outputs import describe_failure
 from .terminal import print_line, print_object, print_table, say, title_run
 
 MANY = 10  # studies from which progress is shown, and each has a row of the table, not a column
@@ -20,6 +19,7 @@ MANY = 10  # studies from which progress is shown, and each has a row of the tab
 class Scored:
     """What is kept of a study: its pixels are not, so that memory does not grow with the list."""
 
+    name: StudyName
     result: ZeroShotResult
     explanation: dict[str, Any]
     slots: tuple[Slot, ...]
@@ -29,7 +29,8 @@ class Scored:
 class Failed:
     """A study that has no scores, and why."""
 
-    error: StudyError
+    name: StudyName
+    error: Failure
 
 
 def name_modes(results: Iterable[ZeroShotResult]) -> str:
@@ -38,11 +39,14 @@ def name_modes(results: Iterable[ZeroShotResult]) -> str:
 
 
 def print_json(results: Sequence[Scored | Failed], explain: bool) -> None:
-    """Print one JSON object; each study with its explanation if that is asked for, or with its error."""
+    """Print one JSON object; each study by number and key, with its explanation if that is asked for, or its error."""
     objects = [
-        {"error": describe_failure(one.error)}
-        if isinstance(one, Failed)
-        else one.result.as_dict() | ({"explanation": one.explanation} if explain else {})
+        one.name.as_dict()
+        | (
+            {"error": one.error.as_dict()}
+            if isinstance(one, Failed)
+            else one.result.as_dict() | ({"explanation": one.explanation} if explain else {})
+        )
         for one in results
     ]
     print_object(objects[0] if len(objects) == 1 else {"studies": objects})
@@ -95,7 +99,7 @@ def fail_if_any_failed(results: Sequence[Scored | Failed]) -> None:
     """Say on standard error which studies have no scores, and exit with 1 then."""
     failed = {number: one.error for number, one in enumerate(results, start=1) if isinstance(one, Failed)}
     for number, error in failed.items():
-        say(f"study {number} of {len(results)}: {describe_failure(error)}")
+        say(f"study {number} of {len(results)}: {error}")
     if failed:
         say(f"StudyError: {len(failed)} of {len(results)} studies could not be scored")
         sys.exit(1)

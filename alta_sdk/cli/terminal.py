@@ -28,6 +28,7 @@ from ..files.spelling import spell
 P = ParamSpec("P")
 T = TypeVar("T")
 MIN_WIDTH = 120
+OUTPUT_VERSION = 1  # of what --json prints, as docs/schemas describes it
 INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
 DEBUG_VARIABLE = "ALTA_DEBUG"  # for errors before --debug is read, and commands that do not have it
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "can't allocate memory", "failed to allocate memory", "out of memory")
@@ -56,10 +57,10 @@ def print_facts(title: str, facts: Iterable[tuple[str, Any]]) -> None:
         click.echo(f"  {name.ljust(width)}  {value}")
 
 
-def print_object(value: Any) -> None:
-    """Print one JSON object, in ASCII; raises EngineError for a number that JSON has not: NaN, infinity."""
+def print_object(value: Mapping[str, Any]) -> None:
+    """Print one JSON object with its version, in ASCII; raises EngineError for a number that JSON has not: NaN."""
     try:
-        text = json.dumps(value, indent=1, allow_nan=False)
+        text = json.dumps({"schema_version": OUTPUT_VERSION, **value}, indent=1, allow_nan=False)
     except ValueError as error:
         raise EngineError("a number is not finite: the engine does not compute here; see alta doctor") from error
     click.echo(text)

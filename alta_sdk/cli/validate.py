@@ -13,17 +13,18 @@ from ..matching.matcher import Matcher
 from ..matching.questions import Question
 from ..report.run import SmallMap
 from ..report.validation_page import explain_scores, show_figure, summarise
-from ..study.key import SITE_KEY_NAME
 from ..study.labelled import LabelledStudies, find_label_columns, read_labelled_studies
+from ..study.lists import StudyEntry
 from ..validation.drift import make_reference
 from ..validation.figures import MeasuredPoint, Wishes
 from ..validation.result import Validation, hash_table
 from ..validation.run import GROUPS, Columns, check_labels, check_table, measure_table
 from ..validation.scored import EmbeddedStudy, EngineScores, ask, embed_each
+from .label_help import LabelledCommand
 from .last_steps import take_every_step
 from .option_groups import group_options, json_option
 from .reading import Reading, reading_options, say_notices
-from .site_key import open_key
+from .site_key import key_file_option, make_namer
 from .terminal import fail_in_one_line, print_object, print_table, say, show_progress, title_run
 from .validation_outputs import ValidationOutputs, validation_outputs_option
 
@@ -62,18 +63,14 @@ columns_option = group_options(
 )
 
 
-@click.command()
+@click.command(cls=LabelledCommand)
 @click.argument("table", metavar="TABLE.csv", type=click.Path())
 @click.option("--label", "names", multiple=True, help="A column of truth. [default: every other column]")
 @click.option("--labels", "label_set", help="The label set that the findings are scored in. [default: pairs]")
 @click.option(
     "--compare", "other", type=click.Path(), metavar="OTHER.alta", help="A second engine, on the same studies."
 )
-@click.option(
-    "--key-file",
-    type=click.Path(),
-    help=f"The site key that names studies. [default: ALTA_SITE_KEY, or {SITE_KEY_NAME} in your settings folder]",
-)
+@key_file_option
 @columns_option
 @wishes_option
 @validation_outputs_option
@@ -100,7 +97,7 @@ def validate(
     their row and a keyed hash. Not for clinical use.
     """
     path = Path(table)
-    outputs.check((table, key_file, reading.engine, other))
+    outputs.check((table, key_file, reading.engine, other), as_json=as_json)
     given = tuple(dict.fromkeys(names)) or find_label_columns(path, columns.study, columns.others)
     labelled = read_labelled_studies(path, columns.study, given, columns.others)
     digest, groups = hash_table(path), check_table(labelled, columns)
@@ -113,13 +110,11 @@ def validate(
         if outputs.locate_worst:
             try_locating(labelled, questions[0], matchers[0], reading)
         say_notices(matchers[0], questions[0].notes)
-        site_key = open_key(key_file, path.parent)
-        found = embed_each(labelled.paths, matchers, reading.read, site_key)
+        namer = make_namer(key_file, is_needed=True, with_identifiers=outputs.with_identifiers)
+        entries = [StudyEntry((one,)) for one in labelled.paths]
+        found = embed_each(entries, matchers, reading.read, namer)
         outcomes = list(show_progress(found, len(labelled.paths), "studies"))
-        provenances = [
-            {**matcher.provenance, "label_set": label_set, "prompt_reading": question.notes}
-            for matcher, question in zip(matchers, questions, strict=True)
-        ]
+        provenances = [dict(question.provenance) for question in questions]
         validation, scored, studies = measure_table(
             labelled,
             groups,
@@ -129,7 +124,6 @@ def validate(
             wishes=wishes,
             table_sha256=digest,
             provenances=provenances,
-            with_paths=outputs.with_identifiers,
         )
         finish(validation, scored, studies, labelled, matchers[0], outputs, reading, as_json, platt=wishes.platt)
 
@@ -152,7 +146,9 @@ def finish(
     if outputs.reference is not None:
         reference = make_reference(matcher.engine.manifest.sha256, scored, studies)
     for one in validation.unread:
-        say(f"study {one.number}, key {one.key}: {one.error}")
+        say(f"study {one.name.number}, key {one.name.key or 'none'}: {one.error}")
+        if matcher.audit is not None:
+            matcher.audit.note_refused(one.error.kind)
     take_every_step(
         partial(outputs.write, validation, maps, reference, platt=platt),
         lambda: print_object(validation.as_dict()) if as_json else show_validation(validation),
@@ -174,7 +170,7 @@ def locate_worst(
     validation: Validation, scored: EngineScores, labelled: LabelledStudies, matcher: Matcher, reading: Reading
 ) -> dict[tuple[str, int], SmallMap]:
     """Draw where a label's first prompt matches in each of its worst cases, read again: pixels are not kept."""
-    wanted = [(figures.label, case.number) for figures in validation.labels for case in figures.worst]
+    wanted = [(figures.label, case.name.number) for figures in validation.labels for case in figures.worst]
     maps = {}
     for label, number in show_progress(wanted, len(wanted), "heat maps"):
         study = reading.read(labelled.paths[number - 1], matcher)

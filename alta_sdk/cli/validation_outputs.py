@@ -15,6 +15,7 @@ from ..validation.drift import Reference, is_reference, render_reference
 from ..validation.result import Validation
 from .last_steps import take_every_step
 from .option_groups import FILE, group_options, overwrite_option
+from .study_arguments import with_identifiers_option
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class ValidationOutputs:
     with_identifiers: bool
     overwrite: bool
 
-    def check(self, inputs: Iterable[str | None]) -> None:
+    def check(self, inputs: Iterable[str | None], *, as_json: bool) -> None:
         """Refuse what cannot be written before any study is read; inputs: the paths that are."""
+        if self.with_identifiers and self.html is None and not as_json:
+            raise click.UsageError("--with-identifiers goes with --html or --json: nothing else names a study")
         if self.locate_worst and self.html is None:
             raise click.UsageError("--locate-worst goes with --html: the heat maps are in the page")
         given = [path for path in (self.csv, self.html, self.reference) if path is not None]
@@ -72,6 +75,6 @@ validation_outputs_option = group_options(
     click.option("--html", type=FILE, help="Page to write: every figure, drawn; loads nothing."),
     click.option("--reference", type=FILE, help="File to write for alta watch: how scores and pictures are spread."),
     click.option("--locate-worst", is_flag=True, help="Draw heat maps of the worst cases in the page."),
-    click.option("--with-identifiers", is_flag=True, help="Name the worst cases' paths, too: patient data."),
+    with_identifiers_option,
     overwrite_option("files that are"),
 )

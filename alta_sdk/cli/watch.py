@@ -1,18 +1,14 @@
 """`alta watch`: later studies and a site's reference in, whether scores or pictures have moved out; no truth."""
 
 import sys
-from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import CalibrationError, StudyError
-from ..matching.matcher import Matcher
-from ..study.lists import StudyEntry, list_studies
-from ..study.read_ahead import ReadAhead
-from ..study.study import Study
+from ..errors import CalibrationError
+from ..study.lists import list_studies
 from ..validation.drift import (
     MIN_STUDIES,
     Movement,
@@ -23,11 +19,12 @@ from ..validation.drift import (
     name_labels,
     read_reference,
 )
-from ..validation.pictures import measure_picture
 from ..validation.result import INTENDED, SCHEMA_VERSION, to_plain
-from ..validation.scored import EmbeddedStudy, ask, score_all
+from ..validation.scored import EmbeddedStudy, UnreadStudy, ask, embed_each, score_all
 from .option_groups import json_option
 from .reading import Reading, reading_options, say_notices
+from .site_key import key_file_option, make_namer
+from .study_arguments import check_identifiers, expand_studies, with_identifiers_option
 from .terminal import fail_in_one_line, print_object, print_table, say, show_progress, title_run
 
 VERDICTS = {True: "moved", False: "as before", None: "too few"}
@@ -37,21 +34,34 @@ VERDICTS = {True: "moved", False: "as before", None: "too few"}
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True, type=click.Path())
 @click.option("--reference", required=True, type=click.Path(), help="What alta validate --reference wrote.")
 @click.option("--fail-if-moved", is_flag=True, help="Exit with 1 if something has moved, for a timer to tell.")
+@with_identifiers_option
+@key_file_option
 @json_option()
 @reading_options
 @fail_in_one_line
-def watch(studies: tuple[str, ...], reference: str, fail_if_moved: bool, as_json: bool, reading: Reading) -> None:
+def watch(
+    studies: tuple[str, ...],
+    reference: str,
+    fail_if_moved: bool,
+    with_identifiers: bool,
+    key_file: str | None,
+    as_json: bool,
+    reading: Reading,
+) -> None:
     """Tell whether the scores or the pictures of STUDY... have moved away from a site's reference.
 
-    A STUDY is as for alta score: give the folder of a month. No truth is needed: what has moved may harm the scores,
-    and what has not may, too, so it takes the place of no validation. Not for clinical use.
+    A STUDY is as for alta score, - and @FILE, too: give the folder of a month. No truth is needed: what has moved may
+    harm the scores, and what has not may, too, so it takes the place of no validation. Not for clinical use.
     """
+    check_identifiers(with_identifiers, as_json)
+    studies, _ = expand_studies(studies)
     known = read_reference(Path(reference))
     with reading.open_matcher() as matcher:
         question = ask(matcher, name_labels(known))
         say_notices(matcher, question.notes)
-        entries = list_studies(*studies)
-        with closing(embed_entries(entries, matcher, reading)) as outcomes:
+        entries = list_studies(*studies, goes_on=True)
+        namer = make_namer(key_file, is_needed=as_json, with_identifiers=with_identifiers)
+        with closing(embed_each(entries, [matcher], reading.read, namer)) as outcomes:
             found = list(show_progress(outcomes, len(entries), "studies"))
         read = [one for one in found if isinstance(one, EmbeddedStudy)]
         if not read:
@@ -59,41 +69,28 @@ def watch(studies: tuple[str, ...], reference: str, fail_if_moved: bool, as_json
         scored = score_all(question, [one.vectors[0] for one in read])
         check_same_scores(known, matcher.engine.manifest.sha256, scored)
         movements = measure_movements(known, collect_distributions(scored, read))
-        provenance = {**matcher.provenance, "fusion_mode": scored.mode}
-    told = describe(known, movements, read, len(found) - len(read), provenance)
+        provenance = {**question.provenance, "fusion_mode": scored.mode}
+    unread = [one for one in found if isinstance(one, UnreadStudy)]
+    told = describe(known, movements, read, unread, provenance)
     if as_json:
         print_object(told)
     else:
         show_movements(known, movements, told)
-    if told["unread"]:
-        say(f"{told['unread']} of {len(found)} studies could not be read: alta score tells why")
+    for one in unread:
+        say(f"study {one.name.number} of {len(found)}: {one.error}")
+    if unread:
+        say(f"{len(unread)} of {len(found)} studies could not be read")
     if fail_if_moved and told["has_moved"]:
         say("CalibrationError: scores or pictures have moved: look at the studies, and validate again (alta validate)")
         sys.exit(1)
 
 
-def embed_entries(
-    entries: list[StudyEntry], matcher: Matcher, reading: Reading
-) -> Generator[EmbeddedStudy | None, None, None]:
-    """Embed each study; None for one that cannot be read. A thread reads the next ones meanwhile."""
-
-    def read(entry: StudyEntry) -> Study | None:
-        try:
-            return reading.read(entry.read(), matcher)
-        except StudyError:
-            return None
-
-    with ReadAhead(entries, read) as studies:
-        for number, study in enumerate(studies, start=1):
-            if study is None:
-                yield None
-            else:
-                notes = study.read_notes(study.slots)
-                yield EmbeddedStudy(number, "", [matcher.embed(study)], notes, measure_picture(study))
-
-
 def describe(
-    known: Reference, movements: list[Movement], read: list[EmbeddedStudy], unread: int, provenance: dict[str, object]
+    known: Reference,
+    movements: list[Movement],
+    read: list[EmbeddedStudy],
+    unread: list[UnreadStudy],
+    provenance: dict[str, object],
 ) -> dict[str, Any]:
     """Return what is told, in plain types."""
     return {
@@ -101,7 +98,7 @@ def describe(
         "intended_use": INTENDED,
         "reference": {"created": known.created, "studies": known.studies},
         "studies": len(read),
-        "unread": unread,
+        "unread": to_plain(unread),
         "noticed": sum(bool(one.notices) for one in read),
         "has_moved": any(one.has_moved for one in movements),
         "movements": to_plain(movements),

@@ -101,7 +101,7 @@ class StudyFile:
 
     def leave_pixels(self) -> "StudyFile":
         """Return the file without its pixels, if they can be read again when they are decoded."""
-        image, place = self._find_image(), self.place
+        image, place = self.find_image(), self.place
         if image is None or place is None:
             return self
 
@@ -114,7 +114,7 @@ class StudyFile:
 
     def count_held_bytes(self) -> int:
         """Return the bytes of memory that a file and its header hold."""
-        image = self._find_image()
+        image = self.find_image()
         return len(self.data) + (0 if image is None else len(image.stored.data))
 
     def read_image(self) -> DicomImage:
@@ -123,7 +123,7 @@ class StudyFile:
 
     def read_study_uid(self) -> str:
         """Return the StudyInstanceUID, patient data; empty if there is none, or the file cannot be read as DICOM."""
-        image = self._find_image()
+        image = self.find_image()
         return "" if image is None else image.keys.study_uid
 
     def read_digest(self) -> bytes:
@@ -134,7 +134,7 @@ class StudyFile:
     def _image(self) -> Stated[DicomImage]:
         return self.parsed or Stated.read(lambda: _read_dicom(self.data, self.data))
 
-    def _find_image(self) -> DicomImage | None:
+    def find_image(self) -> DicomImage | None:
         """Return what the file says, None if it is not DICOM or cannot be read as such."""
         try:
             return self.read_image() if self.is_dicom else None

@@ -17,7 +17,7 @@ from alta_runtimes.private_copy import PrivateCopy
 from ..errors import EngineError, IntegrityError
 from ..files.opening import open_file, read_bytes
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleFile, Manifest, parse_manifest
-from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, TrustedKeys, check_signature
+from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME, TrustedKeys, check_signature, read_signer
 
 IMAGE_GRAPH = "image.onnx"
 TEXT_GRAPH = "text.onnx"
@@ -27,21 +27,27 @@ PROMPTS = "prompts.json"
 SELF_TEST = "selftest.npz"
 PATCH_GRAPH = "patches.onnx"  # for heat maps
 CALIBRATION = "calibration.json"  # of an INT8 engine
+CARD, CARD_TEXT = "card.json", "card.md"  # the model card, of engines whose model has one
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 GRAPH = ".onnx"
 MIB = 1 << 20
 # What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
-MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024}
+MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024, CARD: 1, CARD_TEXT: 1}
+NO_KEY = "none that can be read"
 AGAIN = "copy or export the bundle again"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: where it is, what its manifest says, and the key that it was proven to be signed with."""
+    """A verified bundle: where it is, what its manifest says, and the key that it was proven to be signed with.
+
+    claimed_signer: the key that its signature names, where no key is trusted here and so nothing is proven.
+    """
 
     folder: Path
     manifest: Manifest
     signed_by: str | None = None
+    claimed_signer: str | None = None
     _held: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     _copied: dict[str, PrivateCopy] = field(default_factory=dict, repr=False, compare=False)
 
@@ -134,7 +140,7 @@ def open_bundle(
     data = _read_manifest(folder)
     manifest = parse_manifest(data)
     signed_by = None if trusted is None else check_signature(data, _read_signature(folder), trusted)
-    bundle = Bundle(folder, manifest, signed_by)
+    bundle = Bundle(folder, manifest, signed_by, _read_claim(folder) if trusted is None else None)
     missing = set(REQUIRED) - {file.name for file in manifest.files}
     if missing:
         raise IntegrityError(f"{MANIFEST_NAME} does not list {', '.join(sorted(missing))}: export the bundle again")
@@ -182,6 +188,15 @@ def _read_signature(folder: Path) -> bytes | None:
         return _read_small(folder / SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
     except FileNotFoundError:
         return None
+
+
+def _read_claim(folder: Path) -> str | None:
+    """Return the key that a signature names; a file that is none is no reason to refuse where no key is trusted."""
+    try:
+        signature = _read_signature(folder)
+        return None if signature is None else read_signer(signature)["key"]
+    except IntegrityError:
+        return NO_KEY
 
 
 def _read_small(path: Path, most: int) -> bytes:

@@ -6,13 +6,15 @@ Safe to use from several threads. A vector does not depend on what else is being
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alta_runtimes import Session
 
+from .._version import __version__
 from ..dicom.intensity import check_profile
 from ..errors import EngineError
 from ..study.radiograph import Radiograph
@@ -28,6 +30,7 @@ from .manifest import Manifest
 from .manifest_content import ALTA, IMAGE
 from .patches import PatchGraph
 from .plans import build_bundle, is_ready
+from .processor import list_instruction_sets, processor_name
 from .prompt_words import WordCount
 from .self_test import Drift, require, run_self_test
 from .sessions import list_loaded, open_sessions
@@ -45,6 +48,7 @@ class Engine:
         """Put an engine together from a verified bundle and its loaded graphs; why this runtime was taken."""
         self.runtime_reason = runtime_reason
         self.manifest: Manifest = bundle.manifest
+        self.sha256 = bundle.manifest.sha256  # worked out once: it is told of every study
         self.geometry = bundle.manifest.geometry
         self.bundle = bundle
         self.head = read_head(bundle)
@@ -118,7 +122,7 @@ class Engine:
         """Say what computes, without a path."""
         name, info = self.manifest.name, self._image_info
         precision = self.manifest.engine["precision"]
-        return f"<Engine {name!a} {self.manifest.sha256[:12]}, {precision} in {info.runtime} on {info.device}>"
+        return f"<Engine {name!a} {self.sha256[:12]}, {precision} in {info.runtime} on {info.device}>"
 
     __reduce__ = refuse_copy
 
@@ -128,20 +132,33 @@ class Engine:
         return self._texts.max_tokens
 
     @property
-    def provenance(self) -> dict[str, str | int]:
-        """What computes: engine, SDK, back end and device, without a path."""
-        info = self._image_info
+    def provenance(self) -> dict[str, Any]:
+        """What computes: engine, its signature, SDK, back end, device and processor, without a path.
+
+        signature: "trusted", by the key `signed_by`; "signed", which proves nothing as long as no key is trusted, by
+        what says that it is the key `claimed_signer`; or "unsigned".
+        """
+        return {**self._provenance, "instruction_sets": list(list_instruction_sets())}
+
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
+        info, bundle = self._image_info, self.bundle
+        signature = "trusted" if bundle.signed_by else "signed" if bundle.claimed_signer else "unsigned"
         return {
             "engine": self.manifest.name,
-            "engine_sha256": self.manifest.sha256,
+            "engine_sha256": self.sha256,
             **({"family": self.manifest.family} if self.manifest.family != ALTA else {}),
             "exported_by": self.manifest.sdk_version,
+            "sdk_version": __version__,
             "precision": self.manifest.engine["precision"],
             "runtime": f"{info.runtime} {info.version}",
             "runtime_reason": self.runtime_reason,
             "device": info.device,
             "threads": info.threads,
-            **({"signed_by": self.bundle.signed_by} if self.bundle.signed_by else {}),
+            "processor": processor_name(),
+            "signature": signature,
+            **({"signed_by": bundle.signed_by} if bundle.signed_by else {}),
+            **({"claimed_signer": bundle.claimed_signer} if bundle.claimed_signer else {}),
         }
 
     def encode_radiographs(self, radiographs: Mapping[Slot, Radiograph]) -> dict[Slot, Vector]:

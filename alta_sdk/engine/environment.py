@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from alta_runtimes import RuntimeInfo, RuntimeUnavailable, available, choose_runtime
+from alta_runtimes.driver import probe_driver
 
 from .._version import __version__
 from ..dicom.decoding import find_plugin
 from ..errors import DicomError
+from .processor import list_instruction_sets, processor_name
 
 LIBRARIES = ("numpy", "onnxruntime", "pydicom", "pillow", "tokenizers")
+PORTABLE = "onnxruntime"  # in two packages, of which a machine has one
 SYNTAXES = (
     "ExplicitVRLittleEndian",
     "RLELossless",
@@ -44,23 +47,31 @@ def describe_environment() -> Environment:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
+        "instruction sets": ", ".join(list_instruction_sets()) or "not told",
         "processors": str(os.cpu_count()),
+        **_describe_gpu(),
         **{name: _version(name) for name in LIBRARIES},
     }
     return Environment(facts, available(), _decoders(), _choose())
 
 
-def processor_name() -> str:
-    """Return the processor's model name, or its architecture where the system does not tell."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:  # not Linux
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+def onnxruntime_version() -> str | None:
+    """Return the version of onnxruntime, of whichever package it came in; None if it is not here."""
+    return next(info.version for info in available() if info.name == PORTABLE)
+
+
+def _describe_gpu() -> dict[str, str]:
+    """Return the GPU that would compute, as the driver names it; nothing where there is none."""
+    state = probe_driver()
+    if not state.is_usable:
+        return {}
+    gpu = state.gpus[0]
+    return {"gpu": f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA {state.cuda}"}
 
 
 def _version(name: str) -> str:
+    if name == PORTABLE:
+        return onnxruntime_version() or "not installed"
     try:
         return version(name)
     except PackageNotFoundError:

@@ -2,6 +2,7 @@
 
 What a graph takes in memory and time is worked out before a back end sees it, but not what the back end makes of it,
 nor what a TensorRT plan holds. Here it may take so much and no more; a process that is stopped takes nothing with it.
+On a machine with a GPU the run is there; of its memory the process may take all.
 
     python -m alta_sdk.engine.trial NAME.alta [PUBKEY]
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alta_runtimes.choose import default_threads
+from alta_runtimes.driver import probe_driver
 
 from .. import errors
 from ..errors import AltaError, EngineError
@@ -80,7 +82,7 @@ def main(path: str, trust: str | None = None) -> None:
     from .engine import Engine
 
     memory, cpu_s = map(int, os.environ[LIMITS].split())
-    limit_memory(memory)
+    limit_memory(memory, reserves=probe_driver().is_usable)
     limit_time(cpu_s)
     try:
         engine = Engine.open(Path(path), trust=trust, threads=min(THREADS, default_threads()))

@@ -6,22 +6,28 @@ Imports nothing of this package: the program that decodes pixels runs this file 
 import sys
 
 MIB = 1 << 20
+SIZE_COLUMN, DATA_COLUMN = 0, 5  # of /proc/self/statm
 
 
-def limit_memory(limit: int) -> None:
-    """Let this process allocate no more than `limit` bytes beyond what it has now."""
+def limit_memory(limit: int, *, reserves: bool = False) -> None:
+    """Let this process allocate no more than `limit` bytes beyond what it has now.
+
+    reserves: this process will reserve far more addresses than it uses, as CUDA does: what may hold data counts, and
+    not the addresses. The memory of a GPU does not count.
+    """
     if sys.platform == "win32":
         _limit_memory_by_job(limit)
         return
     import resource
 
+    kind, column = (resource.RLIMIT_DATA, DATA_COLUMN) if reserves else (resource.RLIMIT_AS, SIZE_COLUMN)
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
-            used = int(file.read().split()[0]) * resource.getpagesize()
+            used = int(file.read().split()[column]) * resource.getpagesize()
     except OSError:  # no /proc: macOS, which holds the limit loosely
         used = 512 * MIB
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
+        resource.setrlimit(kind, (used + limit, used + limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would be a copy of patient data
     except (OSError, ValueError):  # a lower limit is set from outside: that one holds
         pass

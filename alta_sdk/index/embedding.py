@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..study.key import SiteKey, identify_study, identify_unreadable
 from ..study.lists import StudyEntry, split_folder
+from ..study.naming import Failure, StudyName, StudyNamer
 from ..study.study import Study
 from .file import is_index
 from .journal import EmbeddingJournal, open_journal
@@ -36,15 +37,25 @@ from .search import IndexOrigin, ReportIndex
 class EmbeddedStudy:
     """What became of one entry of the folder.
 
-    key: opaque, in hexadecimal. name: of the entry; patient data. error: the class of what was wrong
-    with an unreadable one, else "". is_new: False if an earlier run had done it.
+    study: its number among the entries, and its key. name: of the entry; patient data. failure: what was wrong with an
+    unreadable one. is_new: False if an earlier run had done it. is_twin: an earlier entry is the same study.
     """
 
-    key: str
-    name: str
-    error: str = ""
+    study: StudyName
+    name: str = field(repr=False)
+    failure: Failure | None = None
     is_new: bool = True
     is_twin: bool = False
+
+    @property
+    def key(self) -> str:
+        """The opaque key, in hexadecimal."""
+        return self.study.key
+
+    @property
+    def error(self) -> str:
+        """The class of what was wrong with an unreadable one, else nothing."""
+        return "" if self.failure is None else self.failure.kind
 
 
 def list_entries(folder: Path) -> list[StudyEntry]:
@@ -74,11 +85,17 @@ def check_index_target(out: Path) -> None:
 
 
 def embed_folder(
-    matcher: Matcher, entries: list[StudyEntry], out: Path, site_key: SiteKey, read: Callable[[Source], Study]
+    matcher: Matcher,
+    entries: list[StudyEntry],
+    out: Path,
+    site_key: SiteKey,
+    read: Callable[[Source], Study],
+    *,
+    with_identifiers: bool = False,
 ) -> Iterator[EmbeddedStudy]:
     """Embed each entry and yield what became of it; after the last, the index at `out` is written.
 
-    read: makes a study of an entry, with the engine's intensity profile.
+    read: makes a study of an entry, with the engine's intensity profile. with_identifiers: say who each is, too.
 
     Studies that the index or an unfinished run already holds are not embedded again; those whose entry
     is gone leave the index. Two entries with one key are one study: the first is taken.
@@ -90,8 +107,8 @@ def embed_folder(
     with open_journal(out.with_name(out.name + ".journal"), origin, engine.manifest.sizes["embedding"]) as journal:
         known = _read_known(out, origin)
         run = _Run(site_key, known, journal, lambda files: _take_vector(matcher.embed(read(files)), mode))
-        for entry in entries:
-            yield run.embed(entry)
+        for number, entry in enumerate(entries, start=1):
+            yield run.embed(number, entry, StudyNamer(None, with_identifiers))
         _write_index(out, run.seen, origin)
 
 
@@ -116,22 +133,24 @@ class _Run:
     embed_files: Callable[[StudyFiles], Vector]
     seen: dict[bytes, Vector | None] = field(default_factory=dict)
 
-    def embed(self, entry: StudyEntry) -> EmbeddedStudy:
+    def embed(self, number: int, entry: StudyEntry, namer: StudyNamer) -> EmbeddedStudy:
         """Embed one entry unless that is done. Its files are read once, and let go of here."""
         files, identity = _read_entry(entry)
         key = self.site_key.sign(identity)
+        known_files = None if isinstance(files, StudyError) else files
+        study = replace(namer.name(number, entry.paths[0], known_files), key=key.hex())
         if self.seen.get(key) is not None:  # after one that cannot be read, a whole copy is not a twin
-            return EmbeddedStudy(key.hex(), entry.name, is_new=False, is_twin=True)
+            return EmbeddedStudy(study, entry.name, is_new=False, is_twin=True)
         done = self.known.get(key, self.journal.done.get(key))
         if done is not None:
             self.seen[key] = done
-            return EmbeddedStudy(key.hex(), entry.name, is_new=False)
-        error = self._embed_new(files, key)
+            return EmbeddedStudy(study, entry.name, is_new=False)
+        failure = self._embed_new(files, key)
         self.seen[key] = self.journal.done[key]
-        return EmbeddedStudy(key.hex(), entry.name, error)
+        return EmbeddedStudy(study, entry.name, failure)
 
-    def _embed_new(self, files: StudyFiles | StudyError, key: bytes) -> str:
-        """Embed files into the journal; return the class of what is wrong with them, or nothing.
+    def _embed_new(self, files: StudyFiles | StudyError, key: bytes) -> Failure | None:
+        """Embed files into the journal; return what is wrong with them, if something is.
 
         Those that could not be read by an earlier run are tried again: they may have been mended since.
         """
@@ -141,9 +160,9 @@ class _Run:
             vector = self.embed_files(files)
         except StudyError as error:
             self.journal.add(key, None)
-            return type(error).__name__
+            return Failure.of(error)
         self.journal.add(key, vector)
-        return ""
+        return None
 
 
 def _read_entry(entry: StudyEntry) -> tuple[StudyFiles | StudyError, bytes]:

@@ -10,7 +10,7 @@ The threats: a copy cut short, a flipped bit, an absurd header, a file that chan
 bounded, the size is checked before anything else is read, and every byte is under a hash. The file is not mapped: one
 that another program cuts short would end this process at the next search (SIGBUS), and one that it rewrites would be
 searched without having been verified. So it is read here, in one go and without a copy; tests hold what is written to
-safetensors' own library. `docs/index.md` tells each field.
+safetensors' own library. `docs/indexes.md` tells each field.
 """
 
 import hashlib

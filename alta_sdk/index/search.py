@@ -1,7 +1,7 @@
 """Search precomputed embeddings: radiographs by report, reports by radiograph, radiographs by radiograph.
 
 An index holds a unit vector and an opaque key for each entry, and no text: who made it knows which
-report or study a key or a row stands for. `docs/index.md` describes the file and what was measured.
+report or study a key or a row stands for. `docs/indexes.md` describes the file and what was measured.
 """
 
 import os
@@ -32,7 +32,12 @@ class Match:
 
     row: int
     key: str
-    score: float
+    cosine: float
+
+    @property
+    def score(self) -> float:
+        """The cosine, by its former name."""
+        return self.cosine
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..dicom.files import PathLike, Source
 from ..dicom.image import ImageOrigin
-from ..files.targets import write_target
+from ..engine.clock import tell_time
+from ..files.targets import check_target, write_target
 from ..study.geometry import ALTA_GEOMETRY, Geometry
-from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, encode_png, is_png
+from .overlay import DISCLAIMER, OPACITY, Limits, add_legend, blend, check_picture_name, encode_png, is_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,23 +22,24 @@ class Heatmap:
 
     values: (height, width) float32 on the radiograph's own pixels, a cosine between -1 and 1, NaN where the model
     did not see. patches: (side, side) float32, the same before it was mapped back.
-    score: the cosine of the study with the phrase, as `Matcher.score` gives it.
-    local_score: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
+    cosine: of the study with the phrase, as `Matcher.score` gives it.
+    local_cosine: the mean cosine of the phrase's words with the patches they look at, between -1 and 1.
     peak: the pixel (row, column) at the centre of the most similar patch.
     grey_u8: the radiograph, (height, width) or (height, width, 3) uint8.
     drawn_on: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
-    geometry: the engine's, which maps patches to pixels.
+    geometry: the engine's, which maps patches to pixels. scored_at: when it was made, in UTC.
     """
 
     values: NDArray[np.float32]
     patches: NDArray[np.float32]
-    score: float
-    local_score: float
+    cosine: float
+    local_cosine: float
     peak: tuple[int, int]
     grey_u8: NDArray[np.uint8] = field(repr=False)
     provenance: Mapping[str, Any]
     drawn_on: ImageOrigin | None = field(default=None, repr=False)
     geometry: Geometry = field(default=ALTA_GEOMETRY, repr=False)
+    scored_at: str = field(default_factory=tell_time)
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
@@ -48,6 +50,16 @@ class Heatmap:
         """Take what was pickled or copied, read-only as before."""
         vars(self).update(state)
         self.__post_init__()
+
+    @property
+    def score(self) -> float:
+        """The cosine of the study with the phrase, by its former name."""
+        return self.cosine
+
+    @property
+    def local_score(self) -> float:
+        """The local cosine, by its former name."""
+        return self.local_cosine
 
     @property
     def limits(self) -> Limits:
@@ -75,8 +87,10 @@ class Heatmap:
 
         caption: a text for the strip; the phrase is not written by itself, since it may be report text.
         overwrite: replace an older heat map, and nothing else.
-        Raises AltaError if the file exists or cannot be written.
+        Raises AltaError if the file exists or cannot be written, or has the ending of another format.
         """
+        check_target(Path(path), "heat map", overwrite=overwrite, is_ours=is_png)
+        check_picture_name(Path(path))
         data = encode_png(self.picture(limits, caption))
         write_target(Path(path), data, "heat map", overwrite=overwrite, is_ours=is_png)
 
@@ -123,12 +137,12 @@ class Heatmap:
         """Return plain types, ready for JSON: all but the arrays."""
         height, width = self.values.shape
         return {
-            "score": self.score,
-            "local_score": self.local_score,
-            "peak": {"row": self.peak[0], "column": self.peak[1], "similarity": self.limits[1]},
-            "lowest": self.limits[0],
+            "cosine": self.cosine,
+            "local_cosine": self.local_cosine,
+            "peak": {"row": self.peak[0], "column": self.peak[1], "cosine": self.limits[1]},
+            "lowest_cosine": self.limits[0],
             "rows": height,
             "columns": width,
             "patches": [list(map(float, row)) for row in self.patches],
-            "provenance": dict(self.provenance),
+            "provenance": {**self.provenance, "scored_at": self.scored_at},
         }

@@ -4,6 +4,7 @@ The strip lies below the image, so that it hides no anatomy and leaves the pixel
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,11 @@ UNSEEN = 0.4  # brightness of what the model did not see
 # From dark violet over red to yellow: lightness rises evenly, so it reads in grey and by colour-blind eyes.
 ANCHORS = np.array([(22, 11, 57), (87, 16, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39)])
 STEPS = 256
+GROUNDS = (64, 192)  # grey levels under the scale: of dark and of bright tissue
 MIN_STRIP_PX = 12
 SMALLEST_TYPE_PX = 4
+PNG_SUFFIX = ".png"
+OTHER_PICTURES = frozenset(".jpg .jpeg .jpe .jfif .jp2 .gif .bmp .tif .tiff .webp .avif .heic .svg .pdf .dcm".split())
 
 
 def blend(grey_u8: NDArray[np.uint8], values: NDArray[np.float32], limits: Limits, opacity: float) -> Rgb:
@@ -50,6 +54,17 @@ def make_colours() -> Rgb:
     return colours
 
 
+def make_scale(opacity: float = OPACITY) -> Rgb:
+    """Return the scale of an overlay's colours, from its lowest value to its highest: (2, 256, 3) uint8.
+
+    It is blended as the overlay is, over dark tissue above and bright tissue below: what is densest is seen as it
+    appears, and the lowest value as what it is, no colour at all.
+    """
+    ground = np.repeat(np.array(GROUNDS, dtype=np.uint8)[:, None], STEPS, axis=1)
+    values = np.broadcast_to(np.linspace(0, 1, STEPS, dtype=np.float32), ground.shape)
+    return blend(ground, values, (0, 1), opacity)
+
+
 def add_legend(picture: Rgb, limits: Limits, caption: str = "") -> Rgb:
     """Add a strip below a picture (height, width, 3): the scale of the colours, the disclaimer, the caption.
 
@@ -64,6 +79,12 @@ def add_legend(picture: Rgb, limits: Limits, caption: str = "") -> Rgb:
         _write_line(draw, text, (0, number * line), (width, line))
     _draw_scale(strip, draw, limits, len(texts) * line, line)
     return np.concatenate([picture, np.asarray(strip)])
+
+
+def check_picture_name(path: Path) -> None:
+    """Raise AltaError for a name that says that a picture is of another format than the PNG that is written."""
+    if path.suffix.lower() in OTHER_PICTURES:
+        raise AltaError(f"heat map is a PNG, and its name ends in that of another format: end it in {PNG_SUFFIX}")
 
 
 def is_png(head: bytes) -> bool:
@@ -85,7 +106,7 @@ def _draw_scale(strip: Image.Image, draw: ImageDraw.ImageDraw, limits: Limits, t
     third = strip.width // 3
     low, high = (f"{value:+.2f}" for value in limits)
     _write_line(draw, low, (0, top), (third, line))
-    bar = Image.fromarray(make_colours()[None]).resize((max(third, 1), max(line // 2, 1)))
+    bar = Image.fromarray(make_scale()).resize((max(third, 1), max(line // 2, 1)))
     strip.paste(bar, (third, top + line // 4))
     _write_line(draw, high, (2 * third, top), (third, line))
 

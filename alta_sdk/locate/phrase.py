@@ -88,13 +88,13 @@ def locate_phrase(
     study: Study,
     phrase: str,
     slot: Slot,
-    score: float,
+    cosine: float,
     provenance: Mapping[str, Any],
     prior: Radiograph | None = None,
 ) -> Heatmap:
     """Make the heat map of a phrase on the radiograph in one slot; see `Matcher.locate`.
 
-    score: the cosine of the study with the phrase. provenance: what made the score. prior: what the image tower reads
+    cosine: of the study with the phrase. provenance: what made it. prior: what the image tower reads
     beside the radiograph. Raises EngineError for values that are not finite.
     """
     radiograph = study.radiographs[slot]
@@ -106,20 +106,20 @@ def locate_phrase(
     if engine.manifest.patch_match == WORDS:
         heads = engine.manifest.engine[LOCAL_HEADS]
         match = match_words(patches, engine.project_words(phrase), heads["patch_scale"])
-        grid, local_score = match.similarity.reshape(side, side), match.score  # row by row from the top left
+        grid, local_cosine = match.similarity.reshape(side, side), match.score  # row by row from the top left
         values = geometry.map_to_radiograph(grid.astype(np.float32), *shape)
         told = {"patch_graph_precision": heads["precision"]}
     else:
         whole = to_unit_length(engine.project_prompts([phrase]))[0]
         grid = smooth(match_whole(patches, whole).reshape(side, side))
-        local_score = float(grid[geometry.find_seen_patches(side, *shape)].max())
+        local_cosine = float(grid[geometry.find_seen_patches(side, *shape)].max())
         values = map_as_published(grid.astype(np.float32), geometry, *shape)
         told = {"patch_match": PHRASE, "map_filter": FILTER}
     return Heatmap(
         values=values,
         patches=grid.astype(np.float32),
-        score=score,
-        local_score=local_score,
+        cosine=cosine,
+        local_cosine=local_cosine,
         peak=geometry.locate_peak(grid, *shape),
         grey_u8=radiograph.grey_u8,
         provenance={

@@ -73,13 +73,13 @@ def embed_study(
 ) -> tuple[StudyEmbedding, Mapping[str, object]]:
     """Embed a study in a fusion mode; an embedding is checked and returned as it is.
 
-    Also returns what the provenance of a result says of the study: the mode that was used, slots, intensity profiles
-    and notes of how it was read; of an embedding the mode alone. Raises EngineError for a study that was read with
-    another intensity profile than the engine's, an embedding of another engine or fusion mode, or one that is no finite
-    vector of unit length.
+    Also returns what the provenance of a result says of the study: the mode that was used, slots, intensity profiles,
+    notes of how it was read, decoders and hashes of the pixels; of an embedding the mode alone. Raises EngineError for
+    a study that was read with another intensity profile than the engine's, an embedding of another engine or fusion
+    mode, or one that is no finite vector of unit length.
     """
     if isinstance(study, StudyEmbedding):
-        if study.mode not in list_used_modes(mode) or study.engine != engine.manifest.sha256:
+        if study.mode not in list_used_modes(mode) or study.engine != engine.sha256:
             raise EngineError("embedding is of another fusion mode or engine: embed the study with this Matcher")
         check_vector(study, engine.manifest.sizes["embedding"])
         return study, {"fusion_mode": study.mode}
@@ -97,8 +97,18 @@ def embed_study(
         "slots": [slot.name.lower() for slot in slots],
         "intensity_profile": sorted(profiles),
         "reading": study.read_notes(slots),
+        **tell_pixels(study, slots),
     }
-    return StudyEmbedding(vector, used, engine.manifest.sha256), origin
+    return StudyEmbedding(vector, used, engine.sha256), origin
+
+
+def tell_pixels(study: Study, slots: Iterable[Slot]) -> dict[str, dict[str, str]]:
+    """Return by slot what decoded each radiograph and the SHA-256 of its pixels (`Radiograph.pixels_sha256`)."""
+    read = {slot.name.lower(): study.radiographs[slot] for slot in slots}
+    return {
+        "decoders": {name: radiograph.decoder for name, radiograph in read.items()},
+        "pixels_sha256": {name: radiograph.pixels_sha256 for name, radiograph in read.items()},
+    }
 
 
 def _embed_chosen(engine: Engine, radiographs: Mapping[Slot, Radiograph], mode: str) -> Vector:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ..engine.engine import Engine
+from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import check_text
 from ..engine.vectors import to_unit_length
@@ -11,7 +12,8 @@ from ..locate.heatmap import Heatmap
 from ..locate.phrase import choose_drawn_slots, locate_phrase
 from ..study.slots import Slot
 from ..study.study import Study
-from .embeddings import OneStudy, StudyEmbedding, embed_study
+from .embeddings import OneStudy, StudyEmbedding, embed_study, tell_pixels
+from .thresholds import hash_prompts
 from .unknown_words import check_prompts
 
 
@@ -38,6 +40,8 @@ def locate_in_study(
         "fusion_mode": embedding.mode,
         "slots": [one.name.lower() for one in slots],
         "prompt_reading": notes,
+        "prompts_sha256": hash_prompts({"phrase": Label((phrase,))}),
+        **tell_pixels(shown, slots),
     }
     prior = shown.radiographs[Slot.PRIOR_FRONTAL] if embedding.mode == PRIOR else None
     score = float((text @ embedding.vector)[0])

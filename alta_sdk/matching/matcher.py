@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Self, overload
+from typing import Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,14 @@ from ..engine.label_sets import Label
 from ..engine.manifest_content import PRIOR
 from ..engine.prompt_words import list_texts
 from ..engine.vectors import measure_cosines, to_unit_length
-from ..errors import EngineError
 from ..locate.heatmap import Heatmap
 from ..study.comparison import OneSide, ReadStudy, load_pair
 from ..study.read_ahead import ReadAhead
 from ..study.slots import Slot
 from ..study.study import Study, load_study
+from .audit_log import AuditLog, choose_audit, note, note_result
 from .embeddings import ONE_STUDY, OneStudy, StudyEmbedding, embed_study, require_one_mode
+from .engine_options import EngineOptions
 from .few_shot import FewShotClassifier, fit_few_shot
 from .locating import locate_in_study
 from .operating_point import Target
@@ -47,25 +48,19 @@ class Matcher:
         fusion_mode: str | None = None,
         allow_build: bool = False,
         trust: PathLike | None = None,
+        audit: PathLike | AuditLog | Literal[False] | None = None,
     ) -> None:
         """Open an engine (a bundle's path, or one already open).
 
-        device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
-        threads: inside one run; None takes every processor.
+        device, runtime, threads, allow_build, trust: see `EngineOptions`.
         fusion_mode: "frontal", "present", "published" or "prior", of those that the engine has; None takes its own.
-        allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
-        trust: a file of public keys, of which one must have signed the engine; None takes that of ALTA_TRUST.
-        Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside
-        the engine are not its own.
+        audit: a file that gets a line for each study; None takes that of ALTA_AUDIT, False none. A result whose line
+        cannot be written is an AltaError.
+        Raises EngineError, IntegrityError or RuntimeUnavailable; CalibrationError if the thresholds beside the engine
+        are not its own; AltaError for an audit log that cannot be opened.
         """
-        if isinstance(engine, Engine):
-            if (device, runtime, threads, allow_build, trust) != ("auto", None, None, False, None):
-                raise EngineError("engine is already open: choose device, runtime, threads and trust in Engine.open")
-            self.engine = engine
-        else:
-            self.engine = Engine.open(
-                engine, device=device, runtime=runtime, threads=threads, allow_build=allow_build, trust=trust
-            )
+        self.audit = choose_audit(audit)
+        self.engine = EngineOptions(device, runtime, threads, allow_build, trust).open(engine)
         self._owns_engine = self.engine is not engine
         self.fusion_mode = fusion_mode or self.engine.manifest.fusion_mode
         check_mode(self.fusion_mode, self.engine.manifest.fusion_modes)
@@ -97,14 +92,13 @@ class Matcher:
     def embed(self, study: OneStudy | Sequence[OneStudy]) -> StudyEmbedding | list[StudyEmbedding]:
         """Embed a study, or each study of a list, in the fusion mode of this Matcher.
 
-        A study may be a path: DICOM (file, folder, zip) or one frontal JPEG or PNG.
-        Raises StudyError (also DicomError, ViewError) for one that cannot be read, EngineError for one
-        that was read with another intensity profile than the engine's.
+        A study may be a path: DICOM (file, folder, zip) or one frontal JPEG or PNG. Raises StudyError (also
+        DicomError, ViewError) for one that cannot be read, EngineError for another intensity profile than its own.
         """
         if isinstance(study, ONE_STUDY):
-            return self._embed_one(study)[0]
+            return self._embed_noted(study)
         with ReadAhead(study, self._read) as read:
-            return [self._embed_one(one)[0] for one in read]
+            return [self._embed_noted(one) for one in read]
 
     def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Embed prompts: (n, embedding) float32, unit length.
@@ -118,7 +112,7 @@ class Matcher:
 
     def score(self, study: OneStudy, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of a study with each prompt: (n,) float32; raises and logs what `embed_text` does."""
-        return measure_cosines(self.embed_text(prompts), self._embed_one(study)[0].vector)
+        return measure_cosines(self.embed_text(prompts), self._embed_noted(study).vector)
 
     def locate(self, study: OneStudy, phrase: str, *, slot: Slot = Slot.FRONTAL) -> Heatmap:
         """Show where on a radiograph a phrase matches: word-and-patch similarity on its own pixels.
@@ -127,7 +121,8 @@ class Matcher:
         patch graph or whose family has none, ViewError for a slot that is empty or that this fusion mode does not read,
         PromptError for a phrase that is empty or too long or of which the engine knows no word; what `embed` raises.
         """
-        return locate_in_study(self.engine, study, phrase, slot, self.fusion_mode, self.provenance, self._read)
+        found = locate_in_study(self.engine, study, phrase, slot, self.fusion_mode, self.provenance, self._read)
+        return note_result(self.audit, "located", found)
 
     def rank(self, study: OneStudy, reports: Sequence[str]) -> Ranking:
         """Order reports by their cosine with a study, best first; those that are too long are cut, and told.
@@ -135,7 +130,8 @@ class Matcher:
         Counts unknown words. Raises PromptError if there is no word that is known, and what `embed` raises.
         """
         embedding, origin = self._embed_one(study)
-        return rank_reports(self.engine, embedding, reports, {**self.provenance, **origin})
+        ranking = rank_reports(self.engine, embedding, reports, {**self.provenance, **origin})
+        return note_result(self.audit, "ranked", ranking)
 
     @overload
     def zero_shot(  # type: ignore[overload-overlap]  # a str is a path
@@ -150,11 +146,10 @@ class Matcher:
     ) -> ZeroShotResult | list[ZeroShotResult]:
         """Score findings for a study, or for each study of a list.
 
-        labels: names, a mapping of name to prompts or `Label`, or a named set ("chexpert5", "rsna").
-        temperature: divides the cosines before the softmax; "engine" takes the engine's learned one,
-        None none (the published protocol).
-        Raises PromptError for labels that cannot be scored, such as one of which the engine knows no word, and what
-        `embed` raises. "prompt_reading" in the provenance tells labels of which it does not know all words.
+        labels: names, a mapping of name to prompts or `Label`, or a named set ("chexpert5", "rsna"). temperature:
+        divides the cosines before the softmax; "engine" takes the engine's learned one, None none (the published
+        protocol). Raises PromptError for labels that cannot be scored, such as one of which the engine knows no word,
+        and what `embed` raises. "prompt_reading" in the provenance tells labels of which it does not know all words.
         """
         if isinstance(study, ONE_STUDY):
             return self._ask(labels, temperature).answer(*self._embed_one(study))
@@ -174,9 +169,9 @@ class Matcher:
     ) -> Comparison:
         """Score a study and an earlier one for the same findings, like with like: both as current studies.
 
-        Only the current views that both have are used, so that a change is not that of a view or of a
-        prior that one of them lacks. Two DICOM paths are checked to be of one patient and in order of
-        time; of studies and images that were read before, the caller has to know.
+        Only the current views that both have are used, so that a change is not that of a view or of a prior that one of
+        them lacks. Two DICOM paths are checked to be of one patient and in order of time; of studies and images that
+        were read before, the caller has to know.
         Raises what `zero_shot` raises, and StudyError for a prior of another patient or that is not earlier.
         """
         pair = load_pair(current, prior, self._load)
@@ -208,12 +203,11 @@ class Matcher:
     ) -> Threshold:
         """Choose a label's threshold on this site's own studies and keep it beside the engine.
 
-        truth: whether each study shows the finding. labels, temperature: as in `zero_shot`, of which
-        `label` is one; None takes the pair of `label`. target: "youden", or "sensitivity" or "specificity"
-        of `at_least`. From then on `zero_shot` tells decisions for scores made in the same way.
-        overwrite: replace the threshold that there is for such scores; it stays in the file's history.
-        Raises CalibrationError for fewer than 20 studies of a class, scores that do not separate them, or a
-        threshold that there is already.
+        truth: whether each study shows the finding. labels, temperature: as in `zero_shot`, of which `label` is one;
+        None takes the pair of `label`. target: "youden", or "sensitivity" or "specificity" of `at_least`. From then on
+        `zero_shot` tells decisions for scores made in the same way. overwrite: replace the threshold that there is for
+        such scores; it stays in the file's history. Raises CalibrationError for fewer than 20 studies of a class,
+        scores that do not separate them, or a threshold that there is already.
         """
         self.check_thresholds([label], labels=labels, temperature=temperature, overwrite=overwrite)
         chosen = self.choose_threshold(
@@ -262,16 +256,16 @@ class Matcher:
     ) -> FewShotClassifier:
         """Learn a finding from a few studies of each kind, mixed with what the text says of it.
 
-        label: a name, or a `Label` with negative prompts. Raises CalibrationError for fewer than 4 studies
-        of a kind, or examples that do not separate; PromptError; and what `embed` raises.
+        label: a name, or a `Label` with negative prompts. Raises CalibrationError for fewer than 4 studies of a kind,
+        or examples that do not separate; PromptError; and what `embed` raises.
         """
         return fit_few_shot(self.engine, self.embed, label, positives, negatives)
 
     @property
     def provenance(self) -> dict[str, object]:
         """What computes, in which fusion mode, and the engine's notices."""
-        notices = list(self.engine.manifest.notices)
-        return {**self.engine.provenance, "fusion_mode": self.fusion_mode, "notices": notices}
+        told = {"fusion_mode": self.fusion_mode, "notices": list(self.engine.manifest.notices)}
+        return {**self.engine.provenance, **told}
 
     @property
     def _load(self) -> ReadStudy:
@@ -283,9 +277,14 @@ class Matcher:
     def _embed_one(self, study: OneStudy) -> tuple[StudyEmbedding, Mapping[str, object]]:
         return embed_study(self.engine, self._read(study), self.fusion_mode)
 
+    def _embed_noted(self, study: OneStudy) -> StudyEmbedding:
+        embedding, origin = self._embed_one(study)
+        note(self.audit, "embedded", {**self.provenance, **origin})
+        return embedding
+
     def _ask(self, labels: Labels, temperature: Temperature, mode: str | None = None) -> Question:
-        used = mode or self.fusion_mode
-        return ask_question(self.engine, labels, temperature, used, self.thresholds, self.provenance)
+        asked = self.engine, labels, temperature, mode or self.fusion_mode, self.thresholds
+        return ask_question(*asked, self.provenance, self.audit)
 
     def _ask_about(self, label: str, labels: Labels | None, temperature: Temperature) -> Question:
         """Ask for the scores of a label, alone or among others; raise PromptError if it is not one of them."""
@@ -295,5 +294,4 @@ class Matcher:
 
     def _answer_all(self, studies: Iterable[OneStudy], question: Question) -> Iterator[ZeroShotResult]:
         with ReadAhead(studies, self._read) as read:
-            for study in read:
-                yield question.answer(*self._embed_one(study))
+            yield from (question.answer(*self._embed_one(study)) for study in read)

@@ -85,6 +85,11 @@ def choose_operating_point(
     )
 
 
+def find_youden_threshold(scores: Scores, truth: Truth) -> float:
+    """Return the threshold of `choose_operating_point` alone; scores (n,) must separate the classes of truth (n,)."""
+    return float(_choose(scores, truth, "youden", None))
+
+
 def _draw_studies(
     positive: Scores, negative: Scores, target: Target, at_least: float | None
 ) -> Callable[[np.random.Generator], float]:

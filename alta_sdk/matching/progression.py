@@ -7,9 +7,10 @@ priors, and read from the bundle by the engine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..engine.clock import tell_time
 from ..engine.engine import Engine
 from ..engine.label_sets import Label, LabelSet
 from ..engine.manifest import Manifest
@@ -44,11 +45,12 @@ class Progression:
     stable: float
     worsening: float
     provenance: Mapping[str, Any]
+    scored_at: str = field(default_factory=tell_time, compare=False)
 
     @classmethod
     def of(cls, finding: str, result: ZeroShotResult) -> "Progression":
         """Take the scores of the three groups."""
-        return cls(finding.strip(), **result.scores, provenance=result.provenance)
+        return cls(finding.strip(), **result.scores, provenance=result.provenance, scored_at=result.scored_at)
 
     @property
     def top(self) -> str:
@@ -59,7 +61,8 @@ class Progression:
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
         shares = {course: getattr(self, course) for course in TEMPLATES}
-        return {"finding": self.finding, **shares, "top": self.top, "provenance": dict(self.provenance)}
+        origin = {**self.provenance, "scored_at": self.scored_at}
+        return {"label": self.finding, **shares, "top": self.top, "provenance": origin}
 
 
 def make_groups(finding: str) -> LabelSet:

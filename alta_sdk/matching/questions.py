@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +12,12 @@ from ..engine.fusion import list_used_modes
 from ..engine.label_sets import LabelSet
 from ..engine.vectors import Vector, require_finite
 from ..errors import PromptError
+from .audit_log import AuditLog
 from .embeddings import StudyEmbedding
-from .prompts import Labels, resolve_labels
+from .prompts import Labels, make_pair, resolve_labels
 from .results import ZeroShotResult
 from .scoring import average_prompts, score_labels
-from .thresholds import ScoreBinding, Thresholds, bind_score, check_absent, decide
+from .thresholds import ScoreBinding, Thresholds, bind_score, check_absent, decide, hash_prompts
 from .unknown_words import check_labels
 
 Temperature = float | Literal["engine"] | None
@@ -26,7 +27,8 @@ Temperature = float | Literal["engine"] | None
 class Question:
     """Labels with the unit vectors of their positive and negative prompts; what computes.
 
-    limits: thresholds by label, by the fusion mode that was used for a study.
+    limits: thresholds by label, by the fusion mode that was used for a study; aims: what they were chosen for.
+    audit: where each answer is noted, but for those of a study of which nothing is told.
     """
 
     labels: LabelSet
@@ -34,12 +36,18 @@ class Question:
     logit_scale: float
     provenance: Mapping[str, object]
     limits: Mapping[str, Mapping[str, float]]
+    aims: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    audit: AuditLog | None = None
 
     def answer(self, study: StudyEmbedding, origin: Mapping[str, object]) -> ZeroShotResult:
         """Score one study; origin: what the provenance says of it; raises EngineError unless scores are finite."""
         scores = score_labels(study.vector, self.labels, self.text, self.logit_scale)
         require_finite(np.array(list(scores.values())), "scores are")
-        return ZeroShotResult(scores, {**self.provenance, **origin}, decide(scores, self.limits[study.mode]))
+        aims = self.aims.get(study.mode)
+        told = {**self.provenance, **({"threshold_targets": dict(aims)} if aims else {}), **origin}
+        if self.audit is not None and origin:
+            self.audit.note("scored", told, scores=scores)
+        return ZeroShotResult(scores, told, decide(scores, self.limits[study.mode]))
 
     @property
     def notes(self) -> Sequence[str]:
@@ -64,6 +72,7 @@ def ask_question(
     mode: str,
     thresholds: Thresholds,
     provenance: Mapping[str, object],
+    audit: AuditLog | None = None,
 ) -> Question:
     """Resolve labels and embed their prompts; raises PromptError for labels or a temperature that cannot be used.
 
@@ -71,14 +80,27 @@ def ask_question(
     """
     resolved = resolve_labels(labels, engine.label_sets, engine.manifest.prompt_pair)
     logit_scale = choose_logit_scale(temperature, engine.manifest.logit_scale)
-    limits = {used: thresholds.select(resolved, used, logit_scale) for used in list_used_modes(mode)}
+    found = {used: thresholds.find(resolved, used, logit_scale) for used in list_used_modes(mode)}
+    limits = {used: {name: one.point.threshold for name, one in kinds.items()} for used, kinds in found.items()}
+    aims = {used: {name: one.aim for name, one in kinds.items()} for used, kinds in found.items()}
     text = embed_labels(engine, resolved)
     asked = {
         "logit_scale": logit_scale,
         "label_set": labels if isinstance(labels, str) else None,
         "prompt_reading": check_labels(engine, resolved),
+        "prompts_sha256": hash_prompts(resolved),
+        "prompt_templates": list_templates(resolved, engine.manifest.prompt_pair),
+        "thresholds_sha256": thresholds.sha256,
     }
-    return Question(resolved, text, logit_scale, {**provenance, **asked}, limits)
+    return Question(resolved, text, logit_scale, {**provenance, **asked}, limits, aims, audit)
+
+
+def list_templates(labels: LabelSet, pair: tuple[str, str]) -> list[str]:
+    """Return the engine's two templates if a label is asked by them, else nothing."""
+    asked = {name: (*label.positive, *label.negative) for name, label in labels.items()}
+    by_pair = {name: make_pair(name, pair) for name in labels}
+    is_used = any(prompts == (*by_pair[name].positive, *by_pair[name].negative) for name, prompts in asked.items())
+    return list(pair) if is_used else []
 
 
 def check_free(questions: Mapping[str, Question], thresholds: Thresholds, *, overwrite: bool) -> None:

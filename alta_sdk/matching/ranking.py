@@ -9,13 +9,14 @@ of any report are they refused: their order would say nothing.
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..dicom.files import PathLike
+from ..engine.clock import tell_time
 from ..engine.engine import Engine
 from ..engine.prompt_words import list_texts
 from ..engine.vectors import require_finite, without_warnings
@@ -34,10 +35,15 @@ class RankedReport:
     """
 
     row: int
-    score: float
+    cosine: float
     is_cut: bool
     words: int = 0
     unknown_words: int = 0
+
+    @property
+    def score(self) -> float:
+        """The cosine, by its former name."""
+        return self.cosine
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,12 @@ class Ranking:
 
     reports: tuple[RankedReport, ...]
     provenance: dict[str, Any]
+    scored_at: str = field(default_factory=tell_time, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
-        return {"reports": [asdict(report) for report in self.reports], "provenance": self.provenance}
+        origin = {**self.provenance, "scored_at": self.scored_at}
+        return {"reports": [asdict(report) for report in self.reports], "provenance": origin}
 
 
 def rank_reports(engine: Engine, embedding: StudyEmbedding, reports: Sequence[str], origin: dict[str, Any]) -> Ranking:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..engine.clock import tell_time
 from .thresholds import Decision
 
 
@@ -12,11 +13,13 @@ class ZeroShotResult:
     """Scores between 0 and 1 by label, and the provenance of each number (no patient data in it).
 
     decisions: above or below, for the labels that this site calibrated for just this kind of score.
+    scored_at: when, in UTC; two results that differ in nothing else are equal.
     """
 
     scores: Mapping[str, float]
     provenance: Mapping[str, Any]
     decisions: Mapping[str, Decision] = field(default_factory=dict)
+    scored_at: str = field(default_factory=tell_time, compare=False)
 
     @property
     def top(self) -> str:
@@ -27,7 +30,8 @@ class ZeroShotResult:
         """Return plain types, ready for JSON."""
         decisions = {name: asdict(decision) for name, decision in self.decisions.items()}
         told = {"decisions": decisions} if decisions else {}
-        return {"scores": dict(self.scores), "top": self.top, **told, "provenance": dict(self.provenance)}
+        origin = {**self.provenance, "scored_at": self.scored_at}
+        return {"scores": dict(self.scores), "top": self.top, **told, "provenance": origin}
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,14 @@ class Comparison:
     current: Mapping[str, float]
     prior: Mapping[str, float]
     provenance: Mapping[str, Any]
+    scored_at: str = field(default_factory=tell_time, compare=False)
 
     @classmethod
     def of(cls, now: ZeroShotResult, before: ZeroShotResult) -> "Comparison":
         """Put two results together; the provenance is the current study's, with what was read of the prior."""
         profiles = sorted({*now.provenance["intensity_profile"], *before.provenance["intensity_profile"]})
-        both = {"intensity_profile": profiles, "prior_reading": before.provenance["reading"]}
+        of_both = ("reading", "decoders", "pixels_sha256")
+        both = {"intensity_profile": profiles, **{f"prior_{name}": before.provenance[name] for name in of_both}}
         return cls(now.scores, before.scores, {**now.provenance, **both})
 
     @property
@@ -56,5 +62,5 @@ class Comparison:
             "current": dict(self.current),
             "prior": dict(self.prior),
             "change": self.change,
-            "provenance": dict(self.provenance),
+            "provenance": {**self.provenance, "scored_at": self.scored_at},
         }

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ class Threshold:
     at_least: float | None
     point: OperatingPoint
 
+    @property
+    def aim(self) -> str:
+        """What was aimed at, in words: "youden", "sensitivity 0.95"."""
+        return self.target if self.at_least is None else f"{self.target} {self.at_least:g}"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -85,12 +91,21 @@ class Thresholds:
     entries: Mapping[ScoreBinding, Threshold]
     history: tuple[EarlierThreshold, ...] = field(default=())
 
+    @cached_property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the file that holds them, None where there is none: it is written in one way alone."""
+        return hashlib.sha256(_render(self)).hexdigest() if self.entries or self.history else None
+
     def select(self, labels: LabelSet, mode: str, logit_scale: float) -> dict[str, float]:
         """Return the thresholds that were made for scores of exactly this kind, by label."""
+        return {name: one.point.threshold for name, one in self.find(labels, mode, logit_scale).items()}
+
+    def find(self, labels: LabelSet, mode: str, logit_scale: float) -> dict[str, Threshold]:
+        """Return the same with all that is known of each."""
         if not self.entries:
             return {}
         bindings = {name: bind_score(name, labels, mode, logit_scale) for name in labels}
-        return {name: self.entries[key].point.threshold for name, key in bindings.items() if key in self.entries}
+        return {name: self.entries[key] for name, key in bindings.items() if key in self.entries}
 
     def adding(self, threshold: Threshold) -> "Thresholds":
         """Return these with one more; an older one for the same scores goes into the history."""
@@ -107,9 +122,17 @@ class Thresholds:
 def bind_score(label: str, labels: LabelSet, mode: str, logit_scale: float) -> ScoreBinding:
     """Say what a label's score depends on: its own prompts, or the whole set where labels compete."""
     own = {label: labels[label]} if labels[label].negative else labels
-    prompts = {name: [list(one.positive), list(one.negative)] for name, one in own.items()}
+    return ScoreBinding(label, mode, hash_prompts(own), float(logit_scale))
+
+
+def hash_prompts(labels: LabelSet) -> str:
+    """Return the SHA-256 of labels' names and prompts: of a JSON object {name: [[positive…], [negative…]]}.
+
+    Written as Python's json does, keys in order and in ASCII.
+    """
+    prompts = {name: [list(one.positive), list(one.negative)] for name, one in labels.items()}
     text = json.dumps(prompts, sort_keys=True, ensure_ascii=True)
-    return ScoreBinding(label, mode, hashlib.sha256(text.encode("ascii")).hexdigest(), float(logit_scale))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def read_truth(truth: Sequence[Any], count: int, target: Target, at_least: float | None) -> Truth:

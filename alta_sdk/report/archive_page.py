@@ -24,10 +24,10 @@ def render_found(
 ) -> str:
     """Return the page, as HTML 5.
 
-    rows: key, cosine and, where the archive has them, scores by column, best first. pictures: (height, width) or
+    rows: key, cosine and, where the archive has them, scores by label, best first. pictures: (height, width) or
     (height, width, 3) uint8 by key: patient data.
     """
-    labels = list(rows[0].get("scores", ())) if rows else []
+    labels = list(rows[0].get("labels", ())) if rows else []
     shown = {key: embed_picture(_shrink(picture)) for key, picture in pictures.items()}
     told = provenance.get("notices", ())
     return render_template(

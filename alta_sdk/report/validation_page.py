@@ -78,9 +78,18 @@ def _show_label(figures: LabelFigures, maps: Maps) -> dict[str, Any]:
     }
 
 
+def say_truth(has_finding: bool) -> str:
+    """Say whether a study has the finding."""
+    return "with" if has_finding else "without"
+
+
 def _collect_maps(figures: LabelFigures, maps: Maps) -> Sequence[dict[str, Any]]:
     """Return the heat maps of a label's worst cases, on one scale."""
-    found = [(case, maps[figures.label, case.number]) for case in figures.worst if (figures.label, case.number) in maps]
+    found = [
+        (case, maps[figures.label, case.name.number])
+        for case in figures.worst
+        if (figures.label, case.name.number) in maps
+    ]
     if not found:
         return []
     limits = min(one.limits[0] for _, one in found), max(one.limits[1] for _, one in found)
@@ -89,7 +98,7 @@ def _collect_maps(figures: LabelFigures, maps: Maps) -> Sequence[dict[str, Any]]
             "source": embed_picture(one.paint(limits)),
             "width": one.grey_u8.shape[1],
             "height": one.grey_u8.shape[0],
-            "told": f"study {case.number}, {'with' if case.truth else 'without'} the finding, score {case.score:.3f}",
+            "told": f"study {case.name.number}, {say_truth(case.truth)} the finding, score {case.score:.3f}",
         }
         for case, one in found
     ]

@@ -99,6 +99,7 @@ def open_engine(choice: EngineChoice) -> OpenEngine:
             threads=choice.threads,
             fusion_mode=choice.fusion_mode,
             trust=choice.trust,
+            audit=False,  # the queue holds the service's own
         )
         opened = OpenEngine(choice, matcher)
         try:

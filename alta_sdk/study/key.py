@@ -9,7 +9,6 @@ that folder, or backs it up, would carry both.
 import hmac
 import os
 import secrets
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +16,12 @@ from ..dicom.files import FileSource, PathLike, StudyFiles, read_files
 from ..errors import EngineError, StudyError
 from ..files.key_files import read_key_file
 from ..files.new_files import create_file
+from ..files.user_settings import find_settings
 
 KEY_BYTES = 16  # of a study's name: 128 bits, so that two studies of one site never share one
 SECRET_BYTES = 32
 SITE_KEY_NAME = "alta-site.key"
 SITE_KEY_VARIABLE = "ALTA_SITE_KEY"
-SETTINGS = "alta-sdk"
 _MAX_FILE_BYTES = 4096
 
 
@@ -42,7 +41,7 @@ class SiteKey:
         return self.sign(b"alta-sdk: which site key").hex()[:16]
 
 
-def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
+def open_site_key(path: PathLike | None, beside: Path | None) -> tuple[SiteKey, bool]:
     """Return the key of this site and whether it was made just now.
 
     path: the key file, which must exist; else `find_site_key` says where it is, and there it is made, readable by
@@ -54,31 +53,26 @@ def open_site_key(path: PathLike | None, beside: Path) -> tuple[SiteKey, bool]:
     return _read_key(found), is_new
 
 
-def find_site_key(path: PathLike | None, beside: Path) -> Path:
+def find_site_key(path: PathLike | None, beside: Path | None) -> Path:
     """Return where this site's key is, or is to be made.
 
-    path, else the file that ALTA_SITE_KEY names, else `alta-site.key` in the folder `beside` of the index if it is
+    path, else the file that ALTA_SITE_KEY names, else `alta-site.key` in the folder `beside` of an index if it is
     there, as older versions put it, else the one in this user's settings folder. Raises EngineError if there is no
     such folder.
     """
     named = path or os.environ.get(SITE_KEY_VARIABLE)
     if named:
         return Path(named)
-    old = beside / SITE_KEY_NAME
-    return old if os.path.lexists(old) else find_settings_folder() / SITE_KEY_NAME
+    old = None if beside is None else beside / SITE_KEY_NAME
+    return old if old is not None and os.path.lexists(old) else find_settings_folder() / SITE_KEY_NAME
 
 
 def find_settings_folder() -> Path:
     """Return alta-sdk's folder among this user's settings, which need not be there yet; raises EngineError."""
-    if stated := os.environ.get("XDG_CONFIG_HOME") or (os.name == "nt" and os.environ.get("APPDATA")):
-        return Path(stated) / SETTINGS
-    try:
-        home = Path.home()
-    except RuntimeError as error:
-        raise EngineError(
-            f"no home folder to keep the site key in: give --key-file, or set {SITE_KEY_VARIABLE}"
-        ) from error
-    return home / ("Library/Application Support" if sys.platform == "darwin" else ".config") / SETTINGS
+    folder = find_settings()
+    if folder is None:
+        raise EngineError(f"no home folder to keep the site key in: give --key-file, or set {SITE_KEY_VARIABLE}")
+    return folder
 
 
 def identify_study(source: FileSource) -> bytes:

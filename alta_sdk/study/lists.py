@@ -19,13 +19,19 @@ KEPT_BYTES = 1 << 29  # of files that were looked at and their parsed headers, u
 
 @dataclass(frozen=True)
 class StudyEntry:
-    """One study of a list: a file, a folder or a zip, or several DICOM files of one StudyInstanceUID."""
+    """One study of a list: a file, a folder or a zip, or several DICOM files of one StudyInstanceUID.
+
+    failure: why it could not be looked into, where a list goes on beyond it.
+    """
 
     paths: tuple[Path, ...]
     reader: FileReader = field(default_factory=FileReader, repr=False, compare=False)
+    failure: StudyError | None = field(default=None, repr=False, compare=False)
 
     def read(self) -> StudyFiles:
         """Read its files, but for those that were read when the list was made. Raises what `read_files` raises."""
+        if self.failure is not None:
+            raise self.failure
         return read_files(self.source, self.reader)
 
     @property
@@ -39,14 +45,23 @@ class StudyEntry:
         return escape_bytes(self.paths[0].name)
 
 
-def list_studies(*paths: str | os.PathLike[str]) -> list[StudyEntry]:
+def list_studies(*paths: str | os.PathLike[str], goes_on: bool = False) -> list[StudyEntry]:
     """Return the studies at each path: the path itself, or those of a folder that holds several.
 
     A folder is one study if its DICOM files share one StudyInstanceUID, otherwise it is split.
-    Raises StudyError if the folder cannot be read, or if 100,000 files and folders do not tell which it is.
+    Raises StudyError if the folder cannot be read, or if 100,000 files and folders do not tell which it is; with
+    goes_on it is raised when that entry is read, and the others are listed.
     """
     reader = FileReader(KEPT_BYTES)  # one for all, and so one bound
-    return [entry for path in paths for entry in _list_at(Path(path), reader)]
+    look = _list_or_fail if goes_on else _list_at
+    return [entry for path in paths for entry in look(Path(path), reader)]
+
+
+def _list_or_fail(path: Path, reader: FileReader) -> list[StudyEntry]:
+    try:
+        return _list_at(path, reader)
+    except StudyError as error:
+        return [StudyEntry((path,), reader, error.with_traceback(None))]
 
 
 def _list_at(folder: Path, reader: FileReader) -> list[StudyEntry]:

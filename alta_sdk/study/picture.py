@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from ..dicom.decoder_names import name_version
 from ..dicom.orientation import Turn, apply_turn
 from ..dicom.whole_jpeg import decode_whole
 from ..errors import StudyError
@@ -39,12 +40,13 @@ warnings.filterwarnings("ignore", module=r"PIL(\.|$)")  # of what it makes of a 
 class Picture:
     """grey_u8: (height, width) or (height, width, 3) uint8, as viewers show it. turned: what brought it upright.
 
-    notices: what a user must be told of how it was read.
+    notices: what a user must be told of how it was read. decoder: the library that decoded it, with its version.
     """
 
     grey_u8: NDArray[np.uint8]
     turned: str = ""
     notices: tuple[str, ...] = ()
+    decoder: str = ""
 
 
 def decode_picture(data: bytes) -> Picture:
@@ -59,7 +61,7 @@ def decode_picture(data: bytes) -> Picture:
             _refuse_deep(image)
             _refuse_transparent(image)
             count = getattr(image, "n_frames", 1)
-            pixels = _decode(image, data)
+            pixels, decoder = _decode(image, data)
             turn = _read_turn(image)
     except StudyError:
         raise
@@ -67,15 +69,16 @@ def decode_picture(data: bytes) -> Picture:
         raise StudyError(NOT_WHOLE) from error
     upright, turned = apply_turn(pixels, turn)
     notices = (f"image file holds {count} pictures: the first was read",) if count > 1 else ()
-    return Picture(upright, turned, notices)
+    return Picture(upright, turned, notices, decoder)
 
 
-def _decode(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels, grey or colour; ValueError for a JPEG that is not whole."""
+def _decode(image: Image.Image, data: bytes) -> tuple[NDArray[np.uint8], str]:
+    """Return the pixels, grey or colour, and what decoded them; ValueError for a JPEG that is not whole."""
     grey = decode_whole(data) if image.format == "JPEG" else None
     if grey is not None and image.mode == "L":
-        return np.ascontiguousarray(grey)
-    return np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+        return np.ascontiguousarray(grey), f"JPEG: {name_version('simplejpeg')}"
+    pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    return pixels, f"{image.format}: {name_version('pillow')}"
 
 
 def _refuse_deep(image: Image.Image) -> None:

@@ -3,13 +3,16 @@
 It belongs to no engine: it keeps the grey picture, and makes of it what an engine's geometry asks for.
 """
 
+import hashlib
 import os
 from dataclasses import InitVar, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dicom.decoder_names import name_decoder
 from ..dicom.files import PathLike, StudyFiles, read_files
 from ..dicom.image import DicomImage, ImageOrigin, decode_grey
 from ..dicom.intensity import AS_STORED, PUBLISHED, GreyOptions, name_picture_profile, scale_intensity
@@ -23,6 +26,7 @@ from .plausibility import Judgement, judge_picture
 from .slots import SlotChoice
 
 ImageSource = PathLike | StudyFiles | NDArray[np.uint8]
+GIVEN_ARRAY = "none: pixels were given as an array"
 GIVEN = SlotChoice(View.UNKNOWN, "caller", Confidence.NONE)
 ONE_A_SLOT = (
     "one image a slot: give the path of one JPEG or PNG file, or a uint8 array of shape (height, width[, 3]); "
@@ -44,6 +48,7 @@ class Radiograph:
     origin: the DICOM file that its pixels came from, none for a JPEG, PNG or array: patient data, never shown.
     judgement: whether its pixels can be those of an upright radiograph.
     shown_u8: an 8-bit picture as it was before its profile stretched it, which is what is judged then.
+    decoder: what the file was coded in, and the library that decoded it, with its version.
     """
 
     grey_u8: NDArray[np.uint8]
@@ -54,6 +59,7 @@ class Radiograph:
     pixels_u8: NDArray[np.uint8] = field(init=False)
     judgement: Judgement = field(init=False)
     shown_u8: InitVar[NDArray[np.uint8] | None] = None
+    decoder: str = GIVEN_ARRAY
     _made: dict[Geometry, NDArray[np.uint8]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self, shown_u8: NDArray[np.uint8] | None) -> None:
@@ -67,7 +73,7 @@ class Radiograph:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled or copied: not what can be made again."""
-        return {**vars(self), "_made": {}}
+        return {name: value for name, value in vars(self).items() if name != "pixels_sha256"} | {"_made": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what was pickled or copied, read-only as before."""
@@ -78,7 +84,7 @@ class Radiograph:
         """True for the same pixels, read and chosen in the same way."""
         if not isinstance(other, Radiograph):
             return False
-        own, theirs = ({**vars(one), "grey_u8": None, "pixels_u8": None, "_made": None} for one in (self, other))
+        own, theirs = ({**one.__getstate__(), "grey_u8": None, "pixels_u8": None} for one in (self, other))
         return own == theirs and np.array_equal(self.grey_u8, other.grey_u8)
 
     def __hash__(self) -> int:
@@ -98,6 +104,14 @@ class Radiograph:
             pixels.setflags(write=False)
             self._made[geometry] = pixels
         return self._made[geometry]
+
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """The SHA-256 of `grey_u8` in hexadecimal: of its bytes, row by row from the top left, channels side by side.
+
+        So of the picture upright and after the intensity profile, of which everything that an engine sees is made.
+        """
+        return hashlib.sha256(np.ascontiguousarray(self.grey_u8).data).hexdigest()
 
     def is_same_picture(self, other: "Radiograph") -> bool:
         """True if both have the same grey levels on one pixel grid."""
@@ -136,7 +150,14 @@ def decode_radiograph(image: DicomImage, choice: SlotChoice, options: GreyOption
     grey = decode_grey(image, options)
     plane = image.lie.plane if choice.source == "caller" else PLANE_OF[choice.view]
     upright, turned = turn_upright(grey, image.lie.directions, plane)
-    return Radiograph(upright, options.profile, replace(choice, turned=turned), image.notices, ImageOrigin.of(image))
+    return Radiograph(
+        upright,
+        options.profile,
+        replace(choice, turned=turned),
+        image.notices,
+        ImageOrigin.of(image),
+        decoder=name_decoder(image.stored.syntax, image.stored.layout.get().bits_stored),
+    )
 
 
 def read_picture(source: ImageSource, view: View, profile: str = PUBLISHED) -> Radiograph:
@@ -149,12 +170,12 @@ def read_picture(source: ImageSource, view: View, profile: str = PUBLISHED) -> R
     picture = _take_array(source) if isinstance(source, np.ndarray) else decode_picture(_read_image_file(source))
     choice = replace(GIVEN, view=view, turned=picture.turned)
     if name == AS_STORED:
-        return Radiograph(picture.grey_u8, name, choice, picture.notices)
+        return Radiograph(picture.grey_u8, name, choice, picture.notices, decoder=picture.decoder)
     try:
         grey = scale_intensity(picture.grey_u8, is_monochrome1=False, profile=name)
     except DicomError as error:  # one grey level, which cannot be stretched
         raise StudyError(str(error)) from error
-    return Radiograph(grey, name, choice, picture.notices, shown_u8=picture.grey_u8)
+    return Radiograph(grey, name, choice, picture.notices, shown_u8=picture.grey_u8, decoder=picture.decoder)
 
 
 def _take_array(array: NDArray[np.uint8]) -> Picture:
@@ -162,7 +183,7 @@ def _take_array(array: NDArray[np.uint8]) -> Picture:
         raise StudyError("radiograph array must be a plain one: no matrix, and none with masked pixels")
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise StudyError("radiograph array must be uint8 of shape (height, width) or (height, width, 3)")
-    return Picture(array.copy())
+    return Picture(array.copy(), decoder=GIVEN_ARRAY)
 
 
 def _read_image_file(source: PathLike | StudyFiles) -> bytes:

@@ -15,6 +15,7 @@ from ..statistics.intervals import Interval, Proportion, measure_proportion
 from ..statistics.platt import PlattFit, fit_platt
 from ..statistics.resampling import bootstrap_auc, bootstrap_auc_difference, bootstrap_average_precision
 from ..statistics.sample_size import count_for_auc, count_for_share
+from ..study.naming import StudyName
 from .subgroups import Subgroup, measure_subgroups
 
 HISTOGRAM_BINS = 20
@@ -73,13 +74,15 @@ class SampleSizes:
 
 @dataclass(frozen=True)
 class Case:
-    """A study whose score is most against its truth. number: its row in the table. path: only if that is asked for."""
+    """A study whose score is most against its truth; numbered by its row in the table."""
 
-    number: int
-    key: str
+    name: StudyName
     truth: bool
     score: float
-    path: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        return {**self.name.as_dict(), "truth": self.truth, "score": self.score}
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class LabelStudies:
     truth: Truth
     patients: NDArray[Any] | None
     groups: Mapping[str, Sequence[str]]
-    cases: Sequence[tuple[int, str, str]]  # number, key, path
+    names: Sequence[StudyName]
     others: Floats | None = None
 
 
@@ -234,8 +237,7 @@ def find_worst(studies: LabelStudies, count: int) -> tuple[Case, ...]:
     high = sorted(rows[~studies.truth], key=lambda row: -studies.scores[row])[:count]
 
     def name(row: int) -> Case:
-        number, key, path = studies.cases[row]
-        return Case(number, key, bool(studies.truth[row]), float(studies.scores[row]), path)
+        return Case(studies.names[row], bool(studies.truth[row]), float(studies.scores[row]))
 
     return tuple(map(name, [*low, *high]))
 

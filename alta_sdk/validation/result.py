@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import CalibrationError
 from ..files.opening import open_file
-from .figures import LabelFigures
+from .figures import Case, LabelFigures
 from .scored import UnreadStudy
 
 SCHEMA_VERSION = 1
@@ -55,10 +55,10 @@ def hash_table(table: Path) -> str:
 
 def to_plain(value: Any) -> Any:
     """Return dataclasses, arrays and numbers as JSON has them."""
+    if isinstance(value, Case | UnreadStudy):
+        return value.as_dict()
     if is_dataclass(value) and not isinstance(value, type):
-        # An empty path is one that was not asked for.
-        shown = {part.name: getattr(value, part.name) for part in fields(value)}
-        return {name: to_plain(part) for name, part in shown.items() if (name, part) != ("path", "")}
+        return {part.name: to_plain(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, Mapping):
         return {str(name): to_plain(part) for name, part in value.items()}
     if isinstance(value, np.ndarray):

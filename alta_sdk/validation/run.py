@@ -60,7 +60,6 @@ def measure_table(
     wishes: Wishes,
     table_sha256: str,
     provenances: Sequence[dict[str, object]],
-    with_paths: bool = False,
 ) -> tuple[Validation, EngineScores, list[EmbeddedStudy]]:
     """Measure every label of a table whose studies were embedded, one outcome a row, with one engine or two.
 
@@ -68,9 +67,8 @@ def measure_table(
     """
     found = [one for one in outcomes if isinstance(one, EmbeddedStudy)]
     scored = [score_all(question, [one.vectors[which] for one in found]) for which, question in enumerate(questions)]
-    rows = np.array([one.number - 1 for one in found])
+    rows = np.array([one.name.number - 1 for one in found])
     patients = labelled.group_patients(columns.patient)
-    cases = [(one.number, one.key, str(labelled.paths[one.number - 1]) if with_paths else "") for one in found]
 
     def measure(number: int, label: str) -> LabelFigures:
         known = np.flatnonzero(labelled.truth[label][rows] >= 0)
@@ -79,7 +77,7 @@ def measure_table(
             labelled.truth[label][rows[known]] == 1,
             None if patients is None else patients[rows[known]],
             {column: [names[row] for row in rows[known]] for column, names in groups.items()},
-            [cases[row] for row in known],
+            [found[row].name for row in known],
             scored[1].scores[label][known] if len(scored) > 1 else None,
         )
         check_classes(number, studies.truth)

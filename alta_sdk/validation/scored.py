@@ -3,21 +3,22 @@
 A study that cannot be read is in no figure, and is told: by its number in the table and its key.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dicom.files import StudyFiles, read_files
+from ..dicom.files import StudyFiles
 from ..errors import CalibrationError, StudyError
 from ..matching.embeddings import StudyEmbedding, require_one_mode
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Question, ask_question
-from ..study.key import SiteKey, identify_study, identify_unreadable
+from ..study.lists import StudyEntry
+from ..study.naming import Failure, StudyName, StudyNamer
 from ..study.read_ahead import ReadAhead
 from ..study.study import Study
 from .pictures import measure_picture
@@ -27,19 +28,21 @@ ReadFiles = Callable[[StudyFiles, Matcher], Study]
 
 @dataclass(frozen=True)
 class UnreadStudy:
-    """A study without scores. number: its row in the table, from 1. error: class and message."""
+    """A study without scores, and why. name: numbered by its row in the table, from 1."""
 
-    number: int
-    key: str
-    error: str
+    name: StudyName
+    error: Failure
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
+        return {**self.name.as_dict(), "error": self.error.as_dict()}
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedStudy:
-    """A study's key, its vector by each engine, what must be told of it, and what its picture is like."""
+    """A study's name, its vector by each engine, what must be told of it, and what its picture is like."""
 
-    number: int
-    key: str
+    name: StudyName
     vectors: Sequence[StudyEmbedding]
     notices: Sequence[str]
     picture: Mapping[str, float]
@@ -63,34 +66,33 @@ class EngineScores:
 
 
 def embed_each(
-    paths: Sequence[Path], matchers: Sequence[Matcher], read: ReadFiles, site_key: SiteKey
-) -> Iterator[EmbeddedStudy | UnreadStudy]:
-    """Embed the study at each path with each engine; a thread reads the next ones meanwhile.
+    entries: Sequence[StudyEntry], matchers: Sequence[Matcher], read: ReadFiles, namer: StudyNamer
+) -> Generator[EmbeddedStudy | UnreadStudy, None, None]:
+    """Embed each study with each engine; a thread reads the next ones meanwhile.
 
     read: makes a study of files, as an engine's intensity profile wants it.
     """
     profiles = {matcher.engine.manifest.intensity_profile: matcher for matcher in matchers}
 
-    def read_one(numbered: tuple[int, Path]) -> UnreadStudy | tuple[int, str, dict[str, Study]]:
-        number, path = numbered
-        identity = identify_unreadable(path)
+    def read_one(numbered: tuple[int, StudyEntry]) -> UnreadStudy | tuple[StudyName, dict[str, Study]]:
+        number, entry = numbered
+        files, path = None, entry.paths[0]
         try:
-            files = read_files(path)
-            identity = identify_study(files)
+            files = entry.read()
             studies = {profile: read(files, matcher) for profile, matcher in profiles.items()}
         except StudyError as error:
-            return UnreadStudy(number, site_key.sign(identity).hex(), f"{type(error).__name__}: {error}")
-        return number, site_key.sign(identity).hex(), studies
+            return UnreadStudy(namer.name(number, path, files), Failure.of(error))
+        return namer.name(number, path, files, next(iter(studies.values()))), studies
 
-    with closing(ReadAhead(enumerate(paths, start=1), read_one)) as found:
+    with closing(ReadAhead(enumerate(entries, start=1), read_one)) as found:
         for one in found:
             if isinstance(one, UnreadStudy):
                 yield one
                 continue
-            number, key, studies = one
+            name, studies = one
             vectors = [matcher.embed(studies[matcher.engine.manifest.intensity_profile]) for matcher in matchers]
             first = next(iter(studies.values()))
-            yield EmbeddedStudy(number, key, vectors, first.read_notes(first.slots), measure_picture(first))
+            yield EmbeddedStudy(name, vectors, first.read_notes(first.slots), measure_picture(first))
 
 
 def ask(matcher: Matcher, labels: Labels) -> Question:

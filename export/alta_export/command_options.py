@@ -82,6 +82,12 @@ export_options = group_options(
         type=click.Choice(("chexzero", "openai")),
         help="CheXzero, CLIP: whose pixels it reads, where the file does not tell.",
     ),
+    click.option(
+        "--card",
+        type=PATH,
+        metavar="FILE",
+        help="The model card in Markdown, card.json beside it. [default: the published one beside the checkpoint]",
+    ),
     click.option("--name", help="The engine's name in tables. [default: the output's]"),
     click.option(
         "--calibration",

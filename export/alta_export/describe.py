@@ -6,15 +6,17 @@ from importlib.metadata import version
 from typing import Any
 
 from alta_sdk import __version__
-from alta_sdk.engine.environment import processor_name
+from alta_sdk.engine.environment import onnxruntime_version
 from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import BundleFile, Manifest
 from alta_sdk.engine.manifest_content import LOCAL_HEADS
 from alta_sdk.engine.preprocessing import describe_geometry
+from alta_sdk.engine.processor import processor_name
 from alta_sdk.engine.self_test import Drift
 from alta_training.families.family import Family, Towers
 
 from .calibration import Calibration
+from .evidence import tell_lack
 from .families.merged import MergedEngine
 from .graph import IR_VERSION, OPSET, count_operators
 from .lower import LoweredEngine
@@ -44,8 +46,9 @@ def describe_engine(
     towers, stated = source.towers, source.checkpoint.metadata
     family, licence = source.family, source.export.unstated_licence or source.family.licence
     beyond = lowered.gate["beyond_limits"]
-    drifted = (f"DRIFT ACCEPTED: {', '.join(beyond)}.",) if beyond else ()
-    notices = (*((stated["notice"],) if "notice" in stated else ()), *drifted, DISCLAIMER)
+    lack = tell_lack(lowered.gate["evidence"], options.precision, lowered.drift.radiographs)
+    measured = (lack, f"DRIFT ACCEPTED: {', '.join(beyond)}." if beyond else "")
+    notices = (*((stated["notice"],) if "notice" in stated else ()), *filter(None, measured), DISCLAIMER)
 
     def make(files: tuple[BundleFile, ...]) -> Manifest:
         return Manifest(
@@ -77,7 +80,8 @@ def describe_engine(
                 "milliseconds_per_radiograph": {} if date else lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),
-                    **{name: version(name) for name in ("torch", "onnx", "onnxruntime")},
+                    **{name: version(name) for name in ("torch", "onnx")},
+                    "onnxruntime": onnxruntime_version(),
                 },
                 **describe_plans(options, lowered.models, towers.sizes["max_tokens"]),
             },

@@ -1,48 +1,55 @@
 """The safety gate: how far an engine is from the FP32 reference on held-out radiographs and prompts.
 
-An engine beyond the limits is not shipped: the most sensitive layers are raised to FP32 first, and if
+An engine beyond the limits is not shipped: the most sensitive layers are raised to FP32 first (`raising.py`), and if
 that is not enough the export stops with the table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from alta_runtimes import Session
 from alta_sdk.engine.manifest_content import PATCHES
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.matching.prompts import make_pair
-from alta_sdk.matching.scoring import average_prompts, score_labels
-from alta_sdk.statistics.auc import compute_auc
 
 from .answers import Answers, GateInputs
-from .precision import PrecisionPlan, apply_precision, read_precision
-from .quantize import Ranges, find_sums, list_lowered
+from .decisions import ScoreDrift, compare_auc, compare_scores, score_radiographs
+from .evidence import MIN_HELD_OUT, count_patients
 
 MEAN, WORST = "mean_cosine", "worst_cosine"
 PATCH_COSINE = 0.9  # in the mean over all patches: heat maps are smoothed from them, so one alone decides nothing
-MOST_RAISED = 0.5  # share of a graph's layers that may be raised before the export gives up
-
-Embed = Callable[[Session], Mapping[str, Vector]]  # of a loaded graph: rows of vectors, by what they are of
 
 
 @dataclass(frozen=True)
 class GateLimits:
-    """What an engine may lose. Cosines with the FP32 reference, per embedding; auc_loss where labels are given."""
+    """What an engine may lose. Cosines with the FP32 reference, per embedding; auc_loss where labels are given.
+
+    flipped_share: of decisions. score_shift: the largest of a label's score.
+    """
 
     mean_cosine: float
     worst_cosine: float
     auc_loss: float = 0.005
+    flipped_share: float = 0.01
+    score_shift: float = 0.05
 
     def find(self, name: str) -> float:
         """Return the limit of a cosine by its name, which ends in `WORST` or `MEAN`."""
         if PATCHES in name:
             return PATCH_COSINE
         return self.worst_cosine if name.endswith(WORST) else self.mean_cosine
+
+    def find_changed_scores(self, max_score_shift: float, flipped_share: float) -> list[str]:
+        """Say in what scores change beyond the limits."""
+        found = []
+        if not max_score_shift <= self.score_shift:
+            found.append(f"largest shift of a score {max_score_shift:.4f} (limit {self.score_shift})")
+        if not flipped_share <= self.flipped_share:
+            found.append(f"flipped decisions {100 * flipped_share:.2f} % (limit {100 * self.flipped_share:g} %)")
+        return found
 
 
 LIMITS = {
@@ -58,6 +65,8 @@ class GateDrift:
     """The gate's figures. score shift: largest change of a label's score. flipped: share of changed decisions.
 
     beside: mean and worst cosines by name, and those of patches in the mean alone, of families that have them.
+    patients: None if they are not told. decisions: of all radiographs and labels, at the thresholds by label.
+    auc_loss_low, auc_loss_high: 95 % interval of the loss of AUC, by bootstrap of whole patients, or of radiographs.
     """
 
     radiographs: int
@@ -71,6 +80,18 @@ class GateDrift:
     auc_reference: float | None
     auc_engine: float | None
     beside: Mapping[str, float] = field(default_factory=dict)
+    patients: int | None = None
+    decisions: int = 0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    auc_loss_low: float | None = None
+    auc_loss_high: float | None = None
+
+    @property
+    def auc_loss(self) -> float | None:
+        """The reference's AUC less the engine's; None without truth."""
+        if self.auc_reference is None or self.auc_engine is None:
+            return None
+        return self.auc_reference - self.auc_engine
 
     def find_violations(self, limits: GateLimits) -> list[str]:
         """Say what is beyond the limits; nothing if the engine may ship."""
@@ -79,10 +100,9 @@ class GateDrift:
             for name, value in self.list_cosines().items()
             if not value >= (limit := limits.find(name))
         ]
-        if self.auc_reference is not None and self.auc_engine is not None:
-            loss = self.auc_reference - self.auc_engine
-            if not loss <= limits.auc_loss:
-                found.append(f"AUC loss {loss:.4f} (limit {limits.auc_loss})")
+        found += limits.find_changed_scores(self.max_score_shift, self.flipped_share)
+        if self.auc_loss is not None and not self.auc_loss <= limits.auc_loss:
+            found.append(f"AUC loss {self.auc_loss:.4f} (limit {limits.auc_loss})")
         return found
 
     def list_cosines(self) -> dict[str, float]:
@@ -95,12 +115,8 @@ def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> Gat
     """Compare an engine's answers with the reference's."""
     image = _cosines(reference.radiographs, engine.radiographs)
     text = _cosines(to_unit_length(reference.prompts), to_unit_length(engine.prompts))
-    before, after = (_score(answers, inputs) for answers in (reference, engine))
-    aucs: list[float | None] = [None, None]
-    truth = inputs.radiographs.truth
-    if truth is not None:
-        column = list(inputs.labels).index(inputs.finding)
-        aucs = [compute_auc(scores[:, column], truth) for scores in (before, after)]
+    before, after = (score_radiographs(answers, inputs) for answers in (reference, engine))
+    changed, auc = compare_scores(before, after, inputs), compare_auc(before, after, inputs)
     return GateDrift(
         radiographs=len(image),
         prompts=len(text),
@@ -108,104 +124,22 @@ def measure_gate(reference: Answers, engine: Answers, inputs: GateInputs) -> Gat
         image_worst_cosine=float(image.min()),
         text_mean_cosine=float(text.mean()),
         text_worst_cosine=float(text.min()),
-        max_score_shift=float(np.abs(before - after).max()),
-        flipped_share=float(((before > 0.5) != (after > 0.5)).mean()),
-        auc_reference=aucs[0],
-        auc_engine=aucs[1],
-        beside=_take_cosines(reference.beside, engine.beside),
+        **vars(changed),
+        auc_reference=None if auc is None else auc.reference,
+        auc_engine=None if auc is None else auc.engine,
+        beside=take_cosines(reference.beside, engine.beside),
+        patients=count_patients(inputs.radiographs),
+        auc_loss_low=None if auc is None else auc.loss.low,
+        auc_loss_high=None if auc is None else auc.loss.high,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class PreciseGraph:
-    """A graph in its precision, loaded as the engine will be: its plan, and how sensitive its layers are.
-
-    sensitivity: 1 - mean cosine with that layer alone in low precision; empty if it was not needed.
-    raised: of the layers that the plan keeps in FP32, those that it keeps since they drift.
-    """
-
-    graph: onnx.ModelProto
-    session: Session
-    plan: PrecisionPlan
-    sensitivity: dict[str, float]
-    raised: frozenset[str] = frozenset()
-
-    def describe(self) -> dict[str, Any]:
-        """Say it for the manifest; the precisions are read back from the graph."""
-        achieved = list(read_precision(self.graph).values())
-        return {
-            "asked": self.plan.precision,
-            "kept_in_fp32": sorted(self.plan.kept),
-            "achieved": {name: achieved.count(name) for name in sorted(set(achieved))},
-            "sensitivity": self.sensitivity,
-        }
+def measure_scores(reference: Answers, engine: Answers, inputs: GateInputs) -> ScoreDrift:
+    """Compare the scores alone."""
+    return compare_scores(score_radiographs(reference, inputs), score_radiographs(engine, inputs), inputs)
 
 
-@dataclass(frozen=True, eq=False)
-class GraphProbe:
-    """One FP32 graph, how a lowered one is loaded, and how its embeddings are taken.
-
-    embed: of all held-out inputs; probe: of a few, for measuring layer by layer. symmetric: INT8 for TensorRT.
-    kept: the layers that stay in FP32 at every precision.
-    """
-
-    graph: onnx.ModelProto
-    ranges: Ranges | None
-    open_graph: Callable[[onnx.ModelProto], Session]
-    embed: Embed
-    probe: Embed
-    symmetric: bool = False
-    kept: frozenset[str] = frozenset()
-
-    def lower(self, precision: str, raised: frozenset[str], sensitivity: dict[str, float]) -> PreciseGraph:
-        """Bring the graph to a precision, but for the layers that are raised and those that are kept, and load it."""
-        plan = PrecisionPlan(precision, raised | self.kept)
-        graph = apply_precision(self.graph, plan, self.ranges, symmetric=self.symmetric)
-        return PreciseGraph(graph, self.open_graph(graph), plan, sensitivity, raised)
-
-
-def lower_precision(
-    asked: GraphProbe, precision: str, reference: Session, target: Mapping[str, Vector]
-) -> PreciseGraph:
-    """Lower a graph's precision and raise its most sensitive layers to FP32 until it is within the limits.
-
-    reference: the FP32 graph, loaded. target: the embeddings of all held-out inputs that it gives.
-    Returns the last that was tried; the caller looks at what it drifts.
-    """
-    limits = LIMITS[precision]
-    found = asked.lower(precision, frozenset(), {})
-    if _is_close(target, asked.embed(found.session), limits):
-        return found
-    sensitivity = measure_sensitivity(asked, precision, reference)
-    order = sorted(sensitivity, key=lambda name: -sensitivity[name])
-    raised = 1
-    while raised <= max(1, int(MOST_RAISED * len(order))):
-        found = asked.lower(precision, frozenset(order[:raised]), sensitivity)
-        if _is_close(target, asked.embed(found.session), limits):
-            break
-        raised *= 2
-    return found
-
-
-def measure_sensitivity(asked: GraphProbe, precision: str, reference: Session) -> dict[str, float]:
-    """Return 1 - mean cosine with each layer alone in low precision, of whatever suffers most.
-
-    A sum of convolutions is rounded only where these are, so of it: what both lose, less what these lose alone.
-    """
-    sums = find_sums(asked.graph)
-    names = [n for n in list_lowered(asked.graph, precision, symmetric=asked.symmetric) if n not in asked.kept]
-    target = asked.probe(reference)
-    found: dict[str, float] = {}
-    for name in names:
-        summed = list(sums[name].sources.values()) if name in sums else []
-        alone = asked.lower(precision, frozenset(names) - {name, *summed}, {})
-        cosines = _take_cosines(target, asked.probe(alone.session))
-        loss = 1.0 - min(value for cosine, value in cosines.items() if cosine.endswith(MEAN))
-        found[name] = max(0.0, loss - sum(found.get(one, 0.0) for one in summed)) if summed else loss
-    return found
-
-
-def summarise(drift: GateDrift, limits: GateLimits, *, accepted: bool, source: str) -> dict[str, Any]:
+def summarise(drift: GateDrift, limits: GateLimits, *, accepted: bool, source: str, evidence: str) -> dict[str, Any]:
     """Say the gate's result for the manifest."""
     figures = asdict(drift)
     beside = figures.pop("beside")
@@ -213,10 +147,12 @@ def summarise(drift: GateDrift, limits: GateLimits, *, accepted: bool, source: s
     return {
         **figures,
         **beside,
-        "limits": {**asdict(limits), **of_patches},
+        "auc_loss": drift.auc_loss,
+        "limits": {**asdict(limits), **of_patches, "radiographs": MIN_HELD_OUT},
         "beyond_limits": drift.find_violations(limits),
         "drift_accepted": accepted,
         "held_out": source,
+        "evidence": evidence,
     }
 
 
@@ -231,22 +167,12 @@ def make_labels(names: list[str]) -> tuple[list[str], dict[str, tuple[int, int]]
     return prompts, rows
 
 
-def _score(answers: Answers, inputs: GateInputs) -> NDArray[np.float64]:
-    """Return each label's score for each radiograph: (n, labels)."""
-    text = {
-        name: (average_prompts(answers.prompts[[yes]]), average_prompts(answers.prompts[[no]]))
-        for name, (yes, no) in inputs.labels.items()
-    }
-    labels = {name: make_pair(name) for name in inputs.labels}
-    scored = [score_labels(vector, labels, dict(text), inputs.logit_scale) for vector in answers.radiographs]
-    return np.array([list(scores.values()) for scores in scored])
+def are_close(reference: Mapping[str, Vector], computed: Mapping[str, Vector], limits: GateLimits) -> bool:
+    """Tell whether embeddings, by their kind, are within the limits of their cosines."""
+    return all(value >= limits.find(name) for name, value in take_cosines(reference, computed).items())
 
 
-def _is_close(reference: Mapping[str, Vector], computed: Mapping[str, Vector], limits: GateLimits) -> bool:
-    return all(value >= limits.find(name) for name, value in _take_cosines(reference, computed).items())
-
-
-def _take_cosines(reference: Mapping[str, Vector], computed: Mapping[str, Vector]) -> dict[str, float]:
+def take_cosines(reference: Mapping[str, Vector], computed: Mapping[str, Vector]) -> dict[str, float]:
     """Return mean and worst cosine of each kind of vector, by its name and `MEAN` or `WORST`; of patches the mean."""
     return {
         f"{name}_{kind}": float(of(cosines))

@@ -21,11 +21,13 @@ from alta_sdk.errors import CalibrationError, ExportError
 
 from .answers import GateInputs, answer
 from .calibration import Calibration, calibrate, read_calibration
-from .gate import LIMITS, GateDrift, PreciseGraph, make_labels, measure_gate, summarise
+from .evidence import judge_evidence, refuse_overlap, spell_count
+from .gate import LIMITS, GateDrift, make_labels, measure_gate, summarise
 from .lowered_graphs import AskedGraph, Graphs, Reference, ask_graphs, lower_graphs
 from .options import DEFAULT_SAMPLES, ExportOptions
 from .precision import check_range
 from .radiographs import Radiographs, StudySource, read_radiographs, split_off, spread_evenly, synthetic
+from .raising import PreciseGraph
 from .ranges import Arrays, measure_ranges
 from .verify import make_radiographs
 
@@ -88,8 +90,9 @@ def lower_engine(
     limits = LIMITS[options.precision]
     violations = drift.find_violations(limits)
     if violations and not options.accept_drift:
-        raise ExportError(refusal(options.precision, violations, found))
-    gate = summarise(drift, limits, accepted=bool(violations), source=held.source)
+        raise ExportError(refusal(options.precision, violations, found, spell_count(held)))
+    evidence = judge_evidence(held, options.precision)
+    gate = summarise(drift, limits, accepted=bool(violations), source=held.source, evidence=evidence)
     timed = {"fp32": opened[IMAGE], options.precision: found[IMAGE].session}
     # Of a TensorRT engine the graph alone is here: its time on a CPU says nothing.
     milliseconds = {} if options.engine == "trt" else time_radiographs(timed, make_synthetic(reference, 1))
@@ -112,6 +115,8 @@ def read_data(options: ExportOptions, reference: Reference) -> tuple[Radiographs
     if options.held_out is not None:
         source = StudySource(options.held_out, options.held_out_split, options.finding, profile, geometry, "--held-out")
         held = read(source, DEFAULT_SAMPLES)
+        if shown is not None:
+            refuse_overlap(shown, held)
     elif shown is not None:
         shown, held = split_off(shown)
     return shown, held or make_synthetic(reference, SYNTHETIC)
@@ -176,8 +181,8 @@ def make_token_batches(
     return batches
 
 
-def refusal(precision: str, violations: list[str], graphs: Mapping[str, PreciseGraph]) -> str:
-    """Say on one line what is beyond the limits, which layers drift most, and the ways on."""
+def refusal(precision: str, violations: list[str], graphs: Mapping[str, PreciseGraph], held_out: str) -> str:
+    """Say on one line what is beyond the limits, on what, which layers drift most, and the ways on."""
     worst = [
         f"{graph} {layer} {loss:.1e}"
         for graph, found in graphs.items()
@@ -185,8 +190,9 @@ def refusal(precision: str, violations: list[str], graphs: Mapping[str, PreciseG
     ]
     table = f"; most sensitive layers (1 - cosine alone): {', '.join(worst)}" if worst else ""
     return (
-        f"{precision} engine drifts beyond the limits: {', '.join(violations)}{table}; calibrate on more radiographs "
-        "of the kind that will be scored, choose another --precision, or write it anyway with --accept-drift"
+        f"{precision} engine drifts beyond the limits: {', '.join(violations)}; measured on {held_out}{table}; "
+        "calibrate on more radiographs of the kind that will be scored, choose another --precision, or write it anyway "
+        "with --accept-drift"
     )
 
 

@@ -21,10 +21,12 @@ from alta_sdk.study.slots import Slot
 
 from .answers import Answers, GateInputs, embed_pairs, embed_radiographs, pair_with_next, project_prompts, see
 from .calibration import Calibration
-from .gate import Embed, GraphProbe, PreciseGraph, lower_precision
+from .decisions import ScoreDrift
+from .gate import measure_scores
 from .graph import find_products
 from .options import ExportOptions
 from .quantize import find_pixel_products
+from .raising import Embed, GraphProbe, PreciseGraph, Score, lower_precision
 from .ranges import Arrays
 
 PROBED = 12  # radiographs that each layer's sensitivity is measured on
@@ -58,7 +60,7 @@ class Reference:
 class AskedGraph:
     """What one graph is asked. session: of the FP32 graph. inputs: that are held out. embed, probe: of GraphProbe.
 
-    target: what the FP32 graph answers.
+    target: what the FP32 graph answers. score: of GraphProbe.
     """
 
     session: Session
@@ -66,6 +68,7 @@ class AskedGraph:
     embed: Embed
     probe: Embed
     target: Mapping[str, Vector]
+    score: Score | None = None
 
 
 def ask_graphs(head: Head, opened: Mapping[str, Session], inputs: GateInputs, truth: Answers) -> dict[str, AskedGraph]:
@@ -77,6 +80,12 @@ def ask_graphs(head: Head, opened: Mapping[str, Session], inputs: GateInputs, tr
     def ask(session: Session) -> dict[str, Vector]:
         return {TEXT: project_prompts(session, inputs.prompts)}
 
+    def score_images(found: Mapping[str, Vector]) -> ScoreDrift:
+        return measure_scores(truth, Answers(found[IMAGE], truth.prompts), inputs)
+
+    def score_prompts(found: Mapping[str, Vector]) -> ScoreDrift:
+        return measure_scores(truth, Answers(truth.radiographs, found[TEXT]), inputs)
+
     found = {
         IMAGE: AskedGraph(
             opened[IMAGE],
@@ -84,8 +93,9 @@ def ask_graphs(head: Head, opened: Mapping[str, Session], inputs: GateInputs, tr
             partial(embed, radiographs=held),
             partial(embed, radiographs=few),
             {IMAGE: truth.radiographs, **truth.beside},
+            score_images,
         ),
-        TEXT: AskedGraph(opened[TEXT], inputs.prompts, ask, ask, {TEXT: truth.prompts}),
+        TEXT: AskedGraph(opened[TEXT], inputs.prompts, ask, ask, {TEXT: truth.prompts}, score_prompts),
     }
     if FUSE in opened:
         pairs = pair_with_next(see(opened[IMAGE], held.inputs()).features)
@@ -115,6 +125,7 @@ def lower_graphs(
                 one.probe,
                 symmetric=options.engine == "trt",
                 kept=find_kept(options, bases[name], reference.kept.get(name, ())),
+                score=one.score,
             ),
             options.precision,
             one.session,

@@ -39,6 +39,7 @@ class ExportOptions:
     once at most; memory that a layer may use while it runs. sign: the private key that signs the engine.
     tokenizer, text_heads, preprocessing: of families whose checkpoint does not tell: CLIP's merges file, attention
     heads of the text tower, and whose way of making pixels it was trained with.
+    card: the model card in Markdown; None takes the one beside the checkpoint, if publish.py wrote one.
     """
 
     checkpoint: Path
@@ -67,6 +68,7 @@ class ExportOptions:
     tokenizer: Path | None = None
     text_heads: int | None = None
     preprocessing: str | None = None
+    card: Path | None = None
 
 
 def default_precision(engine: str) -> str:
@@ -94,7 +96,7 @@ def check_options(options: ExportOptions) -> None:
     if options.output.suffix != ".alta":
         raise ExportError("--output must end in .alta: a bundle is a folder NAME.alta")
     calibrated_by = (options.calibration, options.held_out, options.calibration_cache)
-    read = (options.checkpoint, options.text_model, options.tokenizer, *calibrated_by)
+    read = (options.checkpoint, options.text_model, options.tokenizer, options.card, *calibrated_by)
     refuse_inputs(options.output, read, "engine", ExportError)
     check_folder(
         options.output, overwrite=options.overwrite, list_own=list_bundle_files, by="alta-export", error=ExportError

@@ -22,6 +22,7 @@ from alta_sdk.engine.tokenizer import PromptTokenizer
 from alta_sdk.study.slots import Slot
 
 from .bundle import open_written, pack_arrays, try_written, write_bundle
+from .card import read_card_files
 from .describe import describe_engine
 from .families.merged import MergedEngine
 from .graph import export_graph
@@ -72,7 +73,8 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
     check_options(options)
     with stage("Read checkpoint"):
         source, options = read_source(options)
-        towers = source.towers
+        towers, name = source.towers, options.name or options.output.stem
+        card = read_card_files(options.card, options.checkpoint, source.checkpoint, name)
     with stage(source.export.merging):
         merged = source.export.merge(towers)
     with stage("Export image graph"):
@@ -98,6 +100,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             names.TOKENIZER: towers.tokenizer_json.encode(),
             names.PROMPTS: render_label_sets(label_sets).encode(),
             names.SELF_TEST: pack_arrays(verification.self_test),
+            **card,
         }
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()

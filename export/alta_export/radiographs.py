@@ -1,8 +1,8 @@
 """Radiographs for calibration and for the drift gate, from a folder or a table, read as the SDK reads studies."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from alta_sdk import Slot, Study
 from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.engine.fusion import choose_slots
-from alta_sdk.errors import AltaError, CalibrationError
+from alta_sdk.errors import AltaError, CalibrationError, DicomError
 from alta_sdk.study.geometry import ALTA_GEOMETRY, Geometry
+from alta_sdk.study.radiograph import Radiograph
 from alta_sdk.study.study import load_study
 from alta_training.data.labelled import is_positive
 from alta_training.data.records import COLUMNS, read_record_paths
@@ -23,6 +24,7 @@ from alta_training.data.tables import read_rows
 T = TypeVar("T")
 HELD_OUT_EVERY = 5
 MIN_RADIOGRAPHS = 16
+PATIENT = "patient"  # a table's column
 BLANK = 1.0  # standard deviation in grey values of 0 to 255
 
 
@@ -32,7 +34,8 @@ class Radiographs:
 
     pixels: (n, 1, px, px) uint8. slots: (n,) int64. truth: (n,) bool where a table told, for frontals
     only, else None. source: what they are, for the manifest, without a path. reads_slot: whether the graph that they
-    are for reads their slots.
+    are for reads their slots. patients: (n,) whose each is, None unless all tell: patient data, counted and compared
+    alone. is_synthetic: made by rule, of nobody.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,6 +43,8 @@ class Radiographs:
     truth: NDArray[np.bool_] | None
     source: str
     reads_slot: bool = True
+    patients: NDArray[np.str_] | None = field(default=None, repr=False)
+    is_synthetic: bool = False
 
     def __len__(self) -> int:
         """Return the number of radiographs."""
@@ -54,8 +59,14 @@ class Radiographs:
     def take(self, chosen: NDArray[np.int64], source: str | None = None) -> "Radiographs":
         """Return some of them, by position."""
         truth = None if self.truth is None else self.truth[chosen]
+        patients = None if self.patients is None else self.patients[chosen]
         return replace(
-            self, pixels=self.pixels[chosen], slots=self.slots[chosen], truth=truth, source=source or self.source
+            self,
+            pixels=self.pixels[chosen],
+            slots=self.slots[chosen],
+            truth=truth,
+            source=source or self.source,
+            patients=patients,
         )
 
 
@@ -80,6 +91,7 @@ class StudySource:
 class _Item:
     images: tuple[Path | None, ...]
     truth: bool | None
+    patient: str = ""
 
 
 def read_radiographs(
@@ -98,7 +110,7 @@ def read_radiographs(
     """
     items = _list_table(source) if os.path.isfile(source.path) else _list_folder(source)
     chosen = spread_evenly(items, limit)
-    pixels, slots, truth = [], [], []
+    pixels, slots, truth, patients = [], [], [], []
     problems: list[str] = []
     for number, item in enumerate(chosen, start=1):
         try:
@@ -110,6 +122,7 @@ def read_radiographs(
             pixels.append(study.radiographs[slot].pixels_for(source.geometry)[None])
             slots.append(int(slot))
             truth.append(item.truth if slot == Slot.FRONTAL else None)
+            patients.append(item.patient or _read_patient(study.radiographs[slot]))
     if problems:
         raise CalibrationError(
             f"{len(problems)} of {len(chosen)} studies of {source.option} cannot be read, first {problems[0]}; "
@@ -131,6 +144,7 @@ def read_radiographs(
         np.array(truth, dtype=bool) if labelled else None,
         f"{len(chosen)} studies" + (f" of split {source.split}" if source.split else ""),
         reads_slot,
+        np.array(patients) if all(patients) else None,
     )
 
 
@@ -141,10 +155,22 @@ def spread_evenly(items: Sequence[T], limit: int) -> list[T]:
 
 
 def split_off(radiographs: Radiographs) -> tuple[Radiographs, Radiographs]:
-    """Return four fifths to calibrate with and every fifth radiograph, held out."""
+    """Return four fifths to calibrate with, and those of every fifth patient, held out.
+
+    Every fifth radiograph, where patients are not told. Raises CalibrationError for fewer than five patients.
+    """
     order = np.arange(len(radiographs))
-    is_held = order % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-    held = f"every {HELD_OUT_EVERY}th radiograph of the calibration set, not calibrated on"
+    groups, of = order, "radiograph"
+    if radiographs.patients is not None:
+        numbers = {patient: number for number, patient in enumerate(dict.fromkeys(radiographs.patients))}
+        groups, of = np.array([numbers[patient] for patient in radiographs.patients]), "patient"
+        if len(numbers) < HELD_OUT_EVERY:
+            raise CalibrationError(
+                f"--calibration has radiographs of {len(numbers)} patients, of whom every {HELD_OUT_EVERY}th would be "
+                "held out: give more, or others as --held-out"
+            )
+    is_held = groups % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    held = f"every {HELD_OUT_EVERY}th {of} of the calibration set, not calibrated on"
     return radiographs.take(order[~is_held]), radiographs.take(order[is_held], held)
 
 
@@ -166,11 +192,31 @@ def _list_table(source: StudySource) -> list[_Item]:
         raise CalibrationError(f'{source.option} has no row of split "{source.split}"')
     base = source.path.parent
     if COLUMNS[0] in rows[0]:
-        return [_Item(read_record_paths(row, base), None) for row in rows]
+        return [_Item(read_record_paths(row, base), None, _name_patient(row)) for row in rows]
     if "image" not in rows[0]:
         raise CalibrationError(f"{source.option} has neither a column image nor {COLUMNS[0]}")
     folder = base / "images" if os.path.isdir(base / "images") else base
-    return [_Item((folder / row["image"],), is_positive(row.get("findings", ""), source.finding)) for row in rows]
+    return [
+        _Item((folder / row["image"],), is_positive(row.get("findings", ""), source.finding), _name_patient(row))
+        for row in rows
+    ]
+
+
+def _name_patient(row: Mapping[str, str]) -> str:
+    """Return whose a table's row is, empty if it does not tell."""
+    return row.get(PATIENT, "").strip()
+
+
+def _read_patient(radiograph: Radiograph) -> str:
+    """Return whose a DICOM radiograph is, by PatientID and its issuer; empty if it does not tell."""
+    if radiograph.origin is None:
+        return ""
+    try:
+        stated = radiograph.origin.identifiers.get()
+    except DicomError:  # a value that cannot be used names nobody
+        return ""
+    own = stated.get("PatientID", "").strip()
+    return own and "\n".join((own, stated.get("IssuerOfPatientID", "").strip()))
 
 
 def _read_item(item: _Item, profile: str) -> Study:
@@ -190,4 +236,4 @@ def _read_item(item: _Item, profile: str) -> Study:
 def synthetic(pixels: NDArray[np.uint8], slots: Sequence[int], *, reads_slot: bool = True) -> Radiographs:
     """Return synthetic radiographs, for exports that were given none."""
     source = "synthetic images: no --held-out was given"
-    return Radiographs(pixels, np.array(slots, dtype=np.int64), None, source, reads_slot)
+    return Radiographs(pixels, np.array(slots, dtype=np.int64), None, source, reads_slot, is_synthetic=True)

@@ -1,10 +1,15 @@
 """What an export tells a person: sizes, parity, drift, time per radiograph, and where the engine is."""
 
 from alta_sdk.cli.terminal import print_facts, print_table, say
+from alta_sdk.engine.card import has_card
 from alta_sdk.engine.manifest_content import PATCHES
 
+from .evidence import FEW, SYNTHETIC
+from .gate import GateDrift
 from .pipeline import CHECKPOINT, ExportReport
 
+SHOW_CARD = "in the engine: alta inspect NAME.alta --card"
+NO_CARD = "none: publish.py writes one beside the checkpoint, or give --card"
 SLOWER = ("slower than FP32", "on this machine: it saves memory alone here")
 
 
@@ -29,8 +34,9 @@ def show_report(report: ExportReport) -> None:
     )
     if "adapters" in merging:
         show_left_out(merging["adapters"])
+    told = manifest.verification
     print_table(
-        "Parity with PyTorch float32",
+        f"Parity with PyTorch float32 on {told['radiographs']} synthetic radiographs and {told['prompts']} prompts",
         ["output", "rows", "worst cosine", "max abs difference", "limit"],
         [
             (d.output, d.rows, f"{d.worst_cosine:.8f}", f"{d.max_abs:.1e}", f"{d.max_abs_limit:.0e}")
@@ -55,6 +61,7 @@ def show_report(report: ExportReport) -> None:
             *((("image heads", manifest.sizes["image_heads"]),) if "image_heads" in manifest.sizes else ()),
             *show_time(report),
             *((SLOWER,) if is_slower(report) else ()),
+            ("model card", SHOW_CARD if has_card(manifest) else NO_CARD),
             ("bundle", report.path),
         ],
     )
@@ -82,20 +89,37 @@ def show_gate(report: ExportReport) -> None:
         for name, value in drift.list_cosines().items()
         for of, kind in [name.removesuffix("_cosine").replace("_", " ").rsplit(maxsplit=1)]
     ]
-    rows += [("largest shift of a score", f"{drift.max_score_shift:.4f}", "-")]
-    rows += [("flipped decisions", f"{100 * drift.flipped_share:.2f} %", "-")]
-    if drift.auc_reference is not None and drift.auc_engine is not None:
-        rows += [
-            ("AUC, FP32 and this engine", f"{drift.auc_reference:.4f}, {drift.auc_engine:.4f}", limits["auc_loss"])
-        ]
-    print_table(
-        f"Drift from FP32 on {drift.radiographs} radiographs ({lowered.gate['held_out']}), {drift.prompts} prompts",
-        ["figure", "measured", "limit"],
-        rows,
-    )
+    rows += [("largest shift of a score", f"{drift.max_score_shift:.4f}", limits["score_shift"])]
+    rows += [("flipped decisions", f"{100 * drift.flipped_share:.2f} %", f"{100 * limits['flipped_share']:g} %")]
+    rows += show_auc(drift, limits["auc_loss"])
+    print_table(f"Drift from FP32 on {tell_held_out(report)}", ["figure", "measured", "limit"], rows)
+    if lowered.gate["evidence"] == FEW:
+        say(f"the gate asks for {limits['radiographs']} held-out radiographs: give more with --held-out")
+    elif lowered.gate["evidence"] == SYNTHETIC:
+        say(f"no radiographs were held out, and the gate asks for {limits['radiographs']}: give them with --held-out")
     for graph, found in lowered.graphs.items():
         if found.raised:
             say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.raised))}")
+
+
+def show_auc(drift: GateDrift, limit: float) -> list[tuple[str, str, object]]:
+    """Return the rows of the AUC and its loss, with its interval; none without truth."""
+    if drift.auc_loss is None:
+        return []
+    drawn = "radiograph" if drift.patients is None else "patient"
+    loss = f"{drift.auc_loss:.4f} ({drift.auc_loss_low:.4f} to {drift.auc_loss_high:.4f})"
+    return [
+        ("AUC, FP32 and this engine", f"{drift.auc_reference:.4f}, {drift.auc_engine:.4f}", "-"),
+        (f"AUC loss (95 % interval by {drawn})", loss, limit),
+    ]
+
+
+def tell_held_out(report: ExportReport) -> str:
+    """Say what the drift was measured on: radiographs, patients, prompts, decisions."""
+    drift, gate = report.lowered.drift, report.lowered.gate
+    whose = "patients not told" if drift.patients is None else f"{drift.patients} patients"
+    own = [gate["held_out"], *([] if gate["evidence"] == SYNTHETIC or "synthetic" in gate["held_out"] else [whose])]
+    return f"{drift.radiographs} radiographs ({'; '.join(own)}), {drift.prompts} prompts, {drift.decisions} decisions"
 
 
 def is_slower(report: ExportReport) -> bool:

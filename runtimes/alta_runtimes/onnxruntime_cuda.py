@@ -16,7 +16,7 @@ from .session import SessionInfo, Tensor, check_inputs
 
 PACKAGE = "onnxruntime-gpu"
 PROVIDER = "CUDAExecutionProvider"
-SETTINGS = {"device_id": "0", "use_tf32": "0"}
+SETTINGS = {"use_tf32": "0"}  # the first GPU by default: to name it makes onnxruntime 1.26 and later print a warning
 INSTALL = f"pip uninstall onnxruntime; pip install '{PACKAGE}[cuda,cudnn]'"
 DEVICE = "cuda"
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from schemas import check_output
 
 from archive.studies import READABLE, embed, read_table, run, write_dicom
 
@@ -21,9 +22,9 @@ def refuse(*arguments, code=1):
 
 def test_a_study_finds_itself_first(archive, studies, bundle):
     arguments = ["rank", studies / "p03.png", "--engine", bundle, "--index", archive, "--any-picture", "--top", 3]
-    found = json.loads(run(*arguments, "--json").stdout)
+    found = check_output("rank", run(*arguments, "--json").stdout)
     assert len(found["matches"]) == 3 and found["matches"][0]["cosine"] == pytest.approx(1, abs=1e-6)
-    assert set(found["matches"][0]["scores"]) == {"score_edema", "score_pleural_effusion"}
+    assert set(found["matches"][0]["labels"]) == {"edema", "pleural_effusion"}
     assert (found["provenance"]["index"], found["provenance"]["approximate"]) == ("archive", False)
     shown = run(*arguments)
     assert shown.exit_code == 0 and found["matches"][0]["key"] in shown.output and "pleural_effusion" in shown.output
@@ -58,31 +59,31 @@ def test_a_phrase_finds_studies_and_writes_a_page(archive, studies, bundle, tmp_
     assert text.count("<tr><th scope") == 6 and "<img" not in text and "there is edema" not in text
     again = run(*arguments, "--with-pictures", studies, "--overwrite", "--json")
     assert again.exit_code == 0, again.output
-    keys = [one["key"] for one in json.loads(again.stdout)["matches"]]
+    keys = [one["key"] for one in check_output("archive-search", again.stdout)["matches"]]
     text = page.read_text(encoding="utf-8")
     assert text.count("<img") == 5 and all(key in text for key in keys) and "<script" not in text
     assert "exists" in refuse(*arguments)
 
 
 def test_the_state_is_told(archive):
-    state = json.loads(run("archive", "status", archive, "--json").stdout)
+    state = check_output("archive-status", run("archive", "status", archive, "--json").stdout)
     assert (state["studies"], state["parts_waiting"], state["labels"]) == (
         READABLE - 1,
         0,
         ["edema", "pleural effusion"],
     )
     assert state["unreadable"] == {"DicomError": 2, "StudyError": 1, "ViewError": 1}
-    assert state["bytes"] < 100_000 and state["bytes_of_vectors"] == 4 * 128 * (READABLE - 1) or state["studies"]
+    assert state["bytes"] > state["bytes_of_vectors"] > 4 * 16 * (READABLE - 1)
     assert "every study" in run("archive", "status", archive).output
 
 
 def test_an_erased_study_is_gone_and_stays_away(own_archive, studies, bundle):
     key = sorted(read_table(own_archive))[4]
-    told = json.loads(run("archive", "erase", own_archive, "--key", key, "--json").stdout)
-    assert told == {"erased": 1, "asked": 1} and key not in read_table(own_archive)
+    told = check_output("archive-erase", run("archive", "erase", own_archive, "--key", key, "--json").stdout)
+    assert (told["erased"], told["asked"]) == (1, 1) and key not in read_table(own_archive)
     again = embed(studies, own_archive, bundle, "--any-picture", "--labels", "edema, pleural effusion")
     assert key not in read_table(own_archive) and "new in the archive  0" in again.output
-    assert run("archive", "optimize", own_archive).exit_code == 0
+    assert check_output("archive-optimize", run("archive", "optimize", own_archive, "--json").stdout)["probes"] is None
     assert "32 hexadecimal" in refuse("archive", "erase", own_archive, "--key", "zz")
 
 
@@ -109,9 +110,13 @@ def test_copies_under_two_keys_and_what_is_like_nothing_are_found(studies, bundl
     shutil.copytree(studies, folder)
     write_dicom(folder / "copy.dcm", 77, 3)  # the pixels of d3 under another study
     embed(folder, tmp_path / "a.lance", bundle, "--any-picture")
-    found = json.loads(run("archive", "duplicates", tmp_path / "a.lance", "--json").stdout)["duplicates"]
+    found = check_output("archive-duplicates", run("archive", "duplicates", tmp_path / "a.lance", "--json").stdout)[
+        "duplicates"
+    ]
     assert [one["is_same"] for one in found] == [True] and found[0]["key"] != found[0]["other"]
-    least = json.loads(run("archive", "outliers", tmp_path / "a.lance", "--top", 4, "--json").stdout)["outliers"]
+    least = check_output(
+        "archive-outliers", run("archive", "outliers", tmp_path / "a.lance", "--top", 4, "--json").stdout
+    )["outliers"]
     assert len(least) == 4 and [one["cosine"] for one in least] == sorted(one["cosine"] for one in least)
     for name in ("duplicates", "outliers"):
         assert run("archive", name, tmp_path / "a.lance").exit_code == 0
@@ -123,7 +128,7 @@ def test_a_table_with_missing_files_embeds_the_others(studies, bundle, tmp_path)
         f"study,age,sex,view\n{studies / 'p01.png'},63,F,AP\n{tmp_path / PATH_MARK}.png,,,\n", encoding="utf-8"
     )
     done = embed(table, tmp_path / "a.lance", bundle, "--any-picture", "--json")
-    assert json.loads(done.stdout)["unreadable"] == {"StudyError": 1} and PATH_MARK not in done.output
+    assert check_output("embed", done.stdout)["unreadable"] == {"StudyError": 1} and PATH_MARK not in done.output
     from archive.studies import read_columns
 
     found = read_columns(tmp_path / "a.lance", "age", "sex", "view")

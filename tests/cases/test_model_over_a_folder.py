@@ -83,7 +83,7 @@ def test_publish_refuses_a_folder_that_is_no_published_model(make, add, tmp_path
         add(folder)
     before = take_picture(folder)
     result = publish(folder, tmp_path)
-    assert result.exit_code == 1 and "replaces only what publish.py wrote" in result.stderr
+    assert result.exit_code == 1 and "replaces only what alta-train publish wrote" in result.stderr
     assert take_picture(folder) == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["jane"]
 
@@ -95,14 +95,16 @@ def test_publish_refuses_its_own_folder_with_something_of_others_in_it(add, tmp_
     add(folder)
     before = take_picture(folder)
     result = publish(folder, tmp_path)
-    assert result.exit_code == 1 and "replaces only what publish.py wrote" in result.stderr
+    assert result.exit_code == 1 and "replaces only what alta-train publish wrote" in result.stderr
     assert take_picture(folder) == before
 
 
 def test_publish_goes_on_with_its_own_folder_alone(tmp_path):
     make_published(tmp_path / "model")
     result = publish(tmp_path / "model", tmp_path)
-    assert result.exit_code == 1 and "give a folder of fit.py" in result.stderr, "the folder is not what was refused"
+    assert result.exit_code == 1 and "give a folder of alta-train fit" in result.stderr, (
+        "the folder is not what was refused"
+    )
 
 
 def test_publish_never_writes_over_its_run_or_its_table(tmp_path):

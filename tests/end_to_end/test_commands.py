@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run_training_command
+from schemas import check_output
 
 BIN = Path(sys.executable).parent
 
@@ -54,13 +55,16 @@ def test_table_has_a_row_for_each_label_and_a_column_for_each_study(demo):
 
 def test_inspect_and_doctor(demo):
     inspected = run("alta", "inspect", "demo.alta", "--json", cwd=demo)
-    assert json.loads(inspected.stdout)["verified"] is True
+    assert check_output("inspect", inspected.stdout)["verified"] is True
     assert "Not for clinical use" in run("alta", "inspect", "demo.alta", cwd=demo).stdout
+    card = ROOT / "examples" / "models" / "demo" / "README.md"
+    assert run("alta", "inspect", "demo.alta", "--card", cwd=demo).stdout == card.read_text(encoding="utf-8")
     machine = run("alta", "doctor", cwd=demo).stdout
     assert "An ONNX engine runs on openvino: fastest of those that work here" in machine
     tested = run("alta", "doctor", "demo.alta", "--json", cwd=demo)
     assert tested.returncode == 0
-    assert json.loads(tested.stdout)["passed"] is True
+    assert check_output("doctor", tested.stdout)["passed"] is True
+    check_output("doctor", run("alta", "doctor", "--json", cwd=demo).stdout)
 
 
 def test_quickstart_in_python(demo):
@@ -83,7 +87,7 @@ def test_quickstart_of_ranking(demo):
     lines = result.stdout.splitlines()
     assert lines[0].startswith("reports, best first: [(") and lines[2].startswith("studies like the first: [1.0, ")
     found = run("alta", "rank", "study", "--engine", "demo.alta", "--index", "studies.index", "--json", cwd=demo)
-    assert len(json.loads(found.stdout)["matches"]) == 4
+    assert len(check_output("rank", found.stdout)["matches"]) == 4
 
 
 def test_quickstart_of_a_follow_up(follow_up_bundle, tmp_path):
@@ -122,7 +126,7 @@ def test_examples_are_short():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path.name
 
 
-@pytest.mark.parametrize("command", ["fit", "pretrain", "pair", "evaluate", "publish", "import_backbone"])
+@pytest.mark.parametrize("command", sorted(path.stem for path in (ROOT / "training").glob("*.py")))
 def test_training_commands_answer(command):
     helped = run_training_command(command, "--help")
     assert helped.exit_code == 0 and "Usage" in helped.output

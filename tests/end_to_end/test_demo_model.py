@@ -1,6 +1,7 @@
 """The demo model that the repository ships: what it was trained on, what its card says, what it exports to."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from conftest import ROOT
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from alta_export.card import read_card_files
 from alta_export.demo_model import DEMO_FOLDER, find_inputs
+from alta_sdk.engine.bundle import hash_file
+from alta_sdk.engine.card import ModelCard
 from alta_sdk.errors import ExportError
 from alta_sdk.statistics.calibration import measure_calibration
 from alta_training.data.captioned import read_captioned
@@ -20,9 +24,11 @@ from alta_training.data.labelled import read_labelled
 from alta_training.data.records import digest_records, read_table
 from alta_training.evaluation.baselines import evaluate_baseline, evaluate_frozen
 from alta_training.evaluation.calibration import score_probability
+from alta_training.evaluation.card_head import render_head
 from alta_training.evaluation.encoders import RememberingEncoder, open_encoder
 from alta_training.evaluation.other_hospital import evaluate_pairs
 from alta_training.evaluation.zero_shot import evaluate_findings, evaluate_labelled
+from alta_training.families.checkpoint import Checkpoint
 
 CHECKPOINT = DEMO_FOLDER / "demo.safetensors"
 CARD = DEMO_FOLDER / "README.md"
@@ -105,6 +111,18 @@ def test_the_last_block_adds_the_mean_token(stored):
     query, key, value = stored["blocks.6.attn.qkv.weight"].chunk(3)
     assert not query.any() and not key.any()
     assert torch.equal(value, 127 * torch.eye(384, dtype=torch.int8)) and not stored["blocks.6.mlp.fc2.weight"].any()
+
+
+def test_its_two_card_files_tell_the_same_of_these_weights():
+    content = json.loads(CARD.with_name("card.json").read_bytes())
+    assert content["weights_sha256"] == hash_file(CHECKPOINT)
+    shown = read_card()
+    for split in content["splits"]:
+        for what, auc in (("all", split["auc"]), *((f"within {view}", auc) for view, auc in split["views"].items())):
+            assert shown[split["split"], what][0] == pytest.approx(auc["value"], abs=6e-4)
+    taken = read_card_files(None, CHECKPOINT, Checkpoint({}, {}, hash_file(CHECKPOINT)), "demo")
+    assert ModelCard.parse(taken["card.md"], taken["card.json"]).content == content
+    assert taken["card.md"].startswith(render_head(content).encode())
 
 
 def test_the_card_tells_the_measured_figures(figures):

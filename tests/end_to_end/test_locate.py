@@ -1,13 +1,13 @@
 """`alta locate` as a person runs it."""
 
-import json
-
 import numpy as np
 import pydicom
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
+from alta_sdk import AltaError
 from alta_sdk.cli import main
 
 
@@ -43,10 +43,10 @@ def test_identifiers_and_phrase_only_when_asked_for(bundle, study, tmp_path):
     stored = pydicom.dcmread(capture)
     assert stored.PatientName == "DOE^JANE" and stored.StudyInstanceUID == "1.2.3.4"
     assert "zebra opacity" in stored.ImageComments
-    told = json.loads(result.stdout)
+    told = check_output("locate", result.stdout)
     assert (told["rows"], told["columns"]) == (300, 280)
     assert np.shape(told["patches"]) == (14, 14) and "zebra" not in result.output
-    assert told["peak"]["similarity"] == pytest.approx(np.max(told["patches"]))
+    assert told["peak"]["cosine"] == pytest.approx(np.max(told["patches"]))
 
 
 def test_what_cannot_be_done_is_said_in_one_line(bundle, study, tmp_path):
@@ -56,3 +56,14 @@ def test_what_cannot_be_done_is_said_in_one_line(bundle, study, tmp_path):
         assert refused.exit_code == 1
         assert len(refused.stderr.splitlines()) == 1 and str(study) not in refused.stderr
     assert pydicom.dcmread(study).PatientID == "MRN4711", "the study itself is never replaced"
+
+
+@pytest.mark.parametrize("name", ["heat.jpg", "heat.JPEG", "heat.tif", "heat.dcm"])
+def test_a_name_of_another_format_is_refused_before_any_work(name, bundle, radiograph_path, tmp_path, matcher):
+    refused = locate(radiograph_path, "--engine", bundle, "--phrase", "opacity", "--output", tmp_path / name)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    told = "heat map is a PNG, and its name ends in that of another format: end it in .png"
+    assert refused.stderr == f"AltaError: {told}\n"
+    with pytest.raises(AltaError, match="end it in .png"):
+        matcher.locate(str(radiograph_path), "opacity").save_png(tmp_path / name)
+    assert not (tmp_path / name).exists()

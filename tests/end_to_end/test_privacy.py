@@ -97,6 +97,7 @@ def test_scores_and_their_files(bundle, write, output):
     first, second = write("a/1.dcm"), write("b/2.dcm", study=2, seed=1)
     write("b/3.dcm", study=2, seed=2, ViewPosition="LL")
     files = ["--csv", output / "scores.csv", "--html", output / "scores.html", "--locate", "opacity"]
+    files += ["--with-pictures", "--audit", output / "audit.jsonl"]
     table = run("score", first.parent, second.parent, "--engine", bundle, "--labels", "edema,", "--explain", *files)
     as_json = run("score", first, "--engine", bundle, "--labels", "edema,", "--explain", "--json")
     whole = run("score", first.parent.parent, "--engine", bundle, "--labels", "edema,")
@@ -123,7 +124,7 @@ def test_progression_since_a_prior(follow_up_bundle, write):
 
 
 def test_heat_maps(bundle, write, output):
-    files = ["--output", output / "map.png", "--dicom", output / "map.dcm"]
+    files = ["--output", output / "map.png", "--dicom", output / "map.dcm", "--audit", output / "audit.jsonl"]
     for more in ([], ["--json", "--overwrite"]):
         result = run("locate", write("a.dcm"), "--engine", bundle, "--phrase", PHRASE, *files, *more)
         assert result.exit_code == 0, result.output
@@ -148,7 +149,7 @@ def test_indexes_and_ranks(bundle, write, output, tmp_path):
     index = output / "studies.index"
     runs = [
         run("embed", first.parent, "--engine", bundle, "--out", index),
-        run("embed", first.parent, "--engine", bundle, "--out", index, "--json"),
+        run("embed", first.parent, "--engine", bundle, "--out", index, "--json", "--csv", output / "studies.csv"),
         run("rank", first, "--engine", bundle, "--index", index),
         run("rank", first, "--engine", bundle, "--reports", reports, "--write-index", output / "reports.index"),
         run("rank", first, "--engine", bundle, "--reports", reports, "--json"),

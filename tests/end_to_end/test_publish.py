@@ -9,6 +9,7 @@ import pytest
 from conftest import run_training_command
 from PIL import Image
 
+from alta_export.card import read_card_files
 from alta_training.families.checkpoint import load_model, read_checkpoint, read_text_model, save_checkpoint
 
 STATED = {"notice": "TEST MODEL.", "training_data": "nothing", "licence": "none"}
@@ -65,6 +66,14 @@ def test_the_stored_model_is_half_as_large_and_its_card_has_both_splits(run_fold
     assert "Left out, with fewer than 10 positives in the split: val: Effusion (6); test: Effusion (6)." in card
     assert "## Another hospital\n\nNone has been tried." in card
     assert "stored in float16" in card
+    content = json.loads((output / "card.json").read_bytes())
+    assert content["weights_sha256"] == read_checkpoint(output / "small.safetensors").sha256
+    val = content["splits"][0]
+    assert (val["split"], val["radiographs"], val["positive"], val["patients"]) == ("val", 12, 6, 12)
+    spelled = "{value:.3f} ({low:.3f} to {high:.3f})".format(**val["auc"])
+    assert f"| val | 12 (6) | 12 | all | {spelled} |" in card
+    taken = read_card_files(None, output / "small.safetensors", read_checkpoint(output / "small.safetensors"), "x")
+    assert taken == {"card.md": card.encode(), "card.json": (output / "card.json").read_bytes()}
 
 
 def test_a_run_without_validation_is_stored_with_what_it_states_and_what_others_measured(run_folder, table, tmp_path):
@@ -101,7 +110,8 @@ def test_a_published_model_replaces_its_older_self_and_nothing_else(run_folder, 
     assert publish(*given).exit_code == 1, "not without --overwrite"
     (tmp_path / "small" / "README.md").write_text("edited", encoding="utf-8")
     assert publish(*given, "--overwrite").exit_code == 0
-    assert (tmp_path / "small" / "README.md").read_text(encoding="utf-8").startswith("# small")
+    again = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert again.startswith("---\n") and again.partition("\n---\n")[2].startswith("# small")
     (tmp_path / "small" / "letter.txt").write_text("mine", encoding="utf-8")
     assert publish(*given, "--overwrite").exit_code == 1
     assert (tmp_path / "small" / "letter.txt").read_text(encoding="utf-8") == "mine"
@@ -126,7 +136,9 @@ def test_a_statement_without_a_heading_and_a_run_without_weights_are_refused(run
     assert absent.exit_code == 1 and "statement absent.md cannot be read" in absent.stderr
     (run_folder / "metrics.jsonl").write_text('{"kind": "validation"', encoding="utf-8")
     cut_short = publish(*given)
-    assert cut_short.exit_code == 1 and "metrics.jsonl cannot be read: give a folder of fit.py" in cut_short.stderr
+    assert (
+        cut_short.exit_code == 1 and "metrics.jsonl cannot be read: give a folder of alta-train fit" in cut_short.stderr
+    )
     (run_folder / "best.safetensors").unlink()
     empty = publish(*given)
     assert empty.exit_code == 1 and "run has no best.safetensors and no last.safetensors" in empty.stderr
@@ -146,6 +158,24 @@ def test_a_taken_folder_and_a_run_without_statements_are_refused(run_folder, tab
     assert refused.exit_code == 1
     assert "does not state its notice, training_data" in refused.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_what_a_run_does_not_state_is_given_to_publish_and_nothing_else(run_folder, table, tmp_path):
+    text_model = read_text_model(run_folder / "text-model")
+    model = load_model(read_checkpoint(run_folder / "best.safetensors"), text_model)
+    save_checkpoint(model, run_folder / "last.safetensors", {"licence": "none", "epoch": "5"})
+    (run_folder / "best.safetensors").unlink()
+    given = (run_folder, "--output", tmp_path / "small", "--data", table, "--notice", "LATE.")
+    lacking = publish(*given)
+    assert lacking.exit_code == 1 and "does not state its training_data: give --training-data here" in lacking.stderr
+    other = publish(*given, "--training-data", "these", "--licence", "CC0")
+    assert other.exit_code == 1 and "the run states another licence: leave it out here" in other.stderr
+    assert not (tmp_path / "small").exists()
+    stored = publish(*given, "--training-data", "these", "--licence", "none")
+    assert stored.exit_code == 0, stored.output
+    card = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert "**LATE. Not for clinical use" in card and "Trained on: these" in card and "no validation chose them" in card
+    assert read_checkpoint(tmp_path / "small" / "small.safetensors").metadata["training_data"] == "these"
 
 
 def test_a_value_beyond_half_precision_is_refused(run_folder, table, tmp_path):

@@ -1,7 +1,6 @@
 """`alta score` over a folder of studies: table, CSV, page, what is passed over, and what is never named."""
 
 import csv
-import json
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk.cli import main
 
@@ -54,7 +54,9 @@ def test_a_folder_of_studies(bundle, folder, tmp_path):
     assert lines[1].split() == ["study", "edema", "pneumonia"] and len(lines) == 13
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 11 and rows[10]["error"].startswith("DicomError")
+    assert len(rows) == 11 and rows[10]["error_class"] == "DicomError"
+    assert len({row["key"] for row in rows}) == 10 and rows[10]["key"] == rows[0]["key"], "a cut copy of the first"
+    assert rows[10]["error_message"]
     assert [f"{float(row['edema']):.3f}" for row in rows[:10]] == [line.split()[1] for line in lines[3:]]
     text = page.read_text(encoding="utf-8")
     assert text.count("<figure>") == 10
@@ -74,9 +76,10 @@ def test_identifiers_only_when_asked_for(bundle, folder, tmp_path):
 
 def test_json_says_which_study_has_no_scores(bundle, folder):
     result = score(folder, "--engine", bundle, *LABELS, "--json")
-    studies = json.loads(result.stdout)["studies"]
+    studies = check_output("score", result.stdout)["studies"]
     assert result.exit_code == 1 and len(studies) == 11
-    assert set(studies[0]["scores"]) == {"edema", "pneumonia"} and studies[10]["error"].startswith("DicomError")
+    assert set(studies[0]["scores"]) == {"edema", "pneumonia"} and studies[10]["error"]["class"] == "DicomError"
+    assert [study["number"] for study in studies] == list(range(1, 12)) and all(one["key"] for one in studies)
 
 
 def test_what_cannot_be_written_is_refused_before_any_work(bundle, folder, tmp_path):
@@ -101,9 +104,9 @@ def test_a_doubtful_picture_is_told_everywhere_and_nonsense_is_refused(bundle, r
     assert len(told) == 1 and told[0].startswith("! study 2, frontal: picture looks inverted")
     assert "study 2, frontal: picture looks inverted" in result.stderr
     with table.open(encoding="utf-8", newline="") as file:
-        assert ["inverted" in row["notices"] for row in csv.DictReader(file)] == [False, True]
+        assert ["inverted" in row["reading"] for row in csv.DictReader(file)] == [False, True]
     assert page.read_text(encoding="utf-8").count("picture looks inverted") == 1
-    studies = json.loads(score(good, bad, "--engine", bundle, *LABELS, "--json").stdout)["studies"]
+    studies = check_output("score", score(good, bad, "--engine", bundle, *LABELS, "--json").stdout)["studies"]
     assert [len(study["provenance"]["reading"]) for study in studies] == [0, 1]
     refused = score(none, "--engine", bundle, *LABELS)
     assert refused.exit_code == 1 and refused.stderr.startswith("StudyError: picture has one or two grey levels")

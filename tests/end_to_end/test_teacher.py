@@ -198,7 +198,7 @@ def test_a_teacher_that_does_not_fit_is_refused(table, fit_labelled, tmp_path, a
         **dict.fromkeys(("none", "single.npy", "cut.npz", "text.npz", "empty.npz", "pickled.npz"), "cannot be read"),
         **dict.fromkeys(("flipped.npz", "other.npz"), "cannot be read"),
         **dict.fromkeys(("double.npz", "short.npz"), "does not hold one float32 vector for each sentence"),
-        "lacking.npz": "lacking.npz lacks 2 sentences of the table: run training/teach.py",
+        "lacking.npz": "lacking.npz lacks 2 sentences of the table: run alta-train teach",
         "narrow.npz": f"vectors of 4 numbers, the recipe says {WIDTH}: set objectives.distillation.width",
         "nan.npz": "holds numbers that are not finite",
     }

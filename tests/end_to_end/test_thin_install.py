@@ -1,5 +1,6 @@
 """A fresh environment with nothing but the SDK: no torch, small, and it scores."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from fakes.families import write_published
 from alta_export.options import ExportOptions
 from alta_training.families.registry import FAMILIES
 
+RADIOGRAPH = ROOT / "examples" / "data" / "00001299_000.jpg"
 LIMIT_BYTES = 300_000_000
 # Time differs from run to run; what is loaded does not (benchmarks/import_time.py prints both).
 IMPORT_LIMIT = 400  # modules, of which numpy brings 120
@@ -25,6 +27,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "ISC", "Zlib", "CC0", "Python Software Foundation")
 # tokenizers requires huggingface_hub, which requires tqdm: MIT, some of its files MPL-2.0. See README.
 KNOWN = {"tqdm": "MPL-2.0 AND MIT"}
+UNTOLD = {"protobuf"}  # BSD-3-Clause, which it says in words of its own
 LICENCES = """
 import json
 from importlib.metadata import distributions
@@ -38,8 +41,11 @@ def python(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("thin")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
-    subprocess.run(install, check=True, capture_output=True)
+    pip = [python, "-I", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    locked = ["--require-hashes", "--only-binary=:all:", "-r", ROOT / "locks" / "thin.txt"]
+    subprocess.run([*pip, "install", *locked], check=True, capture_output=True)
+    ours = ["--no-index", "--no-deps", "--find-links", wheel.parent, "alta-sdk"]
+    subprocess.run([*pip, "install", *ours], check=True, capture_output=True)
     return python
 
 
@@ -57,6 +63,27 @@ def run_alta(python, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def test_the_lock_has_all_that_it_needs(python):
+    done = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_bill_of_materials_names_every_package(python, tmp_path):
+    """As `make sbom` has it made: the same bytes each time, and no path of the machine that made it."""
+    if importlib.util.find_spec("cyclonedx_py") is None:
+        pytest.skip("cyclonedx-bom absent: make")
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--sv", "1.6"]
+    for name in ("once.json", "again.json"):
+        subprocess.run([*command, "--of", "JSON", "-o", tmp_path / name, python], check=True, capture_output=True)
+    text = (tmp_path / "once.json").read_text(encoding="utf-8")
+    assert text == (tmp_path / "again.json").read_text(encoding="utf-8")
+    assert str(python.parents[2]) not in text
+    told = json.loads(text)
+    installed = json.loads(subprocess.run([python, "-c", LICENCES], check=True, capture_output=True, text=True).stdout)
+    assert {one["name"] for one in told["components"]} == set(installed)
+    assert {one["name"] for one in told["components"] if not one.get("licenses")} == UNTOLD
+
+
 def test_it_is_small(python):
     site = next((python.parent.parent / "lib").glob("python3*/site-packages"))
     not_counted = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
@@ -67,6 +94,16 @@ def test_it_is_small(python):
     )
     print(f"thin install: {size / 1e6:.0f} MB")
     assert 100_000_000 < size < LIMIT_BYTES
+
+
+def test_training_checks_tables_here_and_names_its_extra(python, tmp_path):
+    (tmp_path / "labels.csv").write_text(f"image,findings,patient\n{RADIOGRAPH},Edema,1\n{RADIOGRAPH},No Finding,2\n")
+    program = python.with_name("alta-train")
+    checked = subprocess.run([program, "check", tmp_path / "labels.csv"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0 and "2, of which 2 can be used" in checked.stdout, checked.stderr
+    asked = [program, "evaluate", tmp_path, "--protocol", "rsna", "--data", tmp_path]
+    refused = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "pip install 'alta-sdk[train]'" in refused.stderr
 
 
 def test_every_dependency_is_under_a_permissive_licence(python):

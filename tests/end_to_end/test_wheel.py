@@ -12,7 +12,7 @@ from alta_export import pipeline
 from alta_sdk import __version__
 
 PACKAGES = {"alta_sdk": ".", "alta_runtimes": "runtimes", "alta_training": "training", "alta_export": "export"}
-SHIPPED = (".py", ".css", ".html", ".sql", ".toml", ".typed")
+SHIPPED = (".py", ".css", ".html", ".sql", ".toml", ".txt", ".typed")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,16 @@ def test_every_file_of_a_package_is_in_the_wheel(names, package):
 
 def test_files_that_are_no_code_are_in_the_wheel(names):
     assert {"alta_sdk/report/page.html", "alta_training/data/pairing_rules.toml"} <= names
+    recipes = {f"alta_training/recipes/{name}" for name in ("demo.toml", "demo-arms.toml", "demo-weights.txt")}
+    assert recipes <= names
+
+
+def test_the_wheel_brings_three_commands(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+        said = archive.read(name).decode()
+    commands = dict(line.split(" = ") for line in said.splitlines() if " = " in line)
+    assert commands == {name: f"alta_start:{name.replace('-', '_')}" for name in ("alta", "alta-export", "alta-train")}
 
 
 def test_every_folder_with_code_is_a_package():

@@ -137,7 +137,11 @@ COMMANDS = {
     "cross_validate.py --markdown": Writer(
         "arms.md",
         lambda t: [
-            *(ROOT / "training" / "recipes" / "demo-arms.toml", "--backbone", DEMO / "demo.safetensors"),
+            *(
+                ROOT / "training" / "alta_training" / "recipes" / "demo-arms.toml",
+                "--backbone",
+                DEMO / "demo.safetensors",
+            ),
             *("--radiographs", "none.csv", "--cache", t.folder / "cache", "--output", t.folder / "arms"),
             *("--markdown", t.out),
         ],

@@ -1,4 +1,4 @@
-"""Write commands.txt: every command of `alta` and `alta-export` with its arguments and options.
+"""Write commands.txt: every command of `alta`, `alta-export` and `alta-train` with its arguments and options.
 
 A test compares it with the commands as they are: a renamed or lost option is noticed, and a wanted change is one
 run of this file, seen in the diff.
@@ -13,6 +13,7 @@ import click
 
 from alta_export.cli import main as alta_export
 from alta_sdk.cli import main as alta
+from alta_training.cli import main as alta_train
 
 GOLDEN = Path(__file__).with_name("commands.txt")
 
@@ -36,7 +37,8 @@ def list_commands(command: click.Command, name: str) -> Iterator[str]:
 
 def render_commands() -> str:
     """Return the text of commands.txt."""
-    return "\n".join((*list_commands(alta, "alta"), *list_commands(alta_export, "alta-export"))) + "\n"
+    programs = {"alta": alta, "alta-export": alta_export, "alta-train": alta_train}
+    return "\n".join(line for name, program in programs.items() for line in list_commands(program, name)) + "\n"
 
 
 if __name__ == "__main__":

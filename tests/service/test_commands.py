@@ -1,6 +1,5 @@
 """`alta serve` and `alta service` as a person runs them."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 from pydicom import dcmread
+from schemas import check_output
 
 from alta_sdk.cli import main
 from service.fixtures import make_radiograph, write_image
@@ -38,7 +38,7 @@ def test_the_command_serves_until_it_is_told_to_stop(make_config, tmp_path):
             wait_for_port(port, process)
             assert store(port, write_image(tmp_path / "image.dcm", make_radiograph())).returncode == 0
             (file,) = wait_until(lambda: [one for one in peer.folder.iterdir() if one.suffix != ".tmp"], "a report")
-            found = json.loads(run("service", "status", "--config", config, "--json").stdout)
+            found = check_output("service-status", run("service", "status", "--config", config, "--json").stdout)
             assert found["runs"] and found["schema_version"] == 1
             reloaded = run("service", "reload", "--config", config)
             assert reloaded.exit_code == 0 and "chest " in reloaded.stdout
@@ -66,7 +66,7 @@ def test_check_prints_a_screen_and_fails_if_something_does(make_config):
     assert len(done.stdout.splitlines()) <= 20 and all(one.startswith("ok") for one in done.stdout.splitlines())
     more = name_destination("pacs", "PACS", find_free_port())
     done = run("serve", "--check", "--json", "--config", make_config(more))
-    found = json.loads(done.stdout)
+    found = check_output("serve", done.stdout)
     assert done.exit_code == 1 and not found["ok"]
     assert [one["name"] for one in found["checks"] if not one["ok"]] == ["destination pacs"]
 
@@ -85,7 +85,8 @@ def test_status_is_a_table_for_people(make_config, tmp_path):
         store(port, write_image(tmp_path / "image.dcm", make_radiograph(view="LL")))
 
         def read():
-            return json.loads(run("service", "status", "--config", config, "--json").stdout)["troubled"]
+            shown = run("service", "status", "--config", config, "--json")
+            return check_output("service-status", shown.stdout)["troubled"]
 
         (one,) = wait_until(read, "a refused study")
         shown = run("service", "status", "--config", config)

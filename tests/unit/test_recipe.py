@@ -12,7 +12,7 @@ from alta_training.recipe import Recipe
 from alta_training.run.recipe_files import read_recipe, write_recipe
 
 PUBLISHED = ("global", "local", "reconstruction", "report")
-RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+RECIPES = Path(__file__).parents[2] / "training" / "alta_training" / "recipes"
 ARMS = tuple(RECIPES.glob("*-arms*.toml"))  # name recipes, and are none
 
 
@@ -59,7 +59,7 @@ def test_a_flat_weight_of_before_is_refused_with_its_new_name(name, tmp_path):
     ("override", "message"),
     [
         ("bach=8", "unknown keys: bach"),
-        ("batch=many", "batch must be a int"),
+        ("batch=many", "batch must be a whole number, such as 256"),
         ("batch=0", "batch must be at least 1"),
         ("image_mask=1.0", "image_mask"),
         ("fusion=mean", "fusion must be one of"),
@@ -71,7 +71,7 @@ def test_a_flat_weight_of_before_is_refused_with_its_new_name(name, tmp_path):
         ("objectives.local.wieght=1", r"\[objectives.local\] recipe has unknown keys: wieght; known: weight"),
         ("objectives.local.weight=-1", r"\[objectives.local\] recipe: weight must be 0 or a positive number"),
         ("objectives.local.weight=nan", "weight must be 0 or a positive number"),
-        ("objectives.local.weight=heavy", "weight must be a float"),
+        ("objectives.local.weight=heavy", "weight must be a number, such as 1.0"),
         ("objectives.local=1", "objectives.local must be a table: write objectives.local.weight"),
         ("objectives=1", "objectives must be a table"),
         ("tower=1", "tower must be a table"),

@@ -1,7 +1,8 @@
 """A recipe: every setting of a training run, refused if it cannot be trained with.
 
 The defaults are the published recipe. What objectives there are is not known here, so that all rooms
-may read a recipe; `run/recipe_files.py`, which knows them, reads and writes recipes.
+may read a recipe; `run/recipe_files.py`, which knows them, reads and writes recipes. Without torch, so that a
+wrong setting is told at once.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from alta_sdk.engine.manifest import FUSION_MODES
 from alta_sdk.errors import TrainingError
 
-from .adapters import ADAPTERS, PUBLISHED_ADAPTER
+from .published import PUBLISHED_ADAPTER
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,6 +22,7 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 IMAGE_TOWERS = ("adapters", "frozen")
 TEXT_TOWERS = ("adapters", "whole", "frozen")
+KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 LOOKS = '0 unless fusion is "frontal" and image_mask is 0'
 NOT_NEGATIVE = (
     "seed",
@@ -35,6 +37,7 @@ NOT_NEGATIVE = (
     "head_rate",
     "image_from",
     "patience",
+    "min_gain",
     "image_blocks",
     "looks",
     "min_sentences",
@@ -72,7 +75,8 @@ class Recipe:
     last so many blocks. looks: above 0, each radiograph has so many augmentations, drawn once, and not a new
     one each epoch; the frozen foot of the image tower is then run once for each, and what it gives is kept.
     ema: above 0, the decay of an average of the weights over the steps, which is what is validated and
-    stored. patience: above 0, the validations without a better one that end a run. objectives:
+    stored. patience: above 0, the validations without a better one that end a run. min_gain: by how much the
+    validation AUC must be better to count for patience; the best weights are kept either way. objectives:
     settings by name; one that is not named has its defaults.
     """
 
@@ -116,6 +120,7 @@ class Recipe:
     looks: int = 0
     ema: float = 0.0
     patience: int = 0
+    min_gain: float = 0.0
     objectives: Mapping[str, ObjectiveSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -135,7 +140,10 @@ class Recipe:
             "at least min_sentences",
         )
         _require(self.fusion in FUSION_MODES, "fusion", f"one of {', '.join(FUSION_MODES)}")
-        _require(self.adapter in ADAPTERS, "adapter", f"one of {', '.join(ADAPTERS)}")
+        if self.adapter != PUBLISHED_ADAPTER:
+            from .adapters import ADAPTERS  # torch, which nothing else of a recipe needs
+
+            _require(self.adapter in ADAPTERS, "adapter", f"one of {', '.join(ADAPTERS)}")
         _require(not self.looks or self.fusion == "frontal" and not self.image_mask, "looks", LOOKS)
         _require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
         _require(self.batch % self.accumulate == 0, "accumulate", "a divisor of batch")
@@ -159,7 +167,9 @@ def fill_settings(defaults: Settings, given: Mapping[str, Any]) -> Settings:
         if kind is float and type(value) is int:
             value = _to_float(name, value)
         if type(value) is not kind:
-            raise TrainingError(f"recipe: {name} must be a {kind.__name__}")
+            default = getattr(defaults, name)
+            shown = str(default).lower() if isinstance(default, bool) else default
+            raise TrainingError(f"recipe: {name} must be {KINDS[kind]}, such as {shown}")
         checked[name] = value
     return replace(defaults, **checked)
 

@@ -1,11 +1,11 @@
 import importlib
-import json
 import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk import Study, ZeroShotResult
 from alta_sdk.bench import follow_up, measure
@@ -37,6 +37,10 @@ def test_thread_counts_double_up_to_all(threads, counts):
     assert choose_thread_counts(threads) == counts
 
 
+def test_a_gpu_is_not_asked_with_every_number_of_threads():
+    assert choose_thread_counts(8, "cuda") == [8]
+
+
 def test_a_cold_start_reports_time_and_memory_of_its_own_process(bundle):
     started = measure_cold_start(bundle, "onnxruntime", 1)
     assert started.load_s > 0
@@ -54,7 +58,7 @@ def test_bench_prints_one_object_and_draws(bundle, tmp_path):
     command = ["bench", str(bundle), "--runtime", "onnxruntime", "--runtime", "openvino", "--threads", "1"]
     done = CliRunner().invoke(main, [*command, "--rounds", "3", "--max-batch", "2", "--plot", str(plot), "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
+    told = check_output("bench", done.stdout)
     assert {row["runtime"] for row in told["latency"]} == {"onnxruntime", "openvino"}
     assert told["latency"][0]["times_first"] == 1
     assert all(0 < row["p50_ms"] <= row["p95_ms"] and row["worst_cosine"] > 0.99999 for row in told["latency"])
@@ -107,7 +111,7 @@ def test_families_are_told_where_there_are_others_than_alta(follow_up_bundle, bu
     arguments = ["bench", str(bundle), "--compare", str(follow_up_bundle), "--runtime", "onnxruntime", "--threads", "1"]
     done = CliRunner().invoke(main, [*arguments, "--rounds", "3", "--max-batch", "1", "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
+    told = check_output("bench", done.stdout)
     assert [(row["family"], row["reads_px"]) for row in told["latency"]] == [("alta", 224), ("biovil-t", 56)]
     assert [row["beside_prior_ms"] > 0 for row in told["follow_up"]] == [True]
     latencies = [measure.Latency(**row) for row in told["latency"]]

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 from click.testing import CliRunner
+from schemas import check_output
 
 from alta_sdk.cli import main
 
@@ -45,7 +46,7 @@ def test_a_file_of_that_name_is_not_the_package(tmp_path, monkeypatch):
 
 
 def test_the_scores_are_those_of_alta_score(demo_package):
-    told = json.loads(run("demo", "--json").stdout)
+    told = check_output("demo", run("demo", "--json").stdout)
     engine = demo_package / "demo.alta"
     assert told["engine"] == str(engine) and told["card"] == str(demo_package / "MODEL_CARD.md")
     files = [study["file"] for study in told["studies"]]

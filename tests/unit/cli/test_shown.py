@@ -44,7 +44,7 @@ def test_everything_that_prints_replaces_what_cannot_be_shown(encoding, monkeypa
     out.flush()
     err.flush()
     shown = out.buffer.getvalue().decode("utf-8", "replace").splitlines()
-    assert sum("3 cm" in line for line in shown) >= 6 and json.loads("".join(shown[-4:-1]) or "{}") is not None
+    assert sum("3 cm" in line for line in shown) >= 6 and json.loads("".join(shown[-5:-1]) or "{}") is not None
     assert b"3 cm" in err.buffer.getvalue() and b"Traceback" not in err.buffer.getvalue()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk import Matcher
 from alta_sdk.cli import main
@@ -54,7 +55,7 @@ def test_every_output_and_no_identifier_in_any(bundle, folder, tmp_path):
     files = ["--html", page, "--csv", table, "--reference", reference]
     result = run("validate", folder / "table.csv", "--engine", bundle, *files, "--json", "--compare", bundle)
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
+    told = check_output("validate", result.stdout)
     edema, pneumonia = told["labels"]
     assert (told["studies"], told["patients"], edema["positives"]) == (COUNT, 28, 22)
     assert edema["auc"]["value"] == edema["delong"]["auc"] and edema["auc"]["low"] <= edema["auc"]["high"]
@@ -101,7 +102,7 @@ def test_thresholds_beside_the_engine_are_measured_and_not_changed(folder, bundl
     point = json.loads(before)["thresholds"][0]["point"]
     result = run("validate", *given, "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)["labels"][0]["point"]
+    found = check_output("validate", result.stdout)["labels"][0]["point"]
     assert found["threshold"] == point["threshold"] and found["sensitivity"] == point["sensitivity"]
     assert sidecar.read_bytes() == before
     shown = run("validate", *given)
@@ -113,9 +114,10 @@ def test_a_study_that_cannot_be_read_is_told_and_in_no_figure(bundle, folder, tm
     rows[4][0] = f"{MARK}_nowhere.png"
     table, page = write_table(folder / "hole.csv", rows), tmp_path / "page.html"
     result = run("validate", table, "--engine", bundle, "--json", "--html", page)
-    told = json.loads(result.stdout)
+    told = check_output("validate", result.stdout)
     assert result.exit_code == 1 and told["studies"] == COUNT - 1
-    assert told["unread"][0]["number"] == 5 and told["unread"][0]["error"].startswith("StudyError")
+    assert told["unread"][0]["number"] == 5 and told["unread"][0]["error"]["class"] == "StudyError"
+    assert set(told["unread"][0]) == {"number", "key", "error"} and told["unread"][0]["key"]
     assert f"1 of {COUNT} studies could not be read" in result.stderr.splitlines()[-1]
     assert "could not be read and are in no figure" in page.read_text(encoding="utf-8")
     assert MARK not in result.output + page.read_text(encoding="utf-8")
@@ -126,6 +128,10 @@ def test_paths_only_where_they_are_asked_for(bundle, folder, tmp_path):
     arguments = ["validate", folder / "table.csv", "--engine", bundle, "--html", page, "--with-identifiers"]
     assert run(*arguments).exit_code == 0
     assert MARK in page.read_text(encoding="utf-8")
+    told = check_output("validate", run(*arguments[:4], "--json", "--with-identifiers").stdout)
+    worst = told["labels"][0]["worst"][0]
+    assert worst["path"].startswith(str(folder)) and worst["study_instance_uid"] is None
+    assert run(*arguments[:4], "--with-identifiers").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -172,9 +178,18 @@ def test_the_same_studies_have_not_moved_and_darker_ones_have(bundle, folder, tm
     for path in sorted(folder.glob("*.png")):
         Image.fromarray(np.asarray(Image.open(path)) // 2).save(later / path.name)
     same = run("watch", folder, "--engine", bundle, "--reference", reference, "--json", "--fail-if-moved")
-    assert same.exit_code == 0 and json.loads(same.stdout)["has_moved"] is False, same.output
+    assert same.exit_code == 0 and check_output("watch", same.stdout)["has_moved"] is False, same.output
     moved = run("watch", later, "--engine", bundle, "--reference", reference, "--fail-if-moved")
     assert moved.exit_code == 1 and "moved" in moved.stdout, moved.output
     assert re.search(r"brightness .* moved", moved.stdout) and MARK not in same.output + moved.output
+    listed = tmp_path / "studies.txt"
+    listed.write_text(f"{folder}\n{tmp_path / (MARK + '_nowhere')}\n", encoding="utf-8")
+    given = ["watch", f"@{listed}", "--engine", bundle, "--reference", reference]
+    (bad,) = check_output("watch", run(*given, "--json").stdout)["unread"]
+    assert set(bad) == {"number", "key", "error"} and bad["number"] == COUNT + 1 and bad["key"]
+    shown = run(*given)
+    assert f"study {COUNT + 1} of {COUNT + 1}: StudyError" in shown.stderr and MARK not in shown.output
+    assert json.loads(run(*given, "--json", "--with-identifiers").stdout)["unread"][0]["path"].endswith("nowhere")
+    assert run(*given, "--with-identifiers").exit_code == 2
     other = run("watch", folder, "--engine", bundle, "--reference", reference, "--fusion-mode", "published")
     assert other.exit_code == 1 and "another engine, fusion mode or prompts" in other.stderr

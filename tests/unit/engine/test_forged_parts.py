@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alta_runtimes.driver import DriverState, Gpu
 from alta_sdk import AltaError, Engine, EngineError, IntegrityError
 from alta_sdk.cli import main
 from alta_sdk.engine import trial
@@ -329,7 +330,7 @@ def test_a_first_run_takes_few_threads_however_many_processors_there_are(
     """Each thread reserves address space, which is what is limited: many would take all of it and use none."""
     opened, limited = [], []
     monkeypatch.setattr(trial, "default_threads", lambda: processors)
-    monkeypatch.setattr(trial, "limit_memory", limited.append)
+    monkeypatch.setattr(trial, "limit_memory", lambda limit, reserves: limited.append((limit, reserves)))
     monkeypatch.setattr(trial, "limit_time", limited.append)
     monkeypatch.setenv(trial.LIMITS, "5 6")
     original = Engine.open
@@ -338,7 +339,19 @@ def test_a_first_run_takes_few_threads_however_many_processors_there_are(
     )
     trial.main(str(copy))
     assert len(json.loads(capsys.readouterr().out)["drifts"]) == 3
-    assert opened == [{"trust": None, "threads": threads}] and limited == [5, 6]
+    assert opened == [{"trust": None, "threads": threads}] and limited == [(5, False), 6]
+
+
+def test_a_first_run_on_a_machine_with_a_gpu_may_reserve_addresses(copy, monkeypatch, capsys):
+    """CUDA reserves far more than the limit when it starts: under a limit of addresses the run was on the CPU."""
+    limited = []
+    monkeypatch.setattr(trial, "probe_driver", lambda: DriverState((Gpu(0, "NVIDIA Example 4000", "8.9"),), "13.2"))
+    monkeypatch.setattr(trial, "limit_memory", lambda limit, reserves: limited.append((limit, reserves)))
+    monkeypatch.setattr(trial, "limit_time", limited.append)
+    monkeypatch.setenv(trial.LIMITS, "5 6")
+    trial.main(str(copy))
+    assert len(json.loads(capsys.readouterr().out)["drifts"]) == 3
+    assert limited == [(5, True), 6]
 
 
 def test_a_first_run_is_told_to_reserve_little(copy, monkeypatch):

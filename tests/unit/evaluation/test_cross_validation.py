@@ -178,7 +178,7 @@ def test_arms_are_read_with_recipes_beside_their_file(tmp_path):
 
 
 def test_the_arms_of_the_demo_are_arms():
-    arms = read_arms(Path(__file__).parents[3] / "training" / "recipes" / "demo-arms.toml")
+    arms = read_arms(Path(__file__).parents[3] / "training" / "alta_training" / "recipes" / "demo-arms.toml")
     assert all(arm.recipe.is_file() and arm.what for arm in arms)
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, load_program
+from conftest import ROOT
 
 from alta_export.calibration import read_calibration
 from alta_export.cli import main as export_main
@@ -21,6 +21,7 @@ from alta_training.families.checkpoint import read_checkpoint, read_text_model
 from alta_training.families.dinov2_sources import read_source
 from alta_training.run.files import cut_metrics
 from alta_training.run.recipe_files import read_recipe
+from alta_training.work.publish import read_curve, read_statement
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
 KINDS = ("pipe", "device", "link to a pipe")
@@ -36,8 +37,8 @@ READERS = {
     "tokenizer": lambda path: embed_sentences(ROOT / "pyproject.toml", path, ["a"]),
     "checkpoint": read_checkpoint,
     "calibration": lambda path: read_calibration(path, "a" * 64, {}),
-    "statement": lambda path: load_program(ROOT / "training" / "publish.py").read_statement(path),
-    "curve": lambda path: load_program(ROOT / "training" / "publish.py").read_curve(path),
+    "statement": read_statement,
+    "curve": read_curve,
 }
 
 

@@ -1,6 +1,5 @@
 """`alta embed`: one index from a folder, the same after any interruption, and nothing told of anybody."""
 
-import json
 import os
 import shutil
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk import EngineError, Matcher, ReportIndex
 from alta_sdk.cli import main
@@ -154,9 +154,12 @@ def test_the_command_names_studies_by_key_alone(bundle, folder, tmp_path, monkey
     out.mkdir()
     result = embed_by_command(folder, out / "g.index", bundle, "--json")
     assert result.exit_code == 1
-    report = json.loads(result.stdout)
+    report = check_output("embed", result.stdout)
     assert (report["entries"], report["embedded"], report["twins"]) == (3, 3, 1)
-    assert [list(study) for study in report["unreadable"]] == [["key", "error"]]
+    (unread,) = report["unread"]
+    assert list(unread) == ["number", "key", "is_new", "is_twin", "error"] and unread["error"]["class"] == "DicomError"
+    assert [study["number"] for study in report["studies"]] == [1, 2, 3, 4, 5]
+    assert [study["key"] for study in report["studies"] if study["is_twin"]] == [report["studies"][3]["key"]]
     written = b"".join(path.read_bytes() for path in out.iterdir())
     for told in (result.output.encode(), written):
         assert b"DOE" not in told and b"1.2.777" not in told

@@ -136,7 +136,7 @@ def test_a_padded_square_is_drawn_on_all_of_the_radiograph_and_its_border_is_nev
     assert np.isfinite(heatmap.values).all()
     assert heatmap.values[75, 75] < np.mean(heatmap.limits) < heatmap.values[100, 100]
     assert heatmap.limits == (heatmap.values.min(), heatmap.values.max()), "the border's patches are not asked"
-    assert heatmap.values[heatmap.peak] == heatmap.limits[1] == heatmap.as_dict()["peak"]["similarity"]
+    assert heatmap.values[heatmap.peak] == heatmap.limits[1] == heatmap.as_dict()["peak"]["cosine"]
     assert heatmap.patches.min() < heatmap.limits[0], "the border matches less than anything on the radiograph"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import SHARED
+from schemas import check_output
 
 from alta_sdk import CalibrationError, EngineError, Matcher, PromptError, Slot, Study, StudyError
 from alta_sdk.cli import main
@@ -64,7 +65,7 @@ def test_it_says_where_it_comes_from_and_travels(matcher):
         assert again == told and isinstance(again, Progression)
     plain = json.loads(json.dumps(told.as_dict()))
     assert sum(plain[course] for course in TEMPLATES) == pytest.approx(1)
-    assert list(plain) == ["finding", *TEMPLATES, "top", "provenance"]
+    assert list(plain) == ["label", *TEMPLATES, "top", "provenance"]
 
 
 def test_a_study_without_a_prior_is_refused(matcher, radiograph_path):
@@ -196,11 +197,13 @@ def test_the_command_tells_each_finding(follow_up_bundle, matcher, two_studies):
     given = ["progress", now, before, "--engine", follow_up_bundle, "--any-picture"]
     done = run(*given, "--label", "pleural effusion", "--json")
     assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = check_output("progress", done.stdout)
     study = Study.from_dicom(now, before, intensity_profile=MINMAX, any_picture=True)
     assert told["improving"] == pytest.approx(matcher.progression(study, "pleural effusion").improving, abs=1e-6)
     every = run(*given, "--json")
-    assert [one["finding"] for one in json.loads(every.stdout)["findings"]] == list(FINDINGS)
+    assert [one["label"] for one in check_output("progress", every.stdout)["labels"]] == list(FINDINGS)
+    assert [one["role"] for one in told["studies"]] == ["current", "prior"] and told["studies"][0]["key"]
+    assert told["studies"][0]["key"] != told["studies"][1]["key"]
     shown = run(*given, "--label", "edema", "--label", "edema")
     assert shown.stdout.count("edema") == 1 and "Not for clinical use." in shown.stderr
     for word in ("biovil-t", "fusion prior of frontal, prior_frontal", *TEMPLATES, "largest"):

@@ -47,6 +47,7 @@ def table(tmp_path):
     return path
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_csv_and_lines_rank_alike_and_show_rows_alone(matcher, radiograph_path, bundle, table, tmp_path):
     lines = tmp_path / "reports.txt"
     lines.write_text("\n".join(REPORTS) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from schemas import check_output
 
 from alta_sdk import CalibrationError, Label, Matcher, PromptError, StudyEmbedding
 from alta_sdk.cli import main
@@ -143,14 +144,14 @@ def test_the_command_calibrates_and_scoring_decides(own, table):
         table.write_text("\n".join([lines[0], *(f"{c[0]},{1 - int(c[1])},{c[2]}" for c in cells)]) + "\n")
         result = calibrate(table, own, "--label", "Pneumonia", "--json")
     assert result.exit_code == 0, result.output
-    point = json.loads(result.stdout)["thresholds"][0]["point"]
+    point = check_output("calibrate", result.stdout)["thresholds"][0]["point"]
     assert (point["positives"], point["negatives"]) == (22, 22)
     assert "JANE" not in result.output
     scored = CliRunner().invoke(
         main, ["score", str(table.parent / "JANE_1.png"), "--engine", str(own.engine.bundle.folder), "--labels",
                "Pneumonia,", "--json"],
     )  # fmt: skip
-    decision = json.loads(scored.stdout)["decisions"]["Pneumonia"]
+    decision = check_output("score", scored.stdout)["decisions"]["Pneumonia"]
     assert decision["threshold"] == point["threshold"]
     if point["sensitivity"]["value"] == point["specificity"]["value"] == 1:
         assert decision["is_above"] is not flipped

@@ -135,6 +135,7 @@ def test_other_commands_name_family_and_mode(follow_up_bundle, patients, tmp_pat
     assert "biovil-t" in shown and "prior, frontal" in shown
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_ranking_takes_a_prior_and_an_index_of_studies_without_refuses_it(follow_up_bundle, patients, tmp_path):
     engine = ("--engine", follow_up_bundle, "--any-picture")
     (tmp_path / "reports.txt").write_text("there is edema\nno effusion\n")

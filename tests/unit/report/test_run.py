@@ -3,57 +3,20 @@
 import csv
 import io
 import re
-from html.parser import HTMLParser
 
-import numpy as np
 import pytest
+from fakes.run_pages import EVIL, ORIGIN, Page, make_map
 
-from alta_sdk import Heatmap
 from alta_sdk.report.page import render_page
-from alta_sdk.report.run import ReportRow, RunReport, SmallMap, render_csv
-
-EVIL = '<script>alert("x")</script>'
-ORIGIN = {"engine": "chest & <co>", "engine_sha256": "ab" * 32, "precision": "fp32", "runtime": "onnxruntime 1"}
-ORIGIN |= {"fusion_mode": "frontal", "label_set": None, "slots": ["frontal"], "notices": [f"DEMO {EVIL}"]}
-VOID = {"meta", "img", "link", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: every element closed in order, all attributes and texts kept."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.texts = [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open, f"left open: {self.open}"
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, text):
-        self.texts.append(text)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def make_map(phrase=0, high=0.7):
-    grey = np.full((600, 400), 90, dtype=np.uint8)
-    patches = np.array([[0.1, high], [0.2, 0.3]], dtype=np.float32)
-    return SmallMap.of(Heatmap(grey.astype(np.float32), patches, 0.2, 0.5, (1, 1), grey, ORIGIN), phrase)
+from alta_sdk.report.run import ReportRow, RunReport, render_csv
+from alta_sdk.study.naming import Failure
 
 
 @pytest.fixture
 def report():
     rows = [
         ReportRow({"edema": 0.81, EVIL: 0.2}, ("frontal",), {"edema": 0.5}, maps=[make_map()]),
-        ReportRow(error="DicomError: not a DICOM file"),
+        ReportRow(error=Failure("DicomError", "not a DICOM file"), key="ef" * 16),
         ReportRow({"edema": 0.4, EVIL: 0.9}, ("frontal", "lateral"), {"edema": 0.5}, maps=[make_map(0, 0.9)]),
     ]
     return RunReport(rows, ORIGIN, [EVIL])
@@ -99,17 +62,21 @@ def test_maps_of_a_phrase_share_one_scale(report):
 
 def test_csv_has_a_line_for_each_study(report):
     rows = list(csv.DictReader(io.StringIO(render_csv(report))))
-    assert [row["study"] for row in rows] == ["1", "2", "3"]
+    assert [row["number"] for row in rows] == ["1", "2", "3"]
+    assert [row["key"] for row in rows] == ["", "ef" * 16, ""]
     assert [row["edema"] for row in rows] == ["0.81", "", "0.4"]
-    assert rows[0]["threshold edema"] == "0.5" and rows[1]["error"].startswith("DicomError")
+    assert rows[0]["threshold edema"] == "0.5" and rows[1]["error_class"] == "DicomError"
+    assert [row["error_message"] for row in rows] == ["", "not a DICOM file", ""]
     assert rows[2]["slots"] == "frontal|lateral" and rows[2]["engine_sha256"] == "ab" * 32
     assert "path" not in rows[0]
 
 
 def test_paths_only_where_they_were_given():
-    report = RunReport([ReportRow({"edema": 0.5}, path="/x/DOE <JANE>")], ORIGIN)
-    assert list(csv.DictReader(io.StringIO(render_csv(report))))[0]["path"] == "/x/DOE <JANE>"
-    assert "/x/DOE <JANE>" in Page(render_page(report)).texts
+    who = {"path": "/x/DOE <JANE>", "study_instance_uid": "1.2.3", "accession_number": "=A7", "key": "ab" * 16}
+    report = RunReport([ReportRow({"edema": 0.5}, **who)], ORIGIN)
+    row = list(csv.DictReader(io.StringIO(render_csv(report))))[0]
+    assert {name: row[name] for name in who} == {**who, "accession_number": "'=A7"}
+    assert set(who.values()) <= set(Page(render_page(report)).texts)
 
 
 def test_a_cell_holds_nothing_that_a_terminal_obeys():
@@ -128,19 +95,19 @@ def test_the_page_tells_what_was_read_of_each_study_and_what_the_engine_is_for()
     page = Page(render_page(RunReport(rows, ORIGIN, terms=terms)))
     assert {"frontal, prior frontal (fusion prior)", "frontal (fusion frontal)"} <= set(page.texts)
     assert {"intended use", f"research {EVIL}", "licence", "MIT"} <= set(page.texts)
-    alike = Page(render_page(RunReport([rows[1], ReportRow(error="x")], ORIGIN)))
+    alike = Page(render_page(RunReport([rows[1], ReportRow(error=Failure("StudyError", "x"))], ORIGIN)))
     assert "frontal" in alike.texts and not any("(fusion" in text for text in alike.texts)
 
 
 def test_a_run_without_any_score_still_makes_a_page():
-    report = RunReport([ReportRow(error="StudyError: study is empty")], {})
+    report = RunReport([ReportRow(error=Failure("StudyError", "study is empty"))], {})
     assert "StudyError: study is empty" in Page(render_page(report)).texts
-    assert render_csv(report).splitlines()[0].startswith("study,slots,error")
+    assert render_csv(report).splitlines()[0].startswith("number,key,slots,error_class,error_message")
 
 
 def test_what_must_be_told_of_a_picture_stands_in_table_and_page():
     report = RunReport([ReportRow({"edema": 0.5}, notices=(f"frontal: {EVIL}", "frontal: looks upside down"))], ORIGIN)
     row = list(csv.DictReader(io.StringIO(render_csv(report))))[0]
-    assert row["notices"] == f"frontal: {EVIL} | frontal: looks upside down"
+    assert row["reading"] == f"frontal: {EVIL} | frontal: looks upside down"
     text = render_page(report)
     assert EVIL not in text and "frontal: looks upside down" in Page(text).texts

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from alta_sdk.errors import TrainingError
-from alta_training.run.loop import Trainer, open_fabric
+from alta_training.run.fabric import open_fabric
+from alta_training.run.loop import Trainer
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):

@@ -60,7 +60,7 @@ def test_a_fall_back_to_the_cpu_is_refused(machine, monkeypatch):
     real = onnxruntime.InferenceSession
 
     def fall_back(graph, sess_options, providers):
-        assert providers == [("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})]
+        assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
         return real(graph, sess_options=sess_options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)

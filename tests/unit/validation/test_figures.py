@@ -7,6 +7,7 @@ import pytest
 
 from alta_sdk import CalibrationError
 from alta_sdk.statistics.intervals import measure_proportion
+from alta_sdk.study.naming import Failure, StudyName
 from alta_sdk.validation.figures import (
     LabelStudies,
     Wishes,
@@ -29,9 +30,9 @@ def studies():
     truth = np.arange(COUNT) % 3 == 0
     scores = 1 / (1 + np.exp(-rng.normal(size=COUNT) - 1.5 * truth))
     views = ["AP" if number < 100 else "PA" for number in range(COUNT)]
-    cases = [(number + 1, f"key{number}", "") for number in range(COUNT)]
+    names = [StudyName(number + 1, f"key{number}") for number in range(COUNT)]
     others = np.clip(scores + rng.normal(0, 0.2, COUNT), 0, 1)
-    return LabelStudies(scores, truth, np.arange(COUNT) // 2, {"view": views}, cases, others)
+    return LabelStudies(scores, truth, np.arange(COUNT) // 2, {"view": views}, names, others)
 
 
 def measure(studies, threshold=0.5, is_pair=True, **wishes):
@@ -63,7 +64,7 @@ def test_worst_cases_are_low_positives_then_high_negatives(studies):
     assert [case.truth for case in worst] == [True, True, False, False]
     assert worst[0].score == studies.scores[studies.truth].min()
     assert worst[2].score == studies.scores[~studies.truth].max()
-    assert all(studies.cases[case.number - 1][1] == case.key for case in worst)
+    assert all(studies.names[case.name.number - 1] == case.name for case in worst)
 
 
 def test_a_platt_fit_keeps_patients_apart_and_mends_what_is_overconfident(studies):
@@ -84,7 +85,7 @@ def test_scores_of_competing_labels_are_no_probabilities(studies):
 
 
 def test_the_comparison_of_an_engine_with_itself_is_nothing(studies):
-    same = LabelStudies(studies.scores, studies.truth, None, {}, studies.cases, studies.scores)
+    same = LabelStudies(studies.scores, studies.truth, None, {}, studies.names, studies.scores)
     found = measure(same).comparison
     assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
     assert found.delong.p_value == 1
@@ -94,9 +95,9 @@ def test_the_comparison_of_an_engine_with_itself_is_nothing(studies):
 
 
 def test_json_has_nothing_that_is_not_finite_and_no_empty_path(studies):
-    perfect = LabelStudies(studies.truth.astype(float), studies.truth, None, {}, studies.cases)
+    perfect = LabelStudies(studies.truth.astype(float), studies.truth, None, {}, studies.names)
     for one in (studies, perfect):
-        unread = [UnreadStudy(7, "k", "DicomError: no")]
+        unread = [UnreadStudy(StudyName(7, "k"), Failure("DicomError", "no"))]
         told = Validation([measure(one)], COUNT, 60, unread, 0, "00", {"engine": "x"}).as_dict()
         text = json.dumps(told, allow_nan=False)
         assert told["labels"][0]["roc"]["thresholds"][0] is None

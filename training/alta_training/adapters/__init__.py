@@ -3,10 +3,10 @@
 A new kind is one file with a class of the contract, and its line in ADAPTERS.
 """
 
+from ..published import PUBLISHED_ADAPTER
 from .bottleneck import ADAPTER_SCALE, BottleneckAdapter
 from .contract import Adapter, AdapterTerms, leave_out_adapters
 
-PUBLISHED_ADAPTER = "bottleneck"  # of every checkpoint that does not say
 ADAPTERS: dict[str, type[Adapter]] = {PUBLISHED_ADAPTER: BottleneckAdapter}
 
 __all__ = ["ADAPTERS", "ADAPTER_SCALE", "PUBLISHED_ADAPTER", "Adapter", "AdapterTerms", "leave_out_adapters"]

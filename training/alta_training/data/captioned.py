@@ -6,7 +6,7 @@ from pathlib import Path
 from alta_sdk.errors import TrainingError
 
 from .labelled import split_findings
-from .tables import check_images, find_image_folder, read_rows
+from .tables import check_images, find_image_folder, name_values, read_rows
 
 NEEDED = ("image", "patient", "findings", "caption", "split")
 
@@ -27,6 +27,7 @@ def read_captioned(path: Path, images: Path | None = None, *, split: str) -> lis
     Raises TrainingError for a table that cannot be read, lacks columns, or has no such row or image file.
     """
     folder = images or find_image_folder(path)
+    rows = read_rows(path, NEEDED)
     radiographs = [
         CaptionedRadiograph(
             folder / row["image"],
@@ -34,10 +35,11 @@ def read_captioned(path: Path, images: Path | None = None, *, split: str) -> lis
             " ".join(row["caption"].split()),
             frozenset(name.lower() for name in split_findings(row["findings"])),
         )
-        for row in read_rows(path, NEEDED)
+        for row in rows
         if row["split"] == split
     ]
     if not radiographs:
-        raise TrainingError(f"table {path.name} has no radiograph in split {split}: name another")
+        known = name_values(row["split"] for row in rows)
+        raise TrainingError(f"table {path.name} has no radiograph in split {split}: name another of {known}")
     check_images(f"labelled table {path.name}", [radiograph.path for radiograph in radiographs])
     return radiographs

@@ -1,12 +1,13 @@
 """Labelled radiographs: a metadata table (image, patient, view, findings, split) read for one finding."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alta_sdk.errors import TrainingError
 
-from .tables import check_images, find_image_folder, read_rows
+from .tables import check_images, find_image_folder, name_values, read_rows
 
 NEEDED = ("image", "patient", "findings")
 AGAINST = "No Finding"
@@ -46,11 +47,22 @@ def read_labelled(
             radiographs.append(own)
     check_images(f"labelled table {path.name}", [radiograph.path for radiograph in radiographs])
     if len({radiograph.is_positive for radiograph in radiographs}) < 2:
-        raise TrainingError(
-            f"labelled table {path.name} does not have both {finding} and {against}"
-            f"{f' in split {split}' if split else ''}: an AUC needs two classes"
-        )
+        raise TrainingError(f"labelled table {path.name} {_tell_lack(rows, split, finding, against)}")
     return radiographs
+
+
+def _tell_lack(rows: Sequence[Mapping[str, str]], split: str | None, finding: str, against: str) -> str:
+    """Say why rows have not two classes, with the splits or the findings that they have."""
+    if split is not None and all(row["split"] != split for row in rows):
+        return f"has no row of split {split}: its splits are {name_values(row['split'] for row in rows)}"
+    own = [row for row in rows if split is None or row["split"] == split]
+    lack = (
+        f"does not have both {finding} and {against}{f' in split {split}' if split else ''}: an AUC needs two classes"
+    )
+    found = {name for row in own for name in split_findings(row["findings"])}
+    if {finding.lower(), against.lower()} <= {name.lower() for name in found}:
+        return lack
+    return f"{lack}; its findings are {name_values(found)}"
 
 
 def count_findings(path: Path, split: str | None = None, against: str = AGAINST) -> Counter[str]:

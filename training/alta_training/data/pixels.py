@@ -13,7 +13,7 @@ from alta_sdk.study.radiograph import Radiograph
 from alta_sdk.study.slots import Slot
 from alta_sdk.study.study import load_study
 
-from ..model.decoder import TARGET_ZOOM
+from ..published import TARGET_ZOOM
 
 READING = 2  # counts up where a file gives other pixels than before: 2 turns JPEG and PNG as EXIF says
 

@@ -11,7 +11,7 @@ from alta_sdk.dicom.intensity import PUBLISHED
 from alta_sdk.errors import TrainingError
 
 from .pixels import PixelReader
-from .tables import check_images, find_image_folder, read_rows
+from .tables import check_images, find_image_folder, name_values, read_rows
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def list_radiographs(table: Path, split: str | None = None) -> RadiographFiles:
     folder = find_image_folder(table)
     paths = [folder / row["image"] for row in rows if split is None or row["split"] == split]
     if not paths:
-        raise TrainingError(f"table {table.name} has no row of split {split}")
+        known = name_values(row["split"] for row in rows)
+        raise TrainingError(f"table {table.name} has no row of split {split}: its splits are {known}")
     check_images(f"table {table.name}", paths)
     return RadiographFiles(paths, f"{table.name}, split {split}" if split else table.name)

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from alta_runtimes.choose import default_threads
 from alta_sdk.errors import AltaError, TrainingError
 
 from .labelled import split_findings
@@ -19,6 +20,7 @@ CAPTION = "caption"
 FINDINGS = "radiograph_findings"
 MISSING = "-1"
 SHOWN_ROWS = 10
+Progress = Callable[[Iterable[str | None], int, str], Iterable[str | None]]
 ImagePaths = tuple[Path | None, Path | None, Path | None, Path | None]
 
 
@@ -70,13 +72,12 @@ def read_table(
 
 
 def check_records(
-    records: Sequence[Record],
-    read: Callable[[Path], object],
-    workers: int,
+    records: Sequence[Record], read: Callable[[Path], object], workers: int = 0, progress: Progress | None = None
 ) -> list[BadRow]:
     """Check every row and return the bad ones, in order.
 
-    read: raises AltaError for an image that cannot be used; each file is read once.
+    read: raises AltaError for an image that cannot be used; each file is read once, by `workers` threads (0: one
+    for each processor: decoders let others work meanwhile). progress: passes items on and counts them.
     """
     paths = sorted({path for record in records for path in record.images if path is not None})
 
@@ -89,9 +90,11 @@ def check_records(
             return str(error)
         return None
 
-    problems: dict[Path, str | None] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        problems.update(zip(paths, pool.map(find_problem, paths), strict=True))
+    with ThreadPoolExecutor(workers or default_threads()) as pool:
+        found_problems: Iterable[str | None] = pool.map(find_problem, paths)
+        if progress is not None:
+            found_problems = progress(found_problems, len(paths), "radiographs read")
+        problems = dict(zip(paths, found_problems, strict=True))
     bad = []
     for record in records:
         # The column and not the file's name, which may be a patient's.

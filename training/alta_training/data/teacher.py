@@ -1,21 +1,23 @@
 """The teacher's table: vectors that a larger text model gave the sentences of a training table.
 
-Kept as an .npz without pickles: sentences (n,) text, vectors (n, width) float32. `training/teach.py` makes it.
+Kept as an .npz without pickles: sentences (n,) text, vectors (n, width) float32. `alta-train teach` makes it.
 """
 
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.opening import open_file
 from alta_sdk.files.targets import write_target
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Teacher:
 
     vectors: dict[str, NDArray[np.float32]]
 
-    def embed(self, sentences: Sequence[str]) -> Tensor:
+    def embed(self, sentences: Sequence[str]) -> "Tensor":
         """Return the mean vector of a text's sentences: (width,)."""
+        import torch  # which nothing else of a table needs
+
         return torch.from_numpy(np.mean([self.vectors[sentence] for sentence in sentences], axis=0))
 
 
@@ -39,7 +43,7 @@ def read_teacher(path: Path, sentences: Iterable[str], width: int) -> Teacher:
             known, vectors = content["sentences"], content["vectors"]
     except Exception as error:  # numpy raises many kinds for damaged files, zipfile's among them
         raise TrainingError(
-            f"teacher {path.name} cannot be read: give the .npz that training/teach.py writes"
+            f"teacher {path.name} cannot be read: give the .npz that alta-train teach writes"
         ) from error
     if vectors.ndim != 2 or known.shape != vectors.shape[:1] or known.dtype.kind != "U" or vectors.dtype != np.float32:
         raise TrainingError(f"teacher {path.name} does not hold one float32 vector for each sentence: make it anew")
@@ -53,7 +57,7 @@ def read_teacher(path: Path, sentences: Iterable[str], width: int) -> Teacher:
     teacher = Teacher(dict(zip(known.tolist(), vectors, strict=True)))
     lacking = len(set(sentences) - set(teacher.vectors))
     if lacking:
-        raise TrainingError(f"teacher {path.name} lacks {lacking} sentences of the table: run training/teach.py on it")
+        raise TrainingError(f"teacher {path.name} lacks {lacking} sentences of the table: run alta-train teach on it")
     return teacher
 
 

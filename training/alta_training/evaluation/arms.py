@@ -3,9 +3,9 @@
 [average]
 what = "weights averaged over the steps"
 recipe = "demo.toml"    # beside this file
-set = ["ema=0.99"]      # as fit.py --set
+set = ["ema=0.99"]      # as fit --set
 reports = false         # true: texts of --reports behind the sentences by rule
-teacher = false         # true: --teacher is given to fit.py
+teacher = false         # true: --teacher is given to fit
 over = "whole-text"     # the arm that it is held against
 """
 

@@ -56,7 +56,7 @@ def show_findings(main: str, splits: Sequence[SplitFigures]) -> str:
     ]
     if not measured and not left:
         return ""
-    views = sorted({view for _, one in measured for view in _views(one.figures)})
+    views = sorted({view for _, one in measured for view in list_views(one.figures)})
     rows = [
         [
             one.finding,
@@ -154,7 +154,7 @@ def spell_interval(figures: Figures, key: str) -> str:
 def _compare(split: SplitFigures) -> list[list[str]]:
     model = split.model
     start = [split.split, f"{model['radiographs']} ({model['positive']})", str(model["patients"])]
-    keys = {"auc": "all", **{f"auc_{view}": f"within {view}" for view in _views(model)}}
+    keys = {"auc": "all", **{f"auc_{view}": f"within {view}" for view in list_views(model)}}
     rows = [
         [*start, what, *(spell_interval(one, key) for one in (model, split.pixels, split.frozen))]
         for key, what in keys.items()
@@ -164,7 +164,8 @@ def _compare(split: SplitFigures) -> list[list[str]]:
     return rows
 
 
-def _views(figures: Figures) -> list[str]:
+def list_views(figures: Figures) -> list[str]:
+    """Return the views that an AUC was measured within."""
     return [
         key.removeprefix("auc_").removesuffix("_low") for key in figures if key.endswith("_low") and key != "auc_low"
     ]

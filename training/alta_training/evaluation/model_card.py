@@ -25,7 +25,8 @@ class CardFacts:
     """What a card says besides figures.
 
     stated: the checkpoint's own metadata. trained: what the published rule trains, for a run that does not
-    state what it trained. is_validated: whether the weights are those of the best validation.
+    state what it trained. is_validated: whether the weights are those of the best validation. weights_sha256: of the
+    stored file that was measured.
     """
 
     name: str
@@ -37,6 +38,12 @@ class CardFacts:
     number_format: str
     sizes: Mapping[str, int]
     is_validated: bool
+    weights_sha256: str = ""
+
+    def tell_trained(self) -> str:
+        """Say what the run trained, or what the published rule trains."""
+        own = self.stated.get("trained_parameters")
+        return own or f"{self.trained} by the published rule; the run does not state its own"
 
 
 def render_card(
@@ -75,16 +82,11 @@ def _show_facts(facts: CardFacts) -> str:
             "",
             f"- Trained on: {stated['training_data']}",
             f"- Licence of the weights: {stated['licence']}",
-            f"- Trained parameters of the alignment: {_tell_trained(facts)}",
+            f"- Trained parameters of the alignment: {facts.tell_trained()}",
             f"- Sizes: {sizes}; file {facts.size_bytes / 1e6:.1f} MB, stored in {facts.number_format}",
             f"- Chosen: {_tell_choice(facts)}",
         ]
     )
-
-
-def _tell_trained(facts: CardFacts) -> str:
-    own = facts.stated.get("trained_parameters")
-    return own or f"{facts.trained} by the published rule; the run does not state its own"
 
 
 def _tell_choice(facts: CardFacts) -> str:

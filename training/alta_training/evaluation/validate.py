@@ -1,6 +1,6 @@
 """Validation during training: zero-shot AUC on labelled radiographs, retrieval between radiographs and reports.
 
-In frontal mode, by the encoder that `evaluate.py` measures checkpoints with.
+In frontal mode, by the encoder that `alta-train evaluate` measures checkpoints with.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Backbones: a new model around pretrained towers, for alignment, or a fresh one, for pretraining.
 
 The image tower comes from a masked-record-modelling checkpoint (the published MRM.pth, or what
-`pretrain.py` writes), the text tower from a BERT folder with weights (CXR-BERT) or from the same
+`pretrain` writes), the text tower from a BERT folder with weights (CXR-BERT) or from the same
 checkpoint. Adapters start as zero, so training starts at the backbone itself.
 """
 
@@ -105,7 +105,7 @@ def load_backbone(
     if lacking or clashing:
         names = ", ".join((lacking or clashing)[:6])
         kind = "lacks" if lacking else "has tensors of another shape than its towers:"
-        raise CheckpointError(f"backbone {path.name} {kind} {names}: give an MRM checkpoint or pretrain.py's")
+        raise CheckpointError(f"backbone {path.name} {kind} {names}: give an MRM checkpoint or pretrain's")
     with torch.no_grad():
         for name, tensor in usable.items():
             own[name].copy_(tensor)
@@ -185,5 +185,5 @@ def _read_text_weights(folder: Path, *, needed: bool) -> dict[str, Tensor]:
         return {}
     raise CheckpointError(
         f"text model {folder.name} has no weights: give a folder with {' or '.join(TEXT_WEIGHTS)}, "
-        "or a backbone that pretrain.py wrote"
+        "or a backbone that pretrain wrote"
     )

@@ -5,13 +5,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ..published import TARGET_ZOOM as TARGET_ZOOM
 from . import torchvision_ops  # noqa: F401  timm imports torchvision
 from .sizes import DecoderSizes, ImageSizes
 from .vision import NORM_EPS, sincos_position_embedding
 
 from timm.models.vision_transformer import Block  # isort: skip
-
-TARGET_ZOOM = 2  # the target has twice the tower's resolution; Zhou et al. 2023 (MRM)
 
 
 class Decoder(nn.Module):

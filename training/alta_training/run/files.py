@@ -22,26 +22,11 @@ from alta_sdk.files.atomic import new_file
 from alta_sdk.files.opening import read_text
 
 from ..recipe import Recipe
-from .recipe_files import list_settings, write_recipe
+from .folder import METRICS, PREVIOUS, STATE, check_run_folder
+from .recipe_files import list_new_settings, list_settings, write_recipe
 
-STATE = "state.pt"
-PREVIOUS = "state.previous.pt"
-METRICS = "metrics.jsonl"
 TEXT_MODEL_FILES = ("config.json", "vocab.txt", "tokenizer_config.json")
 IDENTITY = ("studies_sha256", "backbone_sha256")  # of a run's statements, those that a resumed run must share
-
-
-def check_run_folder(folder: Path, resume: bool) -> None:
-    """Raise TrainingError if a run's folder is taken, or holds no run to resume."""
-    try:
-        if resume:
-            if not _has_state(folder):
-                raise TrainingError(f"{folder.name} holds no {STATE} to resume from: choose another --output")
-        elif os.path.lexists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
-            way = "or give --resume" if _has_state(folder) else "or remove it: the run in it had saved nothing yet"
-            raise TrainingError(f"{folder.name} exists and is not empty: choose another --output, {way}")
-    except OSError as error:
-        raise TrainingError(f"{folder.name} cannot be read: {error.strerror}; choose another --output") from error
 
 
 def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool) -> None:
@@ -60,10 +45,6 @@ def open_run_folder(folder: Path, recipe: Recipe, text_model: Path, resume: bool
         raise TrainingError(f"{folder.name} was taken by another run meanwhile: choose another --output") from error
     except OSError as error:
         raise TrainingError(f"{folder.name} cannot be written: {error.strerror}; choose another --output") from error
-
-
-def _has_state(folder: Path) -> bool:
-    return os.path.isfile(folder / STATE) or os.path.isfile(folder / PREVIOUS)
 
 
 def copy_text_model(source: Path, folder: Path) -> None:
@@ -93,7 +74,8 @@ def load_state(folder: Path, recipe: Recipe, stated: Mapping[str, str]) -> dict[
         saved = list_settings(state["recipe"])
     except Exception as error:  # torch raises many kinds for damaged files
         raise TrainingError(f"{path.name} is damaged: rename {PREVIOUS} to {STATE} and resume from that") from error
-    own = list_settings(asdict(recipe))
+    own, new = list_settings(asdict(recipe)), list_new_settings(recipe, saved)
+    saved = {**new, **saved}
     changed = sorted(name for name in own.keys() | saved.keys() if saved.get(name) != own.get(name))
     given = {name: stated[name] for name in IDENTITY if name in stated}
     changed += sorted(name for name, value in given.items() if state["stated"].get(name) != value)

@@ -37,7 +37,8 @@ class RunOptions:
     """Where a run writes and how it computes; unlike the recipe, none of it changes what is computed.
 
     validate_every: epochs between validations. save_every: steps between states within an epoch (0: at
-    its end only). stop_after: optimizer steps after which to save and stop (0: none).
+    its end only). stop_after: optimizer steps after which to save and stop (0: none). is_trial: compute one
+    part of a step, and write nothing.
     """
 
     output: Path
@@ -46,6 +47,7 @@ class RunOptions:
     validate_every: int = 1
     save_every: int = 0
     stop_after: int = 0
+    is_trial: bool = False
 
 
 class Trainer:
@@ -88,7 +90,7 @@ class Trainer:
         )
         self.objective, self.optimizer = fabric.setup(alignment, optimizer)
         self.average = average_weights(alignment, recipe.ema) if recipe.ema else None
-        self.epoch, self.step, self.best, self.stale = 0, 0, -math.inf, 0
+        self.epoch, self.step, self.best, self.mark, self.stale = 0, 0, -math.inf, -math.inf, 0
         if options.resume:
             self._restore(load_state(options.output, recipe, metadata))
             if fabric.is_global_zero:
@@ -102,8 +104,12 @@ class Trainer:
     @property
     def is_finished(self) -> bool:
         """Whether all epochs are run, or the recipe's patience is at its end."""
-        patience = self.recipe.patience
-        return self.epoch >= self.recipe.epochs or bool(patience) and self.stale >= patience
+        return self.epoch >= self.recipe.epochs or self.is_stale
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the recipe's patience is at its end: so many validations without a gain that counts."""
+        return 0 < self.recipe.patience <= self.stale
 
     @property
     def judged(self) -> AlignmentObjective:
@@ -114,9 +120,8 @@ class Trainer:
         """Train to the last epoch, or until patience ends; on SIGTERM save the state and return."""
         recipe = self.recipe
         steps = recipe.epochs * self.steps_per_epoch
-        first = self.fabric.is_global_zero
         with (
-            ProgressReport(self.options.output, recipe.epochs, steps, self.step, first) as report,
+            ProgressReport(self.options.output, recipe.epochs, steps, self.step, self.fabric) as report,
             catch_termination() as is_terminated,
         ):
             while not self.is_finished:
@@ -127,7 +132,15 @@ class Trainer:
                     if stop:
                         return
                 self.epoch += 1
+                report.show_epoch(self.step, self.epoch - 1)
                 self._finish_epoch(report)
+
+    def try_part(self) -> dict[str, float]:
+        """Compute the losses and gradients of the first part of a step, and change no weight; return the losses."""
+        self.objective.train()
+        losses = self._backward(next(iter(self.loader)), 0, True)
+        self.optimizer.zero_grad()
+        return losses
 
     def _train_epoch(self, report: ProgressReport) -> Iterator[None]:
         """Train the rest of the current epoch; yield after each optimizer step."""
@@ -141,6 +154,7 @@ class Trainer:
             is_last = (number + 1) % accumulate == 0
             part = self._backward(batch, number, is_last)
             shown = {name: shown.get(name, 0.0) + value / accumulate for name, value in part.items()}
+            report.show_part(self.step, number % accumulate + 1, accumulate)
             if is_last:
                 self._update(rate)
                 report.show_step(self.step, self.epoch, shown, rate, self.recipe.batch)
@@ -214,10 +228,13 @@ class Trainer:
                 figures = self.validate(self.judged.model.eval())
                 report.show_validation(self.step, self.epoch - 1, figures)
                 self.stale += 1
+                if figures["auc"] > self.mark + self.recipe.min_gain:
+                    self.mark, self.stale = figures["auc"], 0
                 if figures["auc"] > self.best:
-                    self.best, self.stale = figures["auc"], 0
+                    self.best = figures["auc"]
                     self._write_weights("best.safetensors", {"validation_auc": f"{self.best:.4f}"})
-            self.best, self.stale = self.fabric.broadcast((self.best, self.stale))  # all end at once
+            standing = self.best, self.mark, self.stale
+            self.best, self.mark, self.stale = self.fabric.broadcast(standing)  # all end at once
         if is_first:
             self._write_weights("last.safetensors", {})
         self._save()
@@ -235,6 +252,7 @@ class Trainer:
                 "epoch": self.epoch,
                 "step": self.step,
                 "best": self.best,
+                "mark": self.mark,
                 "stale": self.stale,
                 "model": {n: p.detach().cpu() for n, p in self.model.named_parameters() if p.requires_grad},
                 "average": self._average_state(),
@@ -257,6 +275,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.best, self.stale = state["best"], state["stale"]
+        self.mark = state.get("mark", self.best)  # states of before min_gain have none
         if self.average is not None:
             restored = self.average.load_state_dict(state["average"], strict=False)
             if restored.unexpected_keys:
@@ -274,26 +293,3 @@ class Trainer:
             return value
         counted = self.fabric.all_reduce(torch.tensor(float(value), device=self.fabric.device), reduce_op="sum")
         return bool(torch.as_tensor(counted) > 0)
-
-
-def open_fabric(precision: str, device: str, devices: int, nodes: int) -> Fabric:
-    """Start Fabric: one process, or those that torchrun started.
-
-    Raises TrainingError for a device or precision that is not there.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("no GPU works here: choose --device cpu")
-    on_gpu = device == "cuda" or device == "auto" and torch.cuda.is_available()
-    if precision == "bf16-mixed" and on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise TrainingError("this GPU has no bfloat16: choose --set precision=16-mixed or 32-true")
-    if precision == "16-mixed" and not on_gpu:
-        raise TrainingError("precision 16-mixed needs a GPU: choose bf16-mixed or 32-true on the CPU")
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        devices=devices,
-        num_nodes=nodes,
-        precision=precision,
-        strategy="ddp" if devices * nodes > 1 else "auto",  # every parameter that trains gets a gradient
-    )
-    fabric.launch()
-    return fabric

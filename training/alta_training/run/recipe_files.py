@@ -5,47 +5,29 @@ the sizes of towers to pretrain are in [tower]; on the command line both are wri
 """
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from alta_sdk.errors import TrainingError
 from alta_sdk.files.atomic import new_file
-from alta_sdk.files.opening import read_text
 
 from ..objectives import OBJECTIVES
 from ..recipe import ObjectiveSettings, Recipe, fill_settings
-
-TABLES = ("tower", "objectives")
-# Flat names of before the tables, and what stands in their place.
-RENAMED = {f"{name}_weight": f"objectives.{name}.weight" for name in ("global", "local", "reconstruction", "report")}
+from ..recipes import fill_recipe, read_settings
 
 
 def read_recipe(path: Path | None, overrides: Iterable[str] = ()) -> tuple[Recipe, dict[str, Any]]:
-    """Read a recipe file, if one is given, and apply overrides of the form name=value.
+    """Read a recipe file or a shipped recipe, if one is given, and apply overrides of the form name=value.
 
     Returns the recipe, with the settings of every objective, and what the file's [tower] table (or
     tower.name=value) says, which only pretraining takes.
 
     Raises TrainingError for a file that cannot be read, an unknown key, or a value of another kind.
     """
-    given: dict[str, Any] = {}
-    if path is not None:
-        try:
-            given = tomllib.loads(read_text(path))
-        except (OSError, ValueError, RecursionError) as error:
-            raise TrainingError(f"recipe {path.name} cannot be read: give a TOML file of name = value") from error
-    for override in overrides:
-        _apply_override(given, override)
-    for old, new in RENAMED.items():
-        if old in given:
-            table = new.removesuffix(".weight")
-            raise TrainingError(f"recipe: {old} is now {new}: give --set {new}=…, or weight in a table [{table}]")
-    towers, objectives = (_take_table(given, name) for name in TABLES)
-    recipe = replace(fill_settings(Recipe(), given), objectives=fill_objectives(objectives))
-    return recipe, towers
+    recipe, towers, objectives = fill_recipe(read_settings(path, overrides))
+    return replace(recipe, objectives=fill_objectives(objectives)), towers
 
 
 def fill_objectives(tables: Mapping[str, Any]) -> dict[str, ObjectiveSettings]:
@@ -91,33 +73,17 @@ def list_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _apply_override(given: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    if not equals:
-        raise TrainingError(f'"{override}" is not a setting: write name=value')
-    parts = name.strip().split(".")
-    if parts[0] not in TABLES:
-        parts = [name.strip()]
-    table = given
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise TrainingError(f"recipe: {part} must be a table to take {name.strip()}")
-    table[parts[-1]] = _parse_value(text.strip())
+def list_new_settings(recipe: Recipe, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of settings that did not exist when a recipe was saved, flat as `list_settings` has them.
 
-
-def _take_table(given: dict[str, Any], name: str) -> dict[str, Any]:
-    table = given.pop(name, {})
-    if not isinstance(table, dict):
-        raise TrainingError(f"recipe: {name} must be a table: write [{name}]")
-    return table
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return text  # a bare word is a string
+    An objective that the saved recipe left out has none: its weight is another setting.
+    """
+    plain = replace(recipe, objectives={name: type(own)() for name, own in recipe.objectives.items()})
+    defaults = {field.name: field.default for field in fields(Recipe) if field.name != "objectives"}
+    for name, table in asdict(plain)["objectives"].items():
+        if f"objectives.{name}.weight" in saved:
+            defaults |= {f"objectives.{name}.{key}": value for key, value in table.items()}
+    return {name: value for name, value in defaults.items() if name not in saved}
 
 
 def _render_settings(settings: Mapping[str, object]) -> list[str]:

@@ -1,19 +1,16 @@
-"""What fit.py and pretrain.py share: options of a run, reading the table, starting the loop."""
+"""What fit and pretrain share: options of a run, reading the table, starting the loop."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 from lightning_fabric import Fabric
 
-from alta_sdk.cli.option_groups import PATH
-from alta_sdk.cli.terminal import say
+from alta_sdk.cli.terminal import say, show_progress
 from alta_sdk.engine.prompt_words import describe_unknown
 from alta_sdk.errors import TrainingError
-from alta_sdk.files.targets import refuse_inputs
 
 from ..data.batches import StudyDataset
 from ..data.feet import FeetByEpoch
@@ -31,12 +28,15 @@ from ..objectives.alignment import AlignmentObjective
 from ..objectives.distillation import Distillation
 from ..objectives.reconstruction import Reconstruction
 from ..recipe import Recipe
+from .fabric import open_fabric
 from .feet import prepare_feet
-from .files import check_run_folder, open_run_folder
-from .loop import RunOptions, Trainer, Validate, open_fabric
+from .files import open_run_folder
+from .loggers import open_loggers
+from .loop import RunOptions, Trainer, Validate
+from .recipe_files import list_settings
+from .trial import try_step
 
 NOT_CLINICAL = "Not for clinical use."
-TEXT_SIZES = ("text_width", "text_depth", "text_heads", "vocabulary", "max_tokens")
 
 
 @dataclass(frozen=True)
@@ -61,62 +61,50 @@ class DeviceOptions:
     nodes: int
 
 
-def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that every training command has."""
-    for option in reversed(
-        (
-            click.option("--data", required=True, type=PATH, help="Training table: the published train.csv's columns."),
-            click.option("--root", type=PATH, help="Folder that image paths start at. [default: the table's]"),
-            click.option("--output", required=True, type=PATH, help="New folder for the run."),
-            click.option("--recipe", "recipe_file", type=PATH, help="TOML file. [default: the published recipe]"),
-            click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a recipe value."),
-            click.option(
-                "--bad-rows",
-                type=click.Choice(["stop", "skip"]),
-                default="stop",
-                show_default=True,
-                help="What to do when rows of the table cannot be used; every one is listed.",
-            ),
-            click.option("--cache", type=PATH, help="Folder for decoded and resized radiographs."),
-            click.option(
-                "--workers",
-                type=click.IntRange(min=0),
-                default=0,
-                show_default=True,
-                help="Processes that read radiographs.",
-            ),
-            click.option(
-                "--device",
-                type=click.Choice(["auto", "cpu", "cuda"]),
-                default="auto",
-                show_default=True,
-                help="Where to compute.",
-            ),
-            click.option("--devices", type=int, help="Processes on this node. [default: torchrun's, else 1]"),
-            click.option("--nodes", type=int, help="Nodes. [default: torchrun's, else 1]"),
-            click.option("--resume", is_flag=True, help="Go on with the run in --output."),
-            click.option("--save-every", default=0, help="Also save the state every so many steps. [default: epochs]"),
-            click.option("--stop-after", default=0, hidden=True),
-        )
-    ):
-        command = option(command)
-    return command
+@dataclass(frozen=True)
+class RunSetup:
+    """How a run reads, computes and writes; loggers: by name."""
+
+    table: TableOptions
+    device: DeviceOptions
+    run: RunOptions
+    loggers: tuple[str, ...] = ()
 
 
-def check_output(output: Path, resume: bool, backbone: Path | None) -> None:
-    """Refuse an output before anything is read for it: a taken folder, or one whose weights are the backbone."""
-    if int(os.environ.get("RANK", 0)):
-        return  # the first process of a run may have made the folder by now
-    refuse_inputs(output, (backbone,), "run", TrainingError)
-    check_run_folder(output, resume)
+def read_run_options(output: Path, given: Mapping[str, Any]) -> RunSetup:
+    """Group the options of a training command, by name; those that a command lacks have their defaults."""
+    devices, nodes = count_processes(given["devices"], given["nodes"])
+    return RunSetup(
+        TableOptions(
+            given["data"],
+            given["root"],
+            given["bad_rows"],
+            given["cache"],
+            given["workers"],
+            given.get("teacher"),
+            given.get("wordings"),
+        ),
+        DeviceOptions(given["device"], devices, nodes),
+        RunOptions(
+            output,
+            given["resume"],
+            given["workers"],
+            given.get("validate_every", 1),
+            given["save_every"],
+            given["stop_after"],
+            given["dry_run"],
+        ),
+        given["loggers"],
+    )
 
 
 def read_records(options: TableOptions, reader: PixelReader, needs: frozenset[Need], is_first: bool) -> list[Record]:
-    """Read and check the whole table; the first process lists every bad row on standard error."""
+    """Read and check the whole table, the first process with a word on how far it is and on every bad row."""
     records = read_table(
         options.data, options.root, with_caption=Need.CAPTION in needs, with_findings=Need.LABELS in needs
     )
-    bad = check_records(records, lambda path: reader.read(path, with_target=True), max(1, options.workers))
+    progress = show_progress if is_first else None
+    bad = check_records(records, lambda path: reader.read(path, with_target=True), options.workers, progress)
     for row in bad if is_first else ():
         say(f"row {row.row}: {row.problem}")
     return keep_good(records, bad, options.bad_rows, options.data.name)
@@ -132,18 +120,17 @@ def count_processes(devices: int | None, nodes: int | None) -> tuple[int, int]:
 def start_run(
     model: AltaModel,
     recipe: Recipe,
-    table: TableOptions,
-    device: DeviceOptions,
-    run: RunOptions,
+    options: RunSetup,
     text_model: tuple[TextModel, Path],
-    metadata: dict[str, str],
+    metadata: Mapping[str, str],
     validate: Validate | None = None,
 ) -> None:
-    """Check the table, open the run's folder and train.
+    """Check the table, open the run's folder and train; a trial opens no folder and computes one step.
 
     The model's parameters say by requires_grad which may train; of these the recipe's objectives train what
     they reach.
     """
+    table, device, run = options.table, options.device, options.run
     fabric = open_fabric(recipe.precision, device.device, device.devices, device.nodes)
     alignment = AlignmentObjective(model, recipe)
     freeze_unreached(model, alignment.trains)
@@ -160,14 +147,29 @@ def start_run(
         for note in describe_unknown(words):
             say(note)
         say(f"trains {count_parameters(alignment)} parameters on {len(records)} studies. {NOT_CLINICAL}")
-        open_run_folder(run.output, recipe, text_model[1], run.resume)
+        if not run.is_trial:
+            open_run_folder(run.output, recipe, text_model[1], run.resume)
+            fabric.loggers.extend(open_loggers(options.loggers, run.output, list_settings(asdict(recipe))))
     fabric.barrier()
     stated = {**metadata, "studies_sha256": digest_records(records), TRAINED: str(count_parameters(alignment))}
     stated[UNKNOWN_WORDS] = state_unknown_words(words)
-    trainer = Trainer(fabric, alignment, dataset, recipe, run, stated, validate)
+    _train(Trainer(fabric, alignment, dataset, recipe, run, stated, validate))
+
+
+def _train(trainer: Trainer) -> None:
+    """Run the loop, or a trial of it, and say how it ended."""
+    is_first = trainer.fabric.is_global_zero
+    if trainer.options.is_trial:
+        trial = try_step(trainer)
+        if is_first:
+            say(str(trial))
+        return
     trainer.run()
-    if fabric.is_global_zero:
-        say(f"{'finished' if trainer.is_finished else 'stopped; go on with --resume'}: {run.output}")
+    if is_first and trainer.is_stale:
+        waited = f"{trainer.recipe.patience} validations without a better AUC than {trainer.mark:.3f}"
+        say(f"ended early in epoch {trainer.epoch} of {trainer.recipe.epochs}: {waited}")
+    if is_first:
+        say(f"{'finished' if trainer.is_finished else 'stopped; go on with --resume'}: {trainer.options.output}")
 
 
 def _prepare_feet(
@@ -187,21 +189,10 @@ def _read_teacher(alignment: AlignmentObjective, records: list[Record], path: Pa
     if Need.TEACHER not in alignment.needs:
         return None
     if path is None:
-        raise TrainingError("recipe: a distillation needs a teacher: give --teacher, the table of training/teach.py")
+        raise TrainingError("recipe: a distillation needs a teacher: give --teacher, the table of alta-train teach")
     width = next(one.to_teacher.out_features for one in alignment.active if isinstance(one, Distillation))
     sentences = {sentence for record in records for sentence in split_sentences(record.report)}
     return read_teacher(path, sentences, width)
-
-
-def refuse_towers(towers: dict[str, object], recipe: Recipe) -> None:
-    """Refuse tower sizes in a recipe for alignment: they come from the backbone, but a fresh text tower's."""
-    own = TEXT_SIZES if recipe.text_tower == "whole" else ()
-    others = [name for name in towers if name not in own]
-    if others:
-        raise TrainingError(
-            f"recipe has {', '.join(others)} in [tower]: sizes come from --backbone; pretrain.py takes them, and "
-            f'with text_tower = "whole" fit.py takes {", ".join(TEXT_SIZES)}'
-        )
 
 
 def start_options(recipe: Recipe) -> BackboneOptions:

@@ -1,0 +1,1 @@
+"""What the commands do once their usage is right; here torch is imported."""
