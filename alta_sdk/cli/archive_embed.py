@@ -17,7 +17,7 @@ from ..archive.run import Plan, Run, Where
 from ..archive.schema import ArchiveOrigin, check_labels
 from ..archive.shard import ShardJob, ShardOutcome, tell_mode
 from ..errors import EngineError
-from ..files.targets import refuse_inputs
+from ..files.targets import is_within, refuse_inputs
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels, resolve_labels
 from ..study.key import find_site_key
@@ -71,6 +71,8 @@ def embed_archive(
     if not is_remote(out):
         if not is_remote(source):
             refuse_inputs(Path(out), (source, key_file, reading.engine), "archive", EngineError)
+            if is_within(Path(out), Path(source)):
+                raise EngineError("archive would lie among the studies that it is made of: give another --out")
         if not os.path.isdir(Path(out).absolute().parent):
             raise EngineError("folder of the archive does not exist: make it, or give another --out")
     matcher = reading.open_matcher()
