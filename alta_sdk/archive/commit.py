@@ -1,8 +1,8 @@
 """Finished parts go into the archive, by key: a study that is there already stays as it is, so nothing goes in twice.
 
-Of two entries of one study the first by name is taken, as `alta embed` does. Two commits at once: on a disk a lock lets
-one go after the other. In a store nobody can lock, and there Lance lets both bring in the same keys: so whatever is
-there twice afterwards goes, the same rows whoever removes them.
+Two commits at once: on a disk a lock lets one go after the other. In a store nobody can lock, and there Lance lets both
+bring in the same keys (by its merge_insert, too): so whatever is there twice afterwards goes, the same rows whoever
+removes them.
 """
 
 import json
@@ -25,7 +25,6 @@ from .table import open_table, read_origin
 
 ERASED = "alta.erased"
 LOCK_S = 600.0
-TRIES = 20  # of a commit that another one came before
 BATCH_PARTS = 50
 
 
@@ -49,14 +48,16 @@ def commit_parts(archive: str, origin: ArchiveOrigin) -> int:
     store = open_parts(archive)
     with writing(archive):
         table = open_or_make(archive, origin)
-        before = table.count_rows()
+        known = {*table.to_table(columns=["key"])["key"].to_pylist()}
+        before, erased = len(known), read_erased(table)
         names = list_kind(store, PART)
         for start in range(0, len(names), BATCH_PARTS):
             parts = [(name, read_part(store, name, origin)) for name in names[start : start + BATCH_PARTS]]
             there = [(name, part) for name, part in parts if part is not None]
-            rows = _stack(there, origin, read_erased(table))
+            rows = _stack(there, origin, known.union(erased))
             if len(rows):
-                table.merge_insert("key").when_not_matched_insert_all().conflict_retries(TRIES).execute(rows)
+                table.insert(rows)
+                known.update(rows["key"].to_pylist())
             for name, part in there:
                 close_part(store, name, part)
         table = open_table(archive)
@@ -115,17 +116,15 @@ def _make(archive: str, origin: ArchiveOrigin) -> Any:
         raise
 
 
-def _stack(parts: list[tuple[str, Any]], origin: ArchiveOrigin, erased: list[bytes]) -> Any:
-    """Return the rows of parts under the archive's columns, each key once, without erased ones."""
-    pa, pc = require("pyarrow", "archive"), require("pyarrow.compute", "archive")
-    schema = make_schema(origin)
-    tables = []
+def _stack(parts: list[tuple[str, Any]], origin: ArchiveOrigin, known: set[bytes]) -> Any:
+    """Return the rows of parts under the archive's columns, each key once, but for those that are known."""
+    pa = require("pyarrow", "archive")
+    schema, tables = make_schema(origin), []
     for name, part in parts:
-        named = part.append_column("shard", pa.array([name] * len(part), pa.string()))
-        tables.append(named.select(["entry", *schema.names]).replace_schema_metadata(None))
-    if not tables:
-        return schema.empty_table()
-    rows = pa.concat_tables(tables)
-    rows = rows.filter(pc.invert(pc.is_in(rows["key"], value_set=pa.array(erased, pa.binary(KEY_BYTES)))))
-    first = np.sort(np.unique(read_keys(rows["key"]), return_index=True)[1])
-    return rows.take(first).select(schema.names).cast(schema)
+        fresh = []
+        for key in part["key"].to_pylist():
+            fresh.append(key not in known)
+            known.add(key)
+        rows = part.append_column("shard", pa.array([name] * len(part), pa.string())).filter(pa.array(fresh))
+        tables.append(rows.select(schema.names).replace_schema_metadata(None))
+    return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table()

@@ -19,8 +19,7 @@ class LocalRunner:
     def __init__(self, workers: int, environment: Mapping[str, str]) -> None:
         """environment: what each process has of it beside its parent's."""
         self.in_flight, self._environment = workers, dict(environment)
-        self._free: list[ProcessPoolExecutor] = []
-        self._pools: dict[Future[Any], ProcessPoolExecutor] = {}
+        self._free, self._pools = list[ProcessPoolExecutor](), dict[Future[Any], ProcessPoolExecutor]()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Begin a call in a process that has nothing to do, or in a new one."""

@@ -5,7 +5,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,12 @@ from ..files.targets import is_within, refuse_inputs
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels, resolve_labels
 from ..study.key import find_site_key
+from ..study.study import load_study
 from .archive_options import ArchiveOptions
 from .archive_progress import show_shards
 from .reading import Reading, say_notices
 from .site_key import open_key
 from .terminal import print_facts, print_object, say
-
-NOT_OF_READING = ("engine", "threads", "fusion_mode", "trust")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def make_run(
         labels=check_labels(names),
         has_dates=options.with_dates,
     )
-    how = {one.name: getattr(reading, one.name) for one in fields(reading) if one.name not in NOT_OF_READING}
+    how = {name: getattr(reading, name) for name in signature(load_study).parameters if hasattr(reading, name)}
     job = ShardJob(
         archive=out if is_remote(out) else str(Path(out).absolute()),
         origin=origin,

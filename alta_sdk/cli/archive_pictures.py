@@ -1,9 +1,7 @@
 """Small pictures of studies that were found: read of the folder they were embedded from, known there by their keys."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,6 @@ from ..archive.shard import read_study
 from ..archive.table import Archive
 from ..errors import EngineError, StudyError
 from ..study.slots import Slot
-from .archive_embed import NOT_OF_READING
-from .reading import Reading
 from .site_key import open_key
 from .terminal import say
 
@@ -32,12 +28,11 @@ def read_pictures(
     if site_key.fingerprint != archive.origin.site_key:
         raise EngineError("archive is of another site key: give its key (--key-file), or leave the pictures out")
     entries = find_entries(archive.uri, source, site_key, keys)
-    plain: Any = Reading("")
-    how = {one.name: getattr(plain, one.name) for one in fields(plain) if one.name not in NOT_OF_READING}
+    how = {"any_body_part": True, "any_view": True, "any_picture": True, "intensity_profile": archive.origin.profile}
     found = {}
     for key, entry in entries.items():
         try:
-            study = read_study(entry, {**how, "any_view": True, "intensity_profile": archive.origin.profile})
+            study = read_study(entry, how)
         except StudyError:  # it has changed since: the page says that it was not found
             continue
         found[key] = study.radiographs[Slot.FRONTAL].grey_u8

@@ -183,7 +183,7 @@ def test_a_full_disk_keeps_the_parts(tmp_path, monkeypatch):
 
     def fail(*arguments):
         table = real(*arguments)
-        monkeypatch.setattr(type(table), "merge_insert", lambda *_: (_ for _ in ()).throw(OSError(28, "full: DOE")))
+        monkeypatch.setattr(type(table), "insert", lambda *_: (_ for _ in ()).throw(OSError(28, "full: DOE")))
         return table
 
     monkeypatch.setattr(commit, "open_or_make", fail)
