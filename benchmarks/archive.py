@@ -26,12 +26,12 @@ from alta_sdk import Matcher
 from alta_sdk.archive.commit import commit_parts
 from alta_sdk.archive.extra import require, require_archive
 from alta_sdk.archive.manifest import Shard, join_loose, list_source
-from alta_sdk.archive.parts import open_parts
+from alta_sdk.archive.parts import open_parts, pack_vectors
 from alta_sdk.archive.run import Run, Where
 from alta_sdk.archive.schema import ArchiveOrigin, make_schema
 from alta_sdk.archive.shard import ShardJob, embed_shard, open_matcher, read_study, tell_mode
 from alta_sdk.archive.status import count_bytes
-from alta_sdk.archive.table import Archive
+from alta_sdk.archive.table import Archive, take_vectors
 from alta_sdk.archive.upkeep import erase_studies, optimize_archive
 from alta_sdk.engine.vectors import Vector, to_unit_length
 from alta_sdk.study.key import SITE_KEY_VARIABLE, SiteKey
@@ -176,9 +176,11 @@ def write_parts(out: str, table: Any) -> None:
     names = [one for one in table.schema.names if one != "shard"]
     for number, start in enumerate(range(0, len(table), 1000)):
         part = table.slice(start, 1000).select(names)
+        packed = pa.array([pack_vectors(one) for one in take_vectors(part)], pa.binary(4 * WIDTH))
+        part = part.set_column(names.index("vector"), pa.field("vector", packed.type, nullable=False), packed)
         part = part.add_column(0, pa.field("entry", pa.binary(16), nullable=False), part["key"])
         sink = pa.BufferOutputStream()
-        parquet.write_table(part, sink, compression="zstd", use_dictionary=False, write_statistics=False)
+        parquet.write_table(part, sink, compression="none", use_dictionary=False, write_statistics=False)
         store.write(f"{number:032}.parquet", bytes(sink.getvalue()))
 
 

@@ -49,15 +49,15 @@ def commit_parts(archive: str, origin: ArchiveOrigin) -> int:
     with writing(archive):
         table = open_or_make(archive, origin)
         known = {*table.to_table(columns=["key"])["key"].to_pylist()}
-        before, erased = len(known), read_erased(table)
+        before = len(known)
+        known.update(read_erased(table))
         names = list_kind(store, PART)
         for start in range(0, len(names), BATCH_PARTS):
             parts = [(name, read_part(store, name, origin)) for name in names[start : start + BATCH_PARTS]]
             there = [(name, part) for name, part in parts if part is not None]
-            rows = _stack(there, origin, known.union(erased))
+            rows = _stack(there, origin, known)
             if len(rows):
                 table.insert(rows)
-                known.update(rows["key"].to_pylist())
             for name, part in there:
                 close_part(store, name, part)
         table = open_table(archive)
@@ -117,14 +117,15 @@ def _make(archive: str, origin: ArchiveOrigin) -> Any:
 
 
 def _stack(parts: list[tuple[str, Any]], origin: ArchiveOrigin, known: set[bytes]) -> Any:
-    """Return the rows of parts under the archive's columns, each key once, but for those that are known."""
+    """Return the rows of parts under the archive's columns, each key once, but for those that are known; add those."""
     pa = require("pyarrow", "archive")
     schema, tables = make_schema(origin), []
     for name, part in parts:
-        fresh = []
-        for key in part["key"].to_pylist():
-            fresh.append(key not in known)
-            known.add(key)
-        rows = part.append_column("shard", pa.array([name] * len(part), pa.string())).filter(pa.array(fresh))
+        keys = part["key"].to_pylist()
+        rows = part.append_column("shard", pa.array([name] * len(part), pa.string()))
+        if len(set(keys)) < len(keys) or not known.isdisjoint(keys):
+            first = {key: row for row, key in reversed([*enumerate(keys)]) if key not in known}
+            rows = rows.take(pa.array(sorted(first.values()), pa.int64()))
+        known.update(keys)
         tables.append(rows.select(schema.names).replace_schema_metadata(None))
     return pa.concat_tables(tables).cast(schema) if tables else schema.empty_table()

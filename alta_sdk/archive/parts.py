@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from ..engine.vectors import Vector
 from ..errors import EngineError
 from ..study.key import KEY_BYTES
 from .extra import require
@@ -82,11 +85,24 @@ def write_part(
     schema = _part_schema(origin)
     columns: dict[str, list[Any]] = {one.name: [] for one in schema}
     for row in rows:
-        values = {"entry": row.entry, "key": row.key, **row.columns}
+        values = {"entry": row.entry, "key": row.key, **row.columns, "vector": pack_vectors(row.columns["vector"])}
         for column, cells in columns.items():
             cells.append(values.get(column))
-    arrays = [_to_array(pa, columns[one.name], one.type) for one in schema]
+    arrays = [pa.array(columns[one.name], one.type) for one in schema]
     store.write(name + PART, _to_parquet(pa.Table.from_arrays(arrays, schema=schema)))
+
+
+def pack_vectors(vectors: Vector) -> bytes:
+    """Return vectors as they lie in a part: Parquet reads lists of numbers one by one, and bytes at once."""
+    return vectors.astype("<f4").tobytes()
+
+
+def _unpack_vectors(table: Any, width: int) -> Any:
+    pa = require("pyarrow", "archive")
+    packed = table["vector"].combine_chunks()
+    numbers = np.frombuffer(packed.buffers()[1] or b"", dtype="<f4")[: len(table) * width]
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(numbers, pa.float32()), width)
+    return table.set_column(table.schema.get_field_index("vector"), "vector", vectors)
 
 
 def read_part(store: Store, name: str, origin: ArchiveOrigin) -> Any:
@@ -96,7 +112,7 @@ def read_part(store: Store, name: str, origin: ArchiveOrigin) -> Any:
     except FileNotFoundError:
         return None
     origin.require_same(ArchiveOrigin.parse((table.schema.metadata or {}).get(METADATA)))
-    return table
+    return _unpack_vectors(table, origin.width)
 
 
 def close_part(store: Store, name: str, table: Any) -> None:
@@ -173,7 +189,9 @@ def _part_schema(origin: ArchiveOrigin) -> Any:
     pa = require("pyarrow", "archive")
     rows = make_row_schema(origin)
     entry = pa.field("entry", pa.binary(KEY_BYTES), nullable=False)
-    return pa.schema([entry, *rows], metadata={METADATA: origin.render()})
+    packed = pa.field("vector", pa.binary(4 * origin.width), nullable=False)
+    fields = [packed if one.name == "vector" else one for one in rows]
+    return pa.schema([entry, *fields], metadata={METADATA: origin.render()})
 
 
 def _dead() -> Any:
@@ -181,20 +199,11 @@ def _dead() -> Any:
     return pa.schema([("entry", pa.binary(KEY_BYTES)), ("key", pa.binary(KEY_BYTES)), ("error", pa.string())])
 
 
-def _to_array(pa: Any, cells: list[Any], kind: Any) -> Any:
-    if not pa.types.is_fixed_size_list(kind):
-        return pa.array(cells, kind)
-    import numpy as np
-
-    flat = np.concatenate(cells) if cells else np.zeros(0, dtype=np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), kind.list_size)
-
-
 def _to_parquet(table: Any) -> bytes:
     pa, parquet = require("pyarrow", "archive"), require("pyarrow.parquet", "archive")
     sink = pa.BufferOutputStream()
-    # Vectors do not compress; dictionaries of them would cost time and bytes.
-    parquet.write_table(table, sink, compression="zstd", use_dictionary=False, write_statistics=False)
+    # Vectors and keys do not compress; dictionaries of them would cost time and bytes.
+    parquet.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
     return bytes(sink.getvalue())
 
 
