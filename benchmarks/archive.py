@@ -114,7 +114,7 @@ def make_run(engine: Path, studies: Path, out: Path, where: Where) -> Run:
     matcher = Matcher(engine, threads=1)
     manifest = matcher.engine.manifest
     key = out.with_name("site.key")
-    if not key.is_file():
+    if not os.path.isfile(key):
         key.write_text("0a" * 32 + "\n", encoding="ascii")
         key.chmod(0o600)
     site_key = SiteKey(bytes.fromhex("0a" * 32))

@@ -15,7 +15,7 @@ from ..errors import EngineError
 from .extra import require
 from .object_store import LOOPBACK
 
-STARTS = 3  # of Ray on this machine: its own patience ends after 30 s, which a busy machine exceeds
+STARTS = 5  # of Ray on this machine: its own patience ends after 30 s, which a busy machine exceeds
 HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 
 
