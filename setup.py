@@ -45,6 +45,10 @@ SERVICE = [
     "starlette>=1.0",
     "uvicorn>=0.40",
 ]
+# Archives of many studies: Apache-2.0, 405 MB; clusters: Apache-2.0, 236 MB, and BSD-3, 23 MB (docs/archive.md).
+ARCHIVE = ["pyarrow>=21", "pylance>=4"]
+RAY = ["ray[client]>=2.50"]
+DASK = ["distributed>=2025.1"]
 DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"]
 # What a release is made and checked with: uv locks it, cyclonedx tells what is in it, hadolint (GPL-3, run and not
 # linked to) reads the Dockerfile.
@@ -54,6 +58,11 @@ DEV = [
     *GDCM,
     *RELEASE,
     *SERVICE,
+    *ARCHIVE,
+    *RAY,
+    *DASK,
+    "boto3>=1.40",  # puts studies into moto's store, for the tests of S3
+    "moto[server]>=5.1",
     "dicomweb-client>=0.60",  # another's client, for the tests of REST
     "openvino>=2025.0",
     "matplotlib>=3.8",
@@ -110,6 +119,9 @@ setup(
         "tokenizers>=0.20",
     ],
     extras_require={
+        "archive": ARCHIVE,
+        "ray": [*ARCHIVE, *RAY],
+        "dask": [*ARCHIVE, *DASK],
         "export": EXPORT,
         "train": TRAIN,
         "bench": ["torchao>=0.14", "nncf>=3"],  # peers of benchmarks/published_size.py; Apache-2.0 and BSD-3

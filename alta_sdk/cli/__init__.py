@@ -14,6 +14,7 @@ COMMANDS = (
     "progress",
     "locate",
     "embed",
+    "archive",
     "rank",
     "calibrate",
     "validate",

@@ -20,6 +20,7 @@ from ..index.embedding import EmbeddedStudy, check_index_target, embed_folder, f
 from ..index.search import ReportIndex
 from ..matching.matcher import Matcher
 from ..study.study import Study
+from .archive_options import ArchiveOptions, archive_options, is_archive
 from .last_steps import take_every_step
 from .option_groups import FILE, json_option, overwrite_option
 from .reading import Reading, reading_options, say_notices
@@ -33,12 +34,13 @@ STATES = ("is_new", "is_twin", "error_class", "error_message")
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The index to write.")
+@click.option("--out", required=True, type=click.Path(), help="The index to write, or the archive: NAME.lance.")
 @click.option("--csv", "table", type=FILE, help="CSV to write: each study's number and key, for alta rank --studies.")
 @overwrite_option("a table that is")
 @key_file_option
 @with_identifiers_option
 @json_option()
+@archive_options
 @reading_options
 @fail_in_one_line
 def embed(
@@ -49,14 +51,24 @@ def embed(
     key_file: str | None,
     with_identifiers: bool,
     as_json: bool,
+    archive: ArchiveOptions,
     reading: Reading,
 ) -> None:
     """Embed each study in FOLDER into an index for `alta rank` and ReportIndex.
 
     Each folder, zip and image that lies directly in FOLDER is one study, and so are its DICOM files of one
     StudyInstanceUID together. Run it again to go on after a stop, or to take in new studies. Exits with 1 if a
-    study could not be read; the index holds the others. Not for clinical use.
+    study could not be read; the index holds the others. FOLDER may be a table of studies or s3://bucket/prefix where
+    --out is an archive, NAME.lance (docs/archive.md). Not for clinical use.
     """
+    if is_archive(out):
+        if with_identifiers or table is not None:
+            raise click.UsageError("--with-identifiers and --csv go with an index: an archive names no study's file")
+        from .archive_embed import embed_archive
+
+        embed_archive(folder, out, key_file, as_json, reading, archive)
+        return
+    archive.refuse_for_an_index()
     target, inputs = Path(out), (folder, key_file, reading.engine)
     refuse_inputs(target, inputs, "index", EngineError)
     if table is not None:

@@ -18,6 +18,8 @@ from ..matching.embeddings import embed_study
 from ..matching.matcher import Matcher
 from ..matching.ranking import rank_reports, read_reports
 from ..study.naming import StudyName
+from .archive_options import is_archive
+from .archive_search import Asked, where_option
 from .known_studies import read_known_studies
 from .last_steps import take_every_step
 from .option_groups import COUNT, FILE, json_option, overwrite_option
@@ -34,6 +36,7 @@ from .terminal import fail_in_one_line, print_line, print_object, print_table, s
 @click.option("--reports", type=click.Path(), help="A text file with one report a line, or a CSV file.")
 @click.option("--column", default="report", show_default=True, help="The column of reports in a CSV file.")
 @click.option("--index", type=click.Path(), help="An index of studies (alta embed) or reports (--write-index).")
+@where_option
 @click.option("--write-index", type=FILE, help="Also keep the --reports as an index.")
 @overwrite_option("an index that is")
 @click.option(
@@ -47,7 +50,7 @@ from .terminal import fail_in_one_line, print_line, print_object, print_table, s
 @with_identifiers_option
 @key_file_option
 @click.option("--top", "count", type=COUNT, default=10, show_default=True, help="How many to show.")
-@click.option("--exact", is_flag=True, help="Search every entry, also in an index of more than 100,000.")
+@click.option("--exact", is_flag=True, help="Of an archive: read every study, and not the nearest cells alone.")
 @click.option("--show-text", is_flag=True, help="Show the reports themselves: patient data.")
 @json_option()
 @reading_options
@@ -59,6 +62,7 @@ def rank(
     reports: str | None,
     column: str,
     index: str | None,
+    where: str | None,
     write_index: Path | None,
     overwrite: bool,
     known: str | None,
@@ -79,6 +83,16 @@ def rank(
     check_sources(reports, index, needs_reports=bool(show_text or write_index), needs_index=known is not None)
     check_identifiers(with_identifiers, as_json)
     check_one_way(prior, find_prior)
+    if index is not None and is_archive(index):
+        if known is not None:
+            raise click.UsageError("--studies goes with an index: alta archive search --with-pictures finds studies")
+        from .archive_rank import rank_archive
+
+        asked = Asked(where, count, exact, as_json, key_file, with_identifiers)
+        rank_archive(study, index, asked, reading, prior=prior, find_prior=find_prior)
+        return
+    if where is not None:
+        raise click.UsageError("--where goes with an archive: --index NAME.lance")
     if write_index is not None:
         read = (study, prior, reports, key_file, reading.engine)
         check_target(write_index, "index", overwrite=overwrite, is_ours=is_index, inputs=read)
@@ -98,7 +112,7 @@ def rank(
         if known is not None:
             rows = [{**row, "path": paths.get(row["key"])} for row in rows]
             say_unknown(rows)
-        provenance |= {"index": opened.origin.kind, "approximate": opened.is_approximate and not exact}
+        provenance |= {"index": opened.origin.kind, "approximate": False}
     else:
         ranking = rank_reports(matcher.engine, embedding, texts, provenance)
         rows = [{**asdict(report), "row": report.row + 1} for report in ranking.reports[:count]]

@@ -19,8 +19,6 @@ from ..errors import EngineError, IntegrityError
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..study.key import KEY_BYTES
-from . import cells as inverted
-from .cells import Cells, build_cells
 from .file import read_arrays, write_arrays
 
 Kind = Literal["reports", "studies"]
@@ -72,9 +70,8 @@ class ReportIndex:
         try:
             self.origin = IndexOrigin(**meta["origin"])
             self.vectors: NDArray[np.float32] = arrays["vectors"]
-            self._keys, self._rows = arrays["keys"], arrays["rows"]
-            self._cells = Cells(arrays["centroids"], arrays["starts"], meta["budget"]) if meta["budget"] else None
-            fits = _fits(self.vectors, self._keys, self._rows, self._cells)
+            self._keys = arrays["keys"]
+            fits = _fits(self.vectors, self._keys)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise IntegrityError("index is of another kind than its header says: make it again") from error
         if not fits:
@@ -111,15 +108,8 @@ class ReportIndex:
             raise EngineError("vectors of an index must be finite and of unit length: take those of Matcher.embed")
         if {len(key) for key in keys} != {KEY_BYTES}:
             raise EngineError(f"keys of an index must have {KEY_BYTES} bytes: take those of SiteKey.sign")
-        arrays: dict[str, NDArray[Any]] = {"keys": np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)}
-        rows, cells = np.arange(len(vectors)), None
-        if len(vectors) > inverted.MIN_ENTRIES and (built := build_cells(vectors)):
-            rows, cells = built
-            arrays |= {"centroids": cells.centroids, "starts": cells.starts}
-        # Vectors lie sorted by cell; keys do not, so that row r of the caller is row r of the keys.
-        arrays |= {"rows": rows.astype(np.uint32), "vectors": vectors if cells is None else vectors[rows]}
-        meta = {"origin": vars(origin), "budget": cells.budget if cells else 0}
-        write_arrays(Path(path), meta, arrays)
+        joined = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)
+        write_arrays(Path(path), {"origin": vars(origin)}, {"vectors": vectors, "keys": joined})
         return cls.open(path, verify=False)
 
     def __len__(self) -> int:
@@ -132,20 +122,13 @@ class ReportIndex:
         return [key.tobytes().hex() for key in self._keys]
 
     def vectors_by_row(self) -> NDArray[np.float32]:
-        """Return a copy of the vectors (n, d), in the order of `keys`; `vectors` is in the file's order."""
-        ordered = np.empty_like(self.vectors)
-        ordered[self._rows] = self.vectors
-        return ordered
-
-    @property
-    def is_approximate(self) -> bool:
-        """True if a search reads only part of the entries, unless it is asked to be exact."""
-        return self._cells is not None
+        """Return a copy of the vectors (n, d), in the order of `keys`."""
+        return self.vectors.copy()
 
     def search(self, query: StudyEmbedding, count: int = 10, *, exact: bool = False) -> list[Match]:
         """Return the entries nearest to a study, best first: reports or studies, as the index holds.
 
-        exact: read every entry, also in an index of more than 100,000.
+        exact: for callers of older versions; every search reads every entry.
         Raises EngineError for an embedding of another engine or, among studies, of another fusion mode.
         """
         self._check(query.engine, (query.mode,))
@@ -163,20 +146,10 @@ class ReportIndex:
         if count < 1:
             raise EngineError("count must be at least 1")
         unit = to_unit_length(query)
-        if self._cells is None or exact:
-            cosines: NDArray[np.float32] = self.vectors @ unit
-            best = _find_best(cosines, count)
-            found = best
-        else:
-            positions, cosines = self._cells.score(self.vectors, unit)
-            best = _find_best(cosines, count)
-            found = positions[best]
-        rows = self._rows[found].astype(np.int64)
-        order = np.lexsort((rows, -cosines[best]))
-        return [
-            Match(int(row), self._keys[row].tobytes().hex(), float(cosine))
-            for row, cosine in zip(rows[order], cosines[best][order], strict=True)
-        ]
+        cosines: NDArray[np.float32] = self.vectors @ unit
+        best = _find_best(cosines, count)
+        order = np.lexsort((best, -cosines[best]))
+        return [Match(int(row), self._keys[row].tobytes().hex(), float(cosines[row])) for row in best[order].tolist()]
 
     def _check(self, engine: str, modes: Sequence[str]) -> None:
         if engine != self.origin.engine:
@@ -188,26 +161,10 @@ class ReportIndex:
             )
 
 
-def _fits(vectors: NDArray[Any], keys: NDArray[Any], rows: NDArray[Any], cells: Cells | None) -> bool:
-    """True if the arrays are one index: nothing in them leads out of the others."""
-    count, width = vectors.shape
-    is_plain = (
-        vectors.dtype == np.float32
-        and keys.shape == (count, KEY_BYTES)
-        and rows.shape == (count,)
-        and count > 0
-        and int(rows.max()) < count
-    )
-    if cells is None or not is_plain:
-        return is_plain
-    starts = cells.starts.astype(np.int64)
-    return bool(
-        isinstance(cells.budget, int)
-        and cells.centroids.shape == (len(starts) - 1, width)
-        and starts[0] == 0
-        and starts[-1] == count
-        and (np.diff(starts) >= 0).all()
-    )
+def _fits(vectors: NDArray[Any], keys: NDArray[Any]) -> bool:
+    """True if the arrays are one index: as many keys as vectors."""
+    count, _ = vectors.shape
+    return vectors.dtype == np.float32 and keys.shape == (count, KEY_BYTES) and keys.dtype == np.uint8 and count > 0
 
 
 def _find_best(cosines: NDArray[np.float32], count: int) -> NDArray[np.int64]:

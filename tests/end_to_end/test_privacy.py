@@ -171,6 +171,44 @@ def test_indexes_and_ranks(bundle, write, output, tmp_path):
     assert_clean_files(output)
 
 
+def test_archives(bundle, write, output, tmp_path):
+    pytest.importorskip("lance", reason="packages of an archive absent")
+    first = write("1.dcm", PatientSex="F", StudyDate=MARKED_DATE)
+    write("2.dcm", study=2, seed=1)
+    (first.parent / f"{MARK}.dcm").write_bytes(b"no study")
+    out = output / "a.lance"
+    start = ["embed", first.parent, "--engine", bundle, "--out", out, "--workers", 1, "--labels", "edema,"]
+    for more in ([], ["--json"]):
+        result = run(*start, *more)
+        assert result.exit_code == 1 and "StudyError" in result.output, result.output
+        assert_clean(result.output)
+    rank = ["rank", first, "--engine", bundle, "--index", out]
+    search = ["--engine", bundle, "--text", PHRASE, "--html", output / "page.html", "--with-pictures", first.parent]
+    runs = [
+        run(*rank, "--where", "sex = 'F'"),
+        run(*rank, "--json"),
+        run("archive", "search", out, *search),
+        run("archive", "status", out, "--json"),
+        run("archive", "duplicates", out),
+        run("archive", "outliers", out),
+        run("archive", "export", out, "--out", output / "a.parquet"),
+        run("archive", "optimize", out),
+    ]
+    for result in runs:
+        assert result.exit_code == 0, result.output
+        assert_clean(result.output)
+    refused = [
+        run(*rank, "--where", f"{MARK} = 1"),
+        run("archive", "status", tmp_path / MARK / "a.lance"),
+        run("archive", "erase", out, "--key", MARK),
+        run("embed", tmp_path / MARK / "nowhere", "--engine", bundle, "--out", output / "b.lance"),
+    ]
+    for result in refused:
+        assert result.exit_code == 1 and "Traceback" not in result.output, result.output
+        assert_clean(result.output)
+    assert_clean_files(output)
+
+
 def test_thresholds(bundle, write, tmp_path, output):
     import shutil
 

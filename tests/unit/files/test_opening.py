@@ -203,6 +203,7 @@ ALLOWED = {
     # entries of a folder that is being read, members of an archive, files of a bundle
     "alta_sdk/dicom/folders.py: entry.is_dir",
     "alta_sdk/dicom/folders.py: entry.is_file",
+    "alta_sdk/archive/object_store.py: entry.is_dir",
     "alta_sdk/dicom/archives.py: info.is_dir",
     "alta_sdk/dicom/archives.py: zipfile.ZipFile",
     "alta_sdk/engine/arrays.py: zipfile.ZipFile",

@@ -10,7 +10,6 @@ import pytest
 
 from alta_sdk import EngineError, IntegrityError, Matcher, ReportIndex, StudyEmbedding
 from alta_sdk.engine.vectors import to_unit_length
-from alta_sdk.index import cells
 from alta_sdk.index.file import read_arrays
 from alta_sdk.index.search import IndexOrigin
 
@@ -71,7 +70,7 @@ def test_text_finds_studies_of_the_same_engine(tmp_path, matcher):
 @pytest.mark.parametrize("place", ["mark", "header", "vectors", "end"])
 def test_every_flipped_byte_is_found(index, place):
     data = bytearray(index.path.read_bytes())
-    data[{"mark": 3, "header": 60, "vectors": len(data) // 2, "end": -1}[place]] ^= 1
+    data[{"mark": 13, "header": 60, "vectors": len(data) // 2, "end": -1}[place]] ^= 1
     index.path.write_bytes(data)
     with pytest.raises(IntegrityError):
         ReportIndex.open(index.path)
@@ -157,57 +156,86 @@ def test_what_is_not_an_index_of_unit_vectors_is_refused(tmp_path):
             IndexOrigin(*wrong)
 
 
-@pytest.fixture
-def large(tmp_path, monkeypatch):
-    monkeypatch.setattr(cells, "MIN_ENTRIES", 10_000)
-    return ReportIndex.write(tmp_path / "d.index", make_vectors(20_000), make_keys(20_000), STUDIES)
-
-
-def test_a_large_index_reads_a_part_and_finds_the_same(large):
-    assert large.is_approximate
-    queries = make_vectors(200, seed=4)
-    recall = []
-    for query in queries:
-        exact = {match.row: match.score for match in large.search_vector(query, exact=True)}
-        found = {match.row: match.score for match in large.search_vector(query)}
-        recall.append(len(exact.keys() & found.keys()) / 10)
-        assert all(abs(found[row] - exact[row]) < 1e-6 for row in exact.keys() & found.keys())
-    assert np.mean(recall) >= 0.99
-
-
-def test_rows_and_keys_stay_those_of_the_caller(large):
+def test_every_search_is_exact_and_rows_are_those_of_the_caller(tmp_path):
     vectors = make_vectors(20_000)
+    index = ReportIndex.write(tmp_path / "d.index", vectors, make_keys(20_000), STUDIES)
     for row in (0, 777, 19_999):
-        match = large.search_vector(vectors[row], 1)[0]
+        match = index.search_vector(vectors[row], 1)[0]
         assert (match.row, match.key) == (row, make_keys(20_000)[row].hex())
+    for query in make_vectors(20, seed=4):
+        found = index.search_vector(query)
+        assert found == index.search_vector(query, exact=True)
+        assert [match.row for match in found] == np.argsort(-(vectors @ query), kind="stable")[:10].tolist()
 
 
-def test_vectors_without_neighbourhoods_are_searched_exactly(tmp_path, monkeypatch):
-    monkeypatch.setattr(cells, "MIN_ENTRIES", 5_000)
-    noise = to_unit_length(np.random.default_rng(0).standard_normal((6_000, 128)))
-    index = ReportIndex.write(tmp_path / "e.index", noise, make_keys(6_000), STUDIES)
-    assert not index.is_approximate
-    assert index.search_vector(noise[5], 1)[0].row == 5
+def test_another_program_reads_the_file_as_safetensors(index):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    arrays = load_file(index.path)
+    np.testing.assert_array_equal(arrays["vectors"], index.vectors)
+    assert [key.tobytes().hex() for key in arrays["keys"]] == index.keys
+    with safe_open(index.path, "numpy") as file:
+        told = file.metadata()
+    assert (told["alta"], told["version"], json.loads(told["meta"])["origin"]["mode"]) == ("index", "2", "frontal")
+
+
+def test_safetensors_of_others_and_indexes_of_older_versions_are_refused_with_the_way_out(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"vectors": make_vectors(3), "keys": np.zeros((3, 16), dtype=np.uint8)}, tmp_path / "other.index")
+    with pytest.raises(IntegrityError, match="not an index of alta"):
+        ReportIndex.open(tmp_path / "other.index")
+    with pytest.raises(EngineError, match="replaces only what it wrote"):
+        ReportIndex.write(tmp_path / "other.index", make_vectors(3), make_keys(3), STUDIES)
+    (tmp_path / "old.index").write_bytes(b"ALTAIDX\x01" + bytes(400))
+    with pytest.raises(EngineError, match="older alta-sdk: remove it, and make it anew with `alta embed"):
+        ReportIndex.open(tmp_path / "old.index")
+    ReportIndex.write(tmp_path / "old.index", make_vectors(3), make_keys(3), STUDIES)
+    assert len(ReportIndex.open(tmp_path / "old.index")) == 3
+
+
+def seal(header):
+    """Return a header as somebody seals it who knows how."""
+    import hashlib
+
+    told = header["__metadata__"]
+    given = told["header_sha256"]
+    text = json.dumps(header, separators=(",", ":")).encode()
+    digest = hashlib.sha256(text.replace(given.encode(), b"0" * 64, 1)).hexdigest()
+    return text.replace(given.encode(), digest.encode(), 1)
 
 
 def test_a_hostile_header_is_refused(index):
-    import hashlib
     import struct
 
     data = index.path.read_bytes()
-    length = struct.unpack_from("<Q", data, 8)[0]
-    header = json.loads(data[48 : 48 + length])
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
     for change in (
-        {"offset": -64},
-        {"offset": 10**12},
+        {"data_offsets": [-64, 63_936]},
+        {"data_offsets": [10**12, 10**12 + 64_000]},
+        {"data_offsets": [0, 64_001]},
+        {"data_offsets": [0]},
+        {"data_offsets": [0.0, 64_000.0]},
+        {"data_offsets": "all"},
         {"shape": [-1, 32]},
         {"shape": [1 << 40, 1 << 40]},
-        {"dtype": "|O8"},
+        {"shape": [500, 31]},
+        {"dtype": "O8"},
+        {"dtype": ["F32"]},
         {"shape": "all"},
     ):
-        hostile = {**header, "arrays": {**header["arrays"], "vectors": {**header["arrays"]["vectors"], **change}}}
-        text = json.dumps(hostile).encode().ljust(length)[: max(length, 0)]
-        digest = hashlib.sha256(text).digest()
-        index.path.write_bytes(data[:8] + struct.pack("<Q32s", len(text), digest) + text + data[48 + length :])
+        text = seal({**header, "vectors": {**header["vectors"], **change}})
+        index.path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
         with pytest.raises(EngineError):
             read_arrays(index.path, verify=False)
+    for told in ({"version": "3"}, {"version": "x"}, {"meta": "["}, {"meta": "[]"}):
+        text = seal({"__metadata__": {**header["__metadata__"], **told}, **{k: header[k] for k in ("vectors", "keys")}})
+        index.path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+        why = "newer" if told == {"version": "3"} else "damaged|another kind"
+        with pytest.raises(EngineError, match=why):
+            ReportIndex.open(index.path, verify=False)
+    index.path.write_bytes(struct.pack("<Q", 1 << 40) + data[8:])
+    with pytest.raises(IntegrityError):
+        ReportIndex.open(index.path)
