@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dicom.files import StudyFiles, read_files
-from ..engine.fusion import tell_used_mode
+from ..engine.fusion import name_plain_mode, tell_used_mode
 from ..errors import EngineError, StudyError
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
@@ -153,7 +153,10 @@ def open_key(job: ShardJob) -> SiteKey:
 
 @lru_cache(maxsize=1)
 def _open_matcher(engine: str, threads: int | None, mode: str, trust: str | None) -> Matcher:
-    return Matcher(engine, threads=threads, fusion_mode=mode, trust=trust)
+    is_reduced = mode != name_plain_mode(mode)
+    return Matcher(
+        engine, threads=threads, fusion_mode=name_plain_mode(mode), trust=trust, audit=False, reduced_decode=is_reduced
+    )
 
 
 def read_study(entry: Entry, reading: Mapping[str, Any]) -> Study:

@@ -102,7 +102,7 @@ def make_run(
     origin = ArchiveOrigin(
         engine=manifest.sha256,
         mode=tell_mode(matcher),
-        profile=manifest.intensity_profile,
+        profile=matcher.intensity_profile,
         site_key=site_key.fingerprint,
         width=manifest.sizes["embedding"],
         labels=check_labels(names),
@@ -116,7 +116,7 @@ def make_run(
         threads=reading.threads or 1,
         trust=reading.trust and str(Path(reading.trust).absolute()),
         labels=labels,
-        reading={**how, "intensity_profile": manifest.intensity_profile},
+        reading={**how, "intensity_profile": matcher.intensity_profile},
     )
     return Run(
         job=job,
