@@ -121,9 +121,9 @@ def decoded(monkeypatch):
     codings = []
     decode = decoding.decode_compressed
 
-    def count(source, syntax, options, shared=None):
+    def count(source, syntax, options, shared=None, **how):
         codings.append(syntax)
-        return decode(source, syntax, options, shared)
+        return decode(source, syntax, options, shared, **how)
 
     monkeypatch.setattr(pixels, "decode_compressed", count)
     return codings
