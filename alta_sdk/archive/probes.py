@@ -91,13 +91,17 @@ def measure_probes(table: Any, cells: int, seed: int = 0) -> Probes:
 def _find_enough(table: Any, queries: Vector, filters: list[str | None], cells: int) -> tuple[int | None, float]:
     """Return the fewest cells of a doubling row that are enough with every filter, and the lowest recall then."""
     truths = {one: find_exactly(table, queries, one) for one in filters}
-    probes = FIRST_PROBES
-    while probes <= cells // 2:
+    for probes in _list_probes(cells // 2):
         recall = min(_measure_recall(table, queries, truth, one, probes) for one, truth in truths.items())
         if recall >= TARGET_RECALL:
             return probes, round(recall, 4)
-        probes = probes + probes // 2 if probes & (probes - 1) == 0 else probes * 4 // 3
     return None, 1.0
+
+
+def _list_probes(most: int) -> list[int]:
+    """Return 8, 12, 16, 24, 32 and so on, and the most in the end."""
+    row = (FIRST_PROBES * factor << power for power in range(most.bit_length()) for factor in (2, 3))
+    return [*(number // 2 for number in row if number // 2 < most), most]
 
 
 def _measure_recall(table: Any, queries: Vector, truth: NDArray[np.int64], filter: str | None, probes: int) -> float:
