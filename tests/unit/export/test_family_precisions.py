@@ -78,7 +78,7 @@ def test_each_runtime_passes_the_self_test_of_all_kinds(lowered):
         with Engine.open(path, runtime=runtime, threads=1) as engine:
             drifts = {drift.output: drift for drift in engine.run_self_test()}
         paired = ["paired"] if family == "biovil-t" else []
-        assert list(drifts) == ["image", "text", *paired, "patches"]
+        assert list(drifts) == ["image", "text", "prompts", *paired, "patches"]
         assert all(drift.is_within_limits for drift in drifts.values()), runtime
 
 
