@@ -138,6 +138,7 @@ def settings_of_nobody(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
         patch.delenv("ALTA_SITE_KEY", raising=False)
+        patch.setenv("MALLOC_ARENA_TEST", "8")  # glibc's own default: training in this process leaves its memory alone
         yield
 
 

@@ -2,9 +2,10 @@
 
 Between similarity and match lie arrays of studies × patches × reports × words: at the published batch
 3.7 GB each. A tile is some studies with some reports, small enough that its arrays stay in a
-processor's cache (on a GPU: in a bounded share of its memory). Nothing of a tile is kept: the backward
-pass computes it again, and then all its gradients by formula, which needs fewer passes over the arrays
-than recorded operations do.
+processor's cache (on a GPU: in a bounded share of its memory). Of a small batch the tiles are kept for the
+backward pass, which needs six products then; of a large one nothing, and the backward pass computes them
+again, by eight. All gradients come by formula, which needs fewer passes over the arrays than recorded
+operations do.
 """
 
 import math
@@ -15,9 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .products import round_products
+
 # Elements of a tile's largest array, 4 bytes each. On a CPU about three such arrays fit a shared cache.
 CPU_ELEMENTS = 2**20
 GPU_ELEMENTS = 2**25
+# On a CPU: what the words of a tile may come to with padding, unless they are few; a GPU has time for padding.
+MOST_PADDING = 1.1
+FEW_WORDS = 256
+# On a CPU: elements of all arrays that a step may keep for its backward pass, 4 bytes each.
+KEPT_ELEMENTS = 2**28
 MIN_LENGTH = 1e-8
 
 
@@ -58,17 +66,24 @@ class MatchWords(torch.autograd.Function):
         patch_scale: Tensor,
         word_scale: Tensor,
         patch_mask: Tensor | None,
+        products: str,
     ) -> Tensor:
         """Match every tile; arguments as `match_words`."""
+        ctx.products = products
         ctx.save_for_backward(patches, words, word_mask, patch_scale, word_scale, patch_mask)
         result = patches.new_empty(len(patches), len(words))
         scales = patch_scale.item(), word_scale.item()
         tiles = plan_tiles(patches, word_mask)
-        arrays = _allocate(tiles, patches, 2)
-        for tile in tiles:
-            given = _cut(tile, patches, words, word_mask, patch_mask)
-            matched = _match_tile(*given, *scales, arrays)
-            result[tile.studies, tile.reports] = matched.word_match.logsumexp(dim=-1)
+        ctx.kept = [] if is_kept(tiles, patches) else None
+        arrays = _allocate(tiles, patches, 2) if ctx.kept is None else None
+        with round_products(products, patches.device):
+            for tile in tiles:
+                given = _cut(tile, patches, words, word_mask, patch_mask)
+                own = _allocate([tile], patches, 2) if arrays is None else arrays
+                matched = _match_tile(*given, *scales, own)
+                result[tile.studies, tile.reports] = matched.word_match.logsumexp(dim=-1)
+                if ctx.kept is not None:
+                    ctx.kept.append(matched)
         return result
 
     @staticmethod
@@ -80,32 +95,39 @@ class MatchWords(torch.autograd.Function):
         of_scales = torch.zeros(2, dtype=patches.dtype, device=patches.device)
         scales = patch_scale.item(), word_scale.item()
         tiles = plan_tiles(patches, word_mask)
-        arrays = _allocate(tiles, patches, 3)
-        for tile in tiles:
-            given = _cut(tile, patches, words, word_mask, patch_mask)
-            matched = _match_tile(*given, *scales, arrays)
-            own = grad[tile.studies][:, tile.reports]
-            parts = _differentiate_tile(matched, given[0], given[1], own, *scales, arrays[2])
-            of_patches[tile.studies] += parts[0]
-            of_words[tile.reports, : tile.longest] += parts[1]
-            of_scales += parts[2]
-        return of_patches, of_words, None, of_scales[0], of_scales[1], None
+        arrays = _allocate(tiles, patches, 3 if ctx.kept is None else 1)
+        with round_products(ctx.products, patches.device):
+            for number, tile in enumerate(tiles):
+                given = _cut(tile, patches, words, word_mask, patch_mask)
+                matched = _match_tile(*given, *scales, arrays) if ctx.kept is None else ctx.kept[number]
+                own = grad[tile.studies][:, tile.reports]
+                parts = _differentiate_tile(matched, given[0], given[1], own, *scales, arrays[-1])
+                of_patches[tile.studies] += parts[0]
+                of_words[tile.reports, : tile.longest] += parts[1]
+                of_scales += parts[2]
+        return of_patches, of_words, None, of_scales[0], of_scales[1], None, None
 
 
 def plan_tiles(patches: Tensor, word_mask: Tensor) -> list[Tile]:
     """Cut all pairs of studies (n, patches, …) and reports (n, length) into tiles within the bound.
 
-    Reports of like length go together, so that little is padding.
+    Reports of like length go together, so that little is padding: a batch that fits one tile may be several.
     """
-    bound = CPU_ELEMENTS if patches.device.type == "cpu" else GPU_ELEMENTS
+    on_cpu = patches.device.type == "cpu"
+    bound = CPU_ELEMENTS if on_cpu else GPU_ELEMENTS
     studies, per_study = patches.shape[:2]
     lengths = word_mask.sum(dim=1).tolist()
     chunks: list[list[int]] = []
+    real = 0  # words of the last chunk, without padding
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):  # ascending: this is its chunk's longest
-        if chunks and (len(chunks[-1]) + 1) * max(lengths[row], 1) * per_study <= bound:
+        padded = (len(chunks[-1]) + 1) * max(lengths[row], 1) if chunks else 0
+        is_tight = not on_cpu or real < FEW_WORDS or padded <= MOST_PADDING * (real + lengths[row])
+        if chunks and padded * per_study <= bound and is_tight:
             chunks[-1].append(row)
         else:
             chunks.append([row])
+            real = 0
+        real += lengths[row]
     tiles = []
     for reports in chunks:
         longest = max(lengths[reports[-1]], 1)
@@ -114,6 +136,14 @@ def plan_tiles(patches: Tensor, word_mask: Tensor) -> list[Tile]:
             own = slice(start, min(start + together, studies))
             tiles.append(Tile(own, reports, longest, lengths[reports[0]] < longest))
     return tiles
+
+
+def is_kept(tiles: list[Tile], patches: Tensor) -> bool:
+    """Tell whether a step keeps the arrays of its tiles for the backward pass: on a CPU, if both of all are small."""
+    if patches.device.type != "cpu":
+        return False
+    pairs = sum((tile.studies.stop - tile.studies.start) * len(tile.reports) * tile.longest for tile in tiles)
+    return 2 * pairs * patches.shape[1] <= KEPT_ELEMENTS
 
 
 def _allocate(tiles: list[Tile], patches: Tensor, count: int) -> Tensor:
