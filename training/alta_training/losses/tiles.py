@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products import round_products
+from .products import add_product, check_products, multiply
 
 # Elements of a tile's largest array, 4 bytes each. On a CPU about three such arrays fit a shared cache.
 CPU_ELEMENTS = 2**20
@@ -69,6 +69,7 @@ class MatchWords(torch.autograd.Function):
         products: str,
     ) -> Tensor:
         """Match every tile; arguments as `match_words`."""
+        check_products(products, patches.device)
         ctx.products = products
         ctx.save_for_backward(patches, words, word_mask, patch_scale, word_scale, patch_mask)
         result = patches.new_empty(len(patches), len(words))
@@ -76,14 +77,13 @@ class MatchWords(torch.autograd.Function):
         tiles = plan_tiles(patches, word_mask)
         ctx.kept = [] if is_kept(tiles, patches) else None
         arrays = _allocate(tiles, patches, 2) if ctx.kept is None else None
-        with round_products(products, patches.device):
-            for tile in tiles:
-                given = _cut(tile, patches, words, word_mask, patch_mask)
-                own = _allocate([tile], patches, 2) if arrays is None else arrays
-                matched = _match_tile(*given, *scales, own)
-                result[tile.studies, tile.reports] = matched.word_match.logsumexp(dim=-1)
-                if ctx.kept is not None:
-                    ctx.kept.append(matched)
+        for tile in tiles:
+            given = _cut(tile, patches, words, word_mask, patch_mask)
+            own = _allocate([tile], patches, 2) if arrays is None else arrays
+            matched = _match_tile(*given, *scales, own, products)
+            result[tile.studies, tile.reports] = matched.word_match.logsumexp(dim=-1)
+            if ctx.kept is not None:
+                ctx.kept.append(matched)
         return result
 
     @staticmethod
@@ -96,15 +96,14 @@ class MatchWords(torch.autograd.Function):
         scales = patch_scale.item(), word_scale.item()
         tiles = plan_tiles(patches, word_mask)
         arrays = _allocate(tiles, patches, 3 if ctx.kept is None else 1)
-        with round_products(ctx.products, patches.device):
-            for number, tile in enumerate(tiles):
-                given = _cut(tile, patches, words, word_mask, patch_mask)
-                matched = _match_tile(*given, *scales, arrays) if ctx.kept is None else ctx.kept[number]
-                own = grad[tile.studies][:, tile.reports]
-                parts = _differentiate_tile(matched, given[0], given[1], own, *scales, arrays[-1])
-                of_patches[tile.studies] += parts[0]
-                of_words[tile.reports, : tile.longest] += parts[1]
-                of_scales += parts[2]
+        for number, tile in enumerate(tiles):
+            given = _cut(tile, patches, words, word_mask, patch_mask)
+            matched = _match_tile(*given, *scales, arrays, ctx.products) if ctx.kept is None else ctx.kept[number]
+            own = grad[tile.studies][:, tile.reports]
+            parts = _differentiate_tile(matched, given[0], given[1], own, *scales, arrays[-1], ctx.products)
+            of_patches[tile.studies] += parts[0]
+            of_words[tile.reports, : tile.longest] += parts[1]
+            of_scales += parts[2]
         return of_patches, of_words, None, of_scales[0], of_scales[1], None, None
 
 
@@ -172,12 +171,13 @@ def _match_tile(
     patch_scale: float,
     word_scale: float,
     arrays: Tensor,
+    products: str,
 ) -> Matched:
     """Match the words of some reports with the patches of some studies, in the first two of `arrays`."""
     studies, per_study, embedding = patches.shape
     flat = words.reshape(-1, embedding)
     first, second = _shape(arrays[0], studies, per_study, len(flat)), _shape(arrays[1], studies, per_study, len(flat))
-    torch.mm(patches.reshape(-1, embedding), flat.T, out=first.view(-1, len(flat)))
+    multiply(patches.reshape(-1, embedding), flat.T, products, first.view(-1, len(flat)))
     by_report = (studies, per_study, *words.shape[:2])
     if word_mask is not None:
         first.view(by_report).masked_fill_(~word_mask, -torch.inf)
@@ -191,7 +191,7 @@ def _match_tile(
         seen = patch_mask[:, :, None]
         torch.sub(share, (share * seen).amax(dim=1, keepdim=True), out=attention)
         attention.mul_(patch_scale).clamp_(max=0).exp_().mul_(seen)
-    collected = _multiply(attention.transpose(1, 2), patches)
+    collected = multiply(attention.transpose(1, 2), patches, products)
     cosine = (flat * collected).sum(dim=-1) / (flat.norm(dim=-1) * collected.norm(dim=-1)).clamp(min=MIN_LENGTH)
     word_match = (word_scale * cosine).view(studies, *words.shape[:2])
     if word_mask is not None:
@@ -207,6 +207,7 @@ def _differentiate_tile(
     patch_scale: float,
     word_scale: float,
     array: Tensor,
+    products: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return a tile's gradients of its patches, its words and both scales, using `array`.
 
@@ -224,28 +225,20 @@ def _differentiate_tile(
     along = (of_cosine * cosine)[:, :, None]
     of_collected = across * flat - along / length[:, :, None] ** 2 * collected
     of_flat = (across * collected - along / word_length[:, None] ** 2 * flat).sum(dim=0)
-    of_patches = _multiply(attention, of_collected)
+    of_patches = multiply(attention, of_collected, products)
     # Through exp and the softmax over words. A word's cosine does not change with the sum of its
     # attention, so the maximum that was subtracted has no gradient.
-    through = _multiply(patches, of_collected.transpose(1, 2), _shape(array, *share.shape))
+    through = multiply(patches, of_collected.transpose(1, 2), products, _shape(array, *share.shape))
     through.mul_(attention).mul_(share)
     by_report = through.view(studies, per_study, *words.shape[:2])
     sums = by_report.sum(dim=-1, keepdim=True)
     by_report.addcmul_(share.view_as(by_report), sums, value=-1)
     rows = through.view(-1, len(flat))
-    of_patches.view(-1, embedding).addmm_(rows, flat, alpha=patch_scale)
-    of_flat.addmm_(rows.T, patches.reshape(-1, embedding), alpha=patch_scale)
+    add_product(of_patches.view(-1, embedding), rows, flat, patch_scale, products)
+    add_product(of_flat, rows.T, patches.reshape(-1, embedding), patch_scale, products)
     return of_patches, of_flat.view_as(words), torch.stack([sums.sum(), (of_match * cosine).sum()])
 
 
 def _shape(array: Tensor, *shape: int) -> Tensor:
     """Return the beginning of a flat array in a shape."""
     return array[: math.prod(shape)].view(shape)
-
-
-def _multiply(one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
-    """Multiply stacks of matrices; a stack of one as a plain product, which is twice as fast on a CPU."""
-    if len(one) > 1:
-        return torch.bmm(one, other, out=out)
-    product = torch.mm(one[0], other[0], out=None if out is None else out[0])
-    return product[None]
