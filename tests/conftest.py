@@ -140,6 +140,7 @@ def settings_of_nobody(tmp_path_factory):
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
         patch.delenv("ALTA_SITE_KEY", raising=False)
         patch.delenv("ALTA_AUDIT", raising=False)
+        patch.setenv("MALLOC_ARENA_TEST", "8")  # glibc's own default: training in this process leaves its memory alone
         yield
 
 

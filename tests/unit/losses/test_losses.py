@@ -6,8 +6,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from alta_training.losses import contrast_globally, contrast_locally, measure_reconstruction, measure_report_modelling
+from alta_sdk.errors import TrainingError
+from alta_training.losses import (
+    contrast_globally,
+    contrast_locally,
+    measure_reconstruction,
+    measure_report_modelling,
+    tiles,
+)
 from alta_training.losses.local_contrastive import match_words
+from alta_training.losses.products import PRODUCTS, has_bf16
+from alta_training.objectives.local_contrast import LocalSettings
 
 
 def match_by_definition(patches, words, count, patch_scale, word_scale):
@@ -48,6 +57,67 @@ def test_the_local_loss_has_the_gradient_of_its_definition(local_inputs):
     patches, words, _, mask, scales = local_inputs
     inputs = [tensor.clone().requires_grad_() for tensor in (patches, words, *scales)]
     assert torch.autograd.gradcheck(lambda p, w, *s: contrast_locally(p, w, mask, s), inputs)
+
+
+@pytest.mark.parametrize("products", ["fp32", "bf16"])
+def test_tiles_that_are_kept_give_what_tiles_computed_again_give(monkeypatch, products):
+    """To the last bit: the same products either way."""
+    if products == "bf16" and not has_bf16():
+        products = "fp32"
+    generator = torch.Generator().manual_seed(3)
+    mask = torch.arange(40) < torch.randint(1, 40, (12, 1), generator=generator)
+    given = [torch.randn(12, size, 16, generator=generator) for size in (49, 40)]
+    monkeypatch.setattr(tiles, "CPU_ELEMENTS", 2**14)
+    values = []
+    for kept in (0, 2**26):
+        monkeypatch.setattr(tiles, "KEPT_ELEMENTS", kept)
+        assert tiles.is_kept(tiles.plan_tiles(given[0], mask), given[0]) == bool(kept)
+        leaves = [tensor.clone().requires_grad_() for tensor in (*given, *map(torch.tensor, (4.0, 5.0, 10.0)))]
+        loss = contrast_locally(leaves[0], leaves[1], mask, tuple(leaves[2:]), products=products)
+        loss.backward()
+        values.append([loss.detach(), *(leaf.grad for leaf in leaves)])
+    assert all(torch.equal(one, other) for one, other in zip(*values, strict=True))
+
+
+def test_a_batch_of_reports_of_many_lengths_is_hardly_padded():
+    """It fits one tile, padded to its longest report: almost half of that was padding."""
+    lengths = torch.arange(8, 128, 4)
+    planned = tiles.plan_tiles(torch.empty(32, 196, 1), torch.arange(128) < lengths[:, None])
+    chunks = {tuple(tile.reports): tile.longest for tile in planned}
+    assert sorted(row for reports in chunks for row in reports) == list(range(len(lengths)))
+    words = sum(len(reports) * longest for reports, longest in chunks.items())
+    assert words < 1.25 * int(lengths.sum()) and len(chunks) < 9
+    few = tiles.plan_tiles(torch.empty(32, 196, 1), torch.arange(20) < torch.arange(1, 20)[:, None])
+    assert {len(tile.reports) for tile in few} == {19}, "few words are one product, padded or not"
+
+
+@pytest.mark.skipif(not has_bf16(), reason="shared data absent: a processor with BF16")
+def test_products_in_bf16_have_almost_the_gradient():
+    generator = torch.Generator().manual_seed(4)
+    given = [torch.randn(8, size, 64, generator=generator) / 8 for size in (49, 30)]
+    mask = torch.ones(8, 30, dtype=torch.bool)
+    gradients, values = [], []
+    for products in PRODUCTS:
+        leaves = [tensor.clone().requires_grad_() for tensor in given]
+        loss = contrast_locally(*leaves, mask, tuple(map(torch.tensor, (4.0, 5.0, 10.0))), products=products)
+        loss.backward()
+        values.append(float(loss.detach()))
+        gradients.append(torch.cat([leaf.grad.flatten() for leaf in leaves]))
+    assert F.cosine_similarity(*gradients, dim=0) > 0.9999 and not torch.equal(*gradients)
+    assert values[0] == pytest.approx(values[1], rel=1e-3)
+
+
+def test_products_in_bf16_are_refused_where_the_processor_has_none(local_inputs, monkeypatch):
+    monkeypatch.setattr("alta_training.losses.products.has_bf16", lambda: False)
+    patches, words, _, mask, scales = local_inputs
+    with pytest.raises(TrainingError, match='no BF16 products: set objectives.local.products="fp32"'):
+        contrast_locally(patches, words, mask, scales, products="bf16")
+
+
+def test_a_recipe_says_which_products_and_no_others():
+    assert LocalSettings().products == "fp32"
+    with pytest.raises(TrainingError, match="products must be one of fp32, bf16"):
+        LocalSettings(products="int8")
 
 
 def test_patches_that_are_masked_do_not_count(local_inputs):

@@ -18,7 +18,7 @@ from ..recipes import fill_recipe, read_settings
 from ..run.folder import check_output
 from .facts import add_fact_options, ask_facts
 from .packages import need_packages
-from .run_options import add_run_options
+from .run_options import add_run_options, prepare_memory
 
 TEXT_SIZES = ("text_width", "text_depth", "text_heads", "vocabulary", "max_tokens")
 
@@ -57,6 +57,7 @@ def fit(backbone: Path, text_model: Path | None, output: Path, **given: Any) -> 
         say("no --validation: there will be no best model, and publish takes the last weights")
     facts = ask_facts(given)
     need_packages(given["loggers"])
+    prepare_memory()
     from ..work.fit import fit_model
 
     fit_model(backbone, text_model, output, given, facts, validation)

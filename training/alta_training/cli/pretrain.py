@@ -15,7 +15,7 @@ from ..data.records import read_table
 from ..recipes import fill_recipe, read_settings
 from ..run.folder import check_output
 from .packages import need_packages
-from .run_options import add_run_options
+from .run_options import add_run_options, prepare_memory
 
 
 @click.command(cls=Program, context_settings=CONTEXT)
@@ -42,6 +42,7 @@ def pretrain(backbone: Path | None, text_model: Path | None, output: Path, **giv
         raise CheckpointError(f"backbone {backbone.name} not found: give MRM.pth or what pretrain wrote")
     read_table(given["data"], given["root"])
     need_packages(given["loggers"])
+    prepare_memory()
     from ..work.pretrain import pretrain_model
 
     pretrain_model(backbone, text_model, output, given)

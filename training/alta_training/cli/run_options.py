@@ -1,16 +1,25 @@
 """Options that `fit` and `pretrain` share, and what is refused of them before torch is imported."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from alta_sdk.cli.option_groups import PATH
+from alta_sdk.cli.terminal import say
 
 from ..recipes import list_shipped
+from ..run.allocator import TOLD, keep_freed_memory
 
 LOGGERS = ("tensorboard", "csv", "wandb", "mlflow")
 RECIPE_HELP = f"TOML file, or one of {', '.join(list_shipped())}. [default: the published recipe]"
+
+
+def prepare_memory() -> None:
+    """Let the process keep freed memory, before torch is imported; say so once."""
+    if keep_freed_memory() and not int(os.environ.get("RANK", 0)):
+        say(TOLD)
 
 
 def add_run_options(command: Callable[..., Any]) -> Callable[..., Any]:

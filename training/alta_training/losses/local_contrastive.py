@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .products import FULL
 from .tiles import MatchWords
 
 
@@ -21,6 +22,7 @@ def contrast_locally(
     word_mask: Tensor,
     scales: tuple[Tensor, Tensor, Tensor],
     patch_mask: Tensor | None = None,
+    products: str = FULL,
 ) -> Tensor:
     """Return the symmetric cross entropy of matching studies with reports word by word.
 
@@ -29,9 +31,12 @@ def contrast_locally(
     the words of a report and its [SEP].
     scales: of the attention over patches, of a word's cosine, and of the final logits (scalars).
     patch_mask: (n, patches) bool, false for patches of slots that no word may look at; None: all (published).
+    products: "bf16" rounds what the matrix products multiply (`products`).
     Source: ALTA's local loss, after Huang et al. 2021 (GLoRIA).
     """
-    similarity = match_words(patches, words, word_mask, scales[0], scales[1], patch_mask)  # (n studies, n reports)
+    similarity = match_words(
+        patches, words, word_mask, scales[0], scales[1], patch_mask, products
+    )  # (n studies, n reports)
     logits = scales[2] * similarity
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
@@ -44,8 +49,9 @@ def match_words(
     patch_scale: Tensor,
     word_scale: Tensor,
     patch_mask: Tensor | None = None,
+    products: str = FULL,
 ) -> Tensor:
     """Return how well each report's words match each study: (studies, reports)."""
     with torch.autocast(patches.device.type, enabled=False):  # the logits decide by small differences
-        matched: Tensor = MatchWords.apply(patches, words, word_mask, patch_scale, word_scale, patch_mask)
+        matched: Tensor = MatchWords.apply(patches, words, word_mask, patch_scale, word_scale, patch_mask, products)
     return matched

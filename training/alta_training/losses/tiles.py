@@ -2,9 +2,10 @@
 
 Between similarity and match lie arrays of studies × patches × reports × words: at the published batch
 3.7 GB each. A tile is some studies with some reports, small enough that its arrays stay in a
-processor's cache (on a GPU: in a bounded share of its memory). Nothing of a tile is kept: the backward
-pass computes it again, and then all its gradients by formula, which needs fewer passes over the arrays
-than recorded operations do.
+processor's cache (on a GPU: in a bounded share of its memory). Of a small batch the tiles are kept for the
+backward pass, which needs six products then; of a large one nothing, and the backward pass computes them
+again, by eight. All gradients come by formula, which needs fewer passes over the arrays than recorded
+operations do.
 """
 
 import math
@@ -15,9 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .products import add_product, check_products, multiply
+
 # Elements of a tile's largest array, 4 bytes each. On a CPU about three such arrays fit a shared cache.
 CPU_ELEMENTS = 2**20
 GPU_ELEMENTS = 2**25
+# On a CPU: what the words of a tile may come to with padding, unless they are few; a GPU has time for padding.
+MOST_PADDING = 1.1
+FEW_WORDS = 256
+# On a CPU: elements of all arrays that a step may keep for its backward pass, 4 bytes each.
+KEPT_ELEMENTS = 2**28
 MIN_LENGTH = 1e-8
 
 
@@ -58,17 +66,24 @@ class MatchWords(torch.autograd.Function):
         patch_scale: Tensor,
         word_scale: Tensor,
         patch_mask: Tensor | None,
+        products: str,
     ) -> Tensor:
         """Match every tile; arguments as `match_words`."""
+        check_products(products, patches.device)
+        ctx.products = products
         ctx.save_for_backward(patches, words, word_mask, patch_scale, word_scale, patch_mask)
         result = patches.new_empty(len(patches), len(words))
         scales = patch_scale.item(), word_scale.item()
         tiles = plan_tiles(patches, word_mask)
-        arrays = _allocate(tiles, patches, 2)
+        ctx.kept = [] if is_kept(tiles, patches) else None
+        arrays = _allocate(tiles, patches, 2) if ctx.kept is None else None
         for tile in tiles:
             given = _cut(tile, patches, words, word_mask, patch_mask)
-            matched = _match_tile(*given, *scales, arrays)
+            own = _allocate([tile], patches, 2) if arrays is None else arrays
+            matched = _match_tile(*given, *scales, own, products)
             result[tile.studies, tile.reports] = matched.word_match.logsumexp(dim=-1)
+            if ctx.kept is not None:
+                ctx.kept.append(matched)
         return result
 
     @staticmethod
@@ -80,32 +95,38 @@ class MatchWords(torch.autograd.Function):
         of_scales = torch.zeros(2, dtype=patches.dtype, device=patches.device)
         scales = patch_scale.item(), word_scale.item()
         tiles = plan_tiles(patches, word_mask)
-        arrays = _allocate(tiles, patches, 3)
-        for tile in tiles:
+        arrays = _allocate(tiles, patches, 3 if ctx.kept is None else 1)
+        for number, tile in enumerate(tiles):
             given = _cut(tile, patches, words, word_mask, patch_mask)
-            matched = _match_tile(*given, *scales, arrays)
+            matched = _match_tile(*given, *scales, arrays, ctx.products) if ctx.kept is None else ctx.kept[number]
             own = grad[tile.studies][:, tile.reports]
-            parts = _differentiate_tile(matched, given[0], given[1], own, *scales, arrays[2])
+            parts = _differentiate_tile(matched, given[0], given[1], own, *scales, arrays[-1], ctx.products)
             of_patches[tile.studies] += parts[0]
             of_words[tile.reports, : tile.longest] += parts[1]
             of_scales += parts[2]
-        return of_patches, of_words, None, of_scales[0], of_scales[1], None
+        return of_patches, of_words, None, of_scales[0], of_scales[1], None, None
 
 
 def plan_tiles(patches: Tensor, word_mask: Tensor) -> list[Tile]:
     """Cut all pairs of studies (n, patches, …) and reports (n, length) into tiles within the bound.
 
-    Reports of like length go together, so that little is padding.
+    Reports of like length go together, so that little is padding: a batch that fits one tile may be several.
     """
-    bound = CPU_ELEMENTS if patches.device.type == "cpu" else GPU_ELEMENTS
+    on_cpu = patches.device.type == "cpu"
+    bound = CPU_ELEMENTS if on_cpu else GPU_ELEMENTS
     studies, per_study = patches.shape[:2]
     lengths = word_mask.sum(dim=1).tolist()
     chunks: list[list[int]] = []
+    real = 0  # words of the last chunk, without padding
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):  # ascending: this is its chunk's longest
-        if chunks and (len(chunks[-1]) + 1) * max(lengths[row], 1) * per_study <= bound:
+        padded = (len(chunks[-1]) + 1) * max(lengths[row], 1) if chunks else 0
+        is_tight = not on_cpu or real < FEW_WORDS or padded <= MOST_PADDING * (real + lengths[row])
+        if chunks and padded * per_study <= bound and is_tight:
             chunks[-1].append(row)
         else:
             chunks.append([row])
+            real = 0
+        real += lengths[row]
     tiles = []
     for reports in chunks:
         longest = max(lengths[reports[-1]], 1)
@@ -114,6 +135,14 @@ def plan_tiles(patches: Tensor, word_mask: Tensor) -> list[Tile]:
             own = slice(start, min(start + together, studies))
             tiles.append(Tile(own, reports, longest, lengths[reports[0]] < longest))
     return tiles
+
+
+def is_kept(tiles: list[Tile], patches: Tensor) -> bool:
+    """Tell whether a step keeps the arrays of its tiles for the backward pass: on a CPU, if both of all are small."""
+    if patches.device.type != "cpu":
+        return False
+    pairs = sum((tile.studies.stop - tile.studies.start) * len(tile.reports) * tile.longest for tile in tiles)
+    return 2 * pairs * patches.shape[1] <= KEPT_ELEMENTS
 
 
 def _allocate(tiles: list[Tile], patches: Tensor, count: int) -> Tensor:
@@ -142,12 +171,13 @@ def _match_tile(
     patch_scale: float,
     word_scale: float,
     arrays: Tensor,
+    products: str,
 ) -> Matched:
     """Match the words of some reports with the patches of some studies, in the first two of `arrays`."""
     studies, per_study, embedding = patches.shape
     flat = words.reshape(-1, embedding)
     first, second = _shape(arrays[0], studies, per_study, len(flat)), _shape(arrays[1], studies, per_study, len(flat))
-    torch.mm(patches.reshape(-1, embedding), flat.T, out=first.view(-1, len(flat)))
+    multiply(patches.reshape(-1, embedding), flat.T, products, first.view(-1, len(flat)))
     by_report = (studies, per_study, *words.shape[:2])
     if word_mask is not None:
         first.view(by_report).masked_fill_(~word_mask, -torch.inf)
@@ -161,7 +191,7 @@ def _match_tile(
         seen = patch_mask[:, :, None]
         torch.sub(share, (share * seen).amax(dim=1, keepdim=True), out=attention)
         attention.mul_(patch_scale).clamp_(max=0).exp_().mul_(seen)
-    collected = _multiply(attention.transpose(1, 2), patches)
+    collected = multiply(attention.transpose(1, 2), patches, products)
     cosine = (flat * collected).sum(dim=-1) / (flat.norm(dim=-1) * collected.norm(dim=-1)).clamp(min=MIN_LENGTH)
     word_match = (word_scale * cosine).view(studies, *words.shape[:2])
     if word_mask is not None:
@@ -177,6 +207,7 @@ def _differentiate_tile(
     patch_scale: float,
     word_scale: float,
     array: Tensor,
+    products: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return a tile's gradients of its patches, its words and both scales, using `array`.
 
@@ -194,28 +225,20 @@ def _differentiate_tile(
     along = (of_cosine * cosine)[:, :, None]
     of_collected = across * flat - along / length[:, :, None] ** 2 * collected
     of_flat = (across * collected - along / word_length[:, None] ** 2 * flat).sum(dim=0)
-    of_patches = _multiply(attention, of_collected)
+    of_patches = multiply(attention, of_collected, products)
     # Through exp and the softmax over words. A word's cosine does not change with the sum of its
     # attention, so the maximum that was subtracted has no gradient.
-    through = _multiply(patches, of_collected.transpose(1, 2), _shape(array, *share.shape))
+    through = multiply(patches, of_collected.transpose(1, 2), products, _shape(array, *share.shape))
     through.mul_(attention).mul_(share)
     by_report = through.view(studies, per_study, *words.shape[:2])
     sums = by_report.sum(dim=-1, keepdim=True)
     by_report.addcmul_(share.view_as(by_report), sums, value=-1)
     rows = through.view(-1, len(flat))
-    of_patches.view(-1, embedding).addmm_(rows, flat, alpha=patch_scale)
-    of_flat.addmm_(rows.T, patches.reshape(-1, embedding), alpha=patch_scale)
+    add_product(of_patches.view(-1, embedding), rows, flat, patch_scale, products)
+    add_product(of_flat, rows.T, patches.reshape(-1, embedding), patch_scale, products)
     return of_patches, of_flat.view_as(words), torch.stack([sums.sum(), (of_match * cosine).sum()])
 
 
 def _shape(array: Tensor, *shape: int) -> Tensor:
     """Return the beginning of a flat array in a shape."""
     return array[: math.prod(shape)].view(shape)
-
-
-def _multiply(one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
-    """Multiply stacks of matrices; a stack of one as a plain product, which is twice as fast on a CPU."""
-    if len(one) > 1:
-        return torch.bmm(one, other, out=out)
-    product = torch.mm(one[0], other[0], out=None if out is None else out[0])
-    return product[None]
