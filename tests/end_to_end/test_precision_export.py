@@ -159,7 +159,7 @@ def test_int8_bf16_is_refused_where_the_cpu_has_no_bf16_and_is_asked_for_by_name
 
 def test_an_int8_bf16_engine_does_not_open_where_the_cpu_has_no_bf16(export, radiographs, monkeypatch):
     if not has_bf16():
-        pytest.skip("this CPU has no BF16: there is no such engine here")
+        pytest.skip("no BF16: there is no such engine here")
     _, output = export("--precision", "int8-bf16", "--calibration", radiographs)
     core = openvino_session._share_core()
 

@@ -91,7 +91,7 @@ def test_a_batch_of_reports_of_many_lengths_is_hardly_padded():
     assert {len(tile.reports) for tile in few} == {19}, "few words are one product, padded or not"
 
 
-@pytest.mark.skipif(not has_bf16(), reason="shared data absent: a processor with BF16")
+@pytest.mark.skipif(not has_bf16(), reason="no BF16: this processor lacks it")
 def test_products_in_bf16_have_almost_the_gradient():
     generator = torch.Generator().manual_seed(4)
     given = [torch.randn(8, size, 64, generator=generator) / 8 for size in (49, 30)]

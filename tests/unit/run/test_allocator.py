@@ -49,7 +49,7 @@ def glibc(monkeypatch):
     return install
 
 
-@pytest.mark.skipif(not allocator.is_glibc(), reason="shared data absent: glibc")
+@pytest.mark.skipif(not allocator.is_glibc(), reason="no glibc: another C library")
 def test_an_array_that_was_freed_costs_no_page_faults_when_it_is_made_again():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     told, torch, faults = done.stdout.split()
