@@ -85,7 +85,7 @@ def find_compiled(bundle: Bundle) -> tuple[CompiledForm | None, str]:
     Raises IntegrityError for one of this site that was changed.
     """
     folder = find_folder(bundle)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # nor where the name of an engine leaves no room for one
         return None, ""
     content = _read_content(folder)
     site_key = open_existing_key()

@@ -71,6 +71,11 @@ def test_it_is_used_and_computes_the_same(engine, form, imports, radiograph_path
             np.testing.assert_array_equal(ours, theirs)
 
 
+def test_an_engine_whose_name_leaves_no_room_for_another_opens(engine):
+    with open_engine(engine.rename(engine.with_name("n" * 250))) as opened:
+        assert opened.runtime_reason == "asked for"
+
+
 def test_nothing_but_the_command_writes_it(engine, radiograph_path):
     with Matcher(engine, runtime="openvino") as matcher:
         matcher.zero_shot(radiograph_path, "chexpert5")
