@@ -23,7 +23,7 @@ def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name
     """Read a CSV file in UTF-8 with a header; empty cells are "".
 
     error, name: the class to raise and what to call the table in its message. Raised for a file that is
-    not there, cannot be read, lacks a needed column or has no row.
+    not there, cannot be read, lacks a needed column, has two columns of one name, or has no row.
     """
     csv.field_size_limit(MAX_CELL)
     try:
@@ -35,9 +35,15 @@ def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name
         raise error(f"{name} not found: give a CSV file") from missing
     except (OSError, csv.Error, UnicodeDecodeError) as damage:
         raise error(f"{name} cannot be read: it is damaged or not a CSV file in UTF-8") from damage
+    for number, column in enumerate(columns, start=1):
+        if column and column in columns[: number - 1]:  # which of the two is meant nobody knows
+            raise error(f"column {number} of {name} has the name of an earlier one: rename it, or take it out")
     lacking = [column for column in needed if column not in columns]
     if lacking:
-        raise error(f"{name} lacks the columns {', '.join(lacking)}")
+        # As spreadsheets write CSV files where the comma is the decimal sign.
+        other = len(columns) == 1 and any(mark in columns[0] for mark in ";\t")
+        hint = ": its cells are not separated by commas; save it as CSV with commas" if other else ""
+        raise error(f"{name} lacks the columns {', '.join(lacking)}{hint}")
     if not rows:
         raise error(f"no usable row in {name}: it has none at all")
     return rows

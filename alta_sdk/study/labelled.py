@@ -54,9 +54,11 @@ def find_label_columns(table: Path, study_column: str, others: Sequence[str]) ->
     if not found:
         raise CalibrationError(f"no column of truth in the {NAME}: give one for each finding, of 1, 0 or nothing")
     for number, column in enumerate(rows[0], start=1):
-        if column in found and any(row[column].strip() not in _CELLS for row in rows):
+        bad = next((place for place, row in enumerate(rows, start=1) if row[column].strip() not in _CELLS), None)
+        if column in found and bad is not None:
             raise CalibrationError(
-                f"column {number} of the {NAME} is no truth of 1, 0 or nothing: name the columns of truth (--label)"
+                f"column {number} of the {NAME} is no truth of 1, 0 or nothing (row {bad}): mend the cell, or name the "
+                "columns of truth (--label)"
             )
     return found
 

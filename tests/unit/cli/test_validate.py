@@ -138,7 +138,7 @@ def test_paths_only_where_they_are_asked_for(bundle, folder, tmp_path):
     ("change", "more", "message"),
     [
         (lambda rows: rows[2].__setitem__(4, "maybe"), ["--label", "edema"], "row 3 .* truth must be 1, 0 or empty"),
-        (lambda rows: rows[2].__setitem__(4, "maybe"), [], "column 5 .* is no truth.*--label"),
+        (lambda rows: rows[2].__setitem__(4, "maybe"), [], "column 5 .* is no truth.*row 3.*--label"),
         (lambda rows: rows[2].__setitem__(3, MARK), [], "row 3 .* no age in years"),
         (lambda rows: [row.__setitem__(2, row[0]) for row in rows], [], f"{COUNT} values"),
         (lambda rows: [row.__setitem__(5, "1") for row in rows], [], "label 2: 44 positive and 0 negative"),
