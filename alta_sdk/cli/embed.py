@@ -13,8 +13,7 @@ import click
 
 from ..dicom.files import Source
 from ..errors import EngineError
-from ..files.spelling import spell
-from ..files.tables import quote_formula
+from ..files.tables import show_cell
 from ..files.targets import check_target, refuse_inputs, write_target
 from ..index.embedding import EmbeddedStudy, check_index_target, embed_folder, find_index_mode, list_entries
 from ..index.search import ReportIndex
@@ -136,7 +135,7 @@ def render_table(studies: list[EmbeddedStudy]) -> str:
     for study, one in zip(studies, told, strict=True):
         failed = [study.failure.kind, study.failure.message] if study.failure else ["", ""]
         cells = [*(one[name] for name in named), int(study.is_new), int(study.is_twin), *failed]
-        writer.writerow([spell(quote_formula(cell)) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow(map(show_cell, cells))
     return buffer.getvalue()
 
 

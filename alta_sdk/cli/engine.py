@@ -14,7 +14,7 @@ from ..engine.sessions import list_loaded
 from ..engine.signature import choose_trust
 from ..errors import EngineError
 from .option_groups import json_option, overwrite_option, threads_option, trust_option
-from .site_key import key_file_option, open_key
+from .site_key import open_key
 from .terminal import fail_in_one_line, print_facts, print_object
 
 
@@ -27,24 +27,21 @@ def engine() -> None:
 @click.argument("path", metavar="NAME.alta", type=click.Path())
 @threads_option
 @trust_option
-@key_file_option
 @overwrite_option("a compiled form")
 @json_option()
 @fail_in_one_line
-def compile(
-    path: str, threads: int | None, trust: str | None, key_file: str | None, overwrite: bool, as_json: bool
-) -> None:
+def compile(path: str, threads: int | None, trust: str | None, overwrite: bool, as_json: bool) -> None:
     """Compile an engine's graphs with OpenVINO for this machine, so that it opens sooner.
 
     Writes NAME.alta.compiled beside it, and nothing else ever does: bound to this engine, this version of OpenVINO and
-    this processor, hashed, and sealed with the site key. Another machine, or another version, opens the engine as
-    before, and says so.
+    this processor, hashed, and sealed with the site key: that of ALTA_SITE_KEY, else of your settings folder, where
+    whoever opens the engine looks. Another machine, or another version, opens the engine as before, and says so.
     """
     require_openvino()
     bundle = open_bundle(path, trusted=choose_trust(trust), hold=list_loaded)
     if is_for_tensorrt(bundle.manifest):
         raise EngineError("a TensorRT engine is built, not compiled: alta-export build NAME.alta")
-    folder = compile_engine(bundle, open_key(key_file), threads=threads or default_threads(), overwrite=overwrite)
+    folder = compile_engine(bundle, open_key(None), threads=threads or default_threads(), overwrite=overwrite)
     with Engine.open(path, runtime="openvino", threads=threads, trust=trust) as opened:
         told = {
             "engine": opened.manifest.name,

@@ -4,8 +4,8 @@ The order is option, environment, alta.toml of the working folder, alta.toml amo
 variable is named after command and option (ALTA_SCORE_LABELS); SHARED ones have a short name, too (ALTA_ENGINE), which
 the longer one beats. In alta.toml a shared option stands at the top, any option in the table of its command. The
 threat is a file that somebody else wrote: one that others may write is refused, and so is whatever it says that no
-command knows; what proves engines, hides names and keeps account is not taken from the working folder, which may be
-anybody's.
+command knows; what proves engines, hides or shows names and keeps account is not taken from the working folder,
+which may be anybody's: an unpacked archive of studies brings files that belong to its reader.
 """
 
 import copy
@@ -43,7 +43,7 @@ SHARED = (
     "allow-for-processing",
     "allow-incomplete",
 )
-GUARDED = ("trust", "key-file", "audit")
+GUARDED = ("trust", "key-file", "audit", "with-identifiers", "with-pictures", "show-text")
 
 
 class ConfiguredGroup(ProgramGroup):
@@ -192,7 +192,7 @@ class _SettingsFile:
         """Refuse a file that somebody else may have written: a folder of studies may be anybody's."""
         if facts.st_mode & 0o002:
             raise AltaError(f"{self._told} may be written by every user of this machine: chmod o-w it")
-        if os.geteuid() not in (0, facts.st_uid) and facts.st_uid != 0:
+        if facts.st_uid not in (0, os.geteuid()):  # root, too, takes no stranger's
             raise AltaError(f"{self._told} belongs to another user: copy it, or work in another folder")
 
     def _parse(self, data: bytes) -> dict[str, Any]:

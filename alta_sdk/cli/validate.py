@@ -147,8 +147,6 @@ def finish(
         reference = make_reference(matcher.engine.manifest.sha256, scored, studies)
     for one in validation.unread:
         say(f"study {one.name.number}, key {one.name.key or 'none'}: {one.error}")
-        if matcher.audit is not None:
-            matcher.audit.note_refused(one.error.kind)
     take_every_step(
         partial(outputs.write, validation, maps, reference, platt=platt),
         lambda: print_object(validation.as_dict()) if as_json else show_validation(validation),

@@ -60,7 +60,8 @@ def watch(
         question = ask(matcher, name_labels(known))
         say_notices(matcher, question.notes)
         entries = list_studies(*studies, goes_on=True)
-        namer = make_namer(key_file, is_needed=as_json, with_identifiers=with_identifiers)
+        is_named = as_json or matcher.audit is not None
+        namer = make_namer(key_file, is_needed=is_named, with_identifiers=with_identifiers)
         with closing(embed_each(entries, [matcher], reading.read, namer)) as outcomes:
             found = list(show_progress(outcomes, len(entries), "studies"))
         read = [one for one in found if isinstance(one, EmbeddedStudy)]

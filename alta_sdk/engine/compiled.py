@@ -25,15 +25,14 @@ from ..files.opening import read_bytes
 from ..study.key import SiteKey, open_existing_key
 from .bundle import Bundle, prove_file
 from .manifest import BundleFile, Manifest
-from .manifest_content import IMAGE, TEXT, compute_type
+from .manifest_content import FILE_NAME, IMAGE, SHA256, TEXT, compute_type
 from .processor import list_instruction_sets, processor_name
-from .schema import choice, integer, listing, mapping, matching, parse_json, record, text
+from .schema import choice, integer, listing, mapping, parse_json, record, text
 
 SUFFIX = ".compiled"
 MANIFEST = "compiled.json"
 MAX_BYTES = 1 << 16
 AGAIN = "make it again with alta engine compile --overwrite, or remove it"
-SHA256 = matching("[0-9a-f]{64}", "a SHA-256")
 NAMES = listing(text(100), 16, 1)
 GRAPH = record({"size": integer(1, 1 << 40), "sha256": SHA256, "inputs": NAMES, "outputs": NAMES})
 CONTENT = record(
@@ -152,6 +151,8 @@ def _read_content(folder: Path) -> dict[str, Any]:
         data = read_bytes(folder / MANIFEST, MAX_BYTES)
         content = parse_json(data)
         CONTENT(content, "")
+        for graph in content["graphs"]:  # files of these names are deleted when a form is replaced
+            FILE_NAME(graph, "graphs")
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{folder.name} is no compiled form of an engine: {AGAIN}") from error
     return dict(content)

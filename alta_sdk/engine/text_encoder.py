@@ -76,14 +76,15 @@ class TextEncoder:
         """Forget the prompts that were encoded."""
         with self._lock:
             self._known.clear()
-            self._stored.clear()
+            self._stored = {}
 
     def compute_stored(self) -> tuple[Vector, Vector] | None:
         """Return the vectors (prompts, embedding) of the stored prompts as computed here, and as stored; or None."""
-        if not self._stored:
+        stored = self._stored
+        if not stored:
             return None
-        computed = project_encoded(self.tokenizer, self.tokenizer.read(list(self._stored)), self.run)
-        return np.stack(computed), np.stack(list(self._stored.values()))
+        computed = project_encoded(self.tokenizer, self.tokenizer.read(list(stored)), self.run)
+        return np.stack(computed), np.stack(list(stored.values()))
 
     def _read(self, prompts: Sequence[str]) -> dict[str, tuple[Vector, WordCount]]:
         """Return the projection and the words of each prompt; those that are not kept are encoded, all at once."""
@@ -94,7 +95,8 @@ class TextEncoder:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
         if new:
             encoded = dict(zip(new, self.tokenizer.read(new), strict=True))
-            vectors = {prompt: self._stored[prompt] for prompt in new if prompt in self._stored}
+            stored = self._stored  # `clear` may put another in its place meanwhile
+            vectors = {prompt: stored[prompt] for prompt in new if prompt in stored}
             asked = [prompt for prompt in new if prompt not in vectors]
             computed = project_encoded(self.tokenizer, [encoded[prompt] for prompt in asked], self.run)
             vectors.update(zip(asked, computed, strict=True))

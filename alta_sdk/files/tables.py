@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ..errors import AltaError
 from .opening import open_file
+from .spelling import spell
 
 MAX_CELL = 1 << 20
 T = TypeVar("T")
@@ -55,3 +56,8 @@ def quote_formula(cell: T) -> T | str:
     Numbers stay as they are. Source: OWASP, CSV Injection.
     """
     return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
+
+
+def show_cell(cell: object) -> object:
+    """Return a cell that neither a spreadsheet runs nor a terminal obeys; numbers stay as they are."""
+    return spell(quote_formula(cell)) if isinstance(cell, str) else cell

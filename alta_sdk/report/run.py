@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engine.label_sets import LabelSet
-from ..files.spelling import spell
-from ..files.tables import quote_formula
+from ..files.tables import show_cell
 from ..locate.heatmap import Heatmap
 from ..locate.overlay import OPACITY, Limits, Rgb, blend
 from ..study.geometry import Geometry
@@ -160,7 +159,7 @@ def render_csv(report: RunReport) -> str:
     told |= {"family": report.provenance["family"]} if "family" in report.provenance else {}
     origin: dict[str, Any] = {name: report.provenance.get(name, "") for name in PROVENANCE}
     origin |= {name: say_value(report.provenance.get(name), " | ") for name in MORE_PROVENANCE} | told
-    writer.writerow(map(_show, [*columns, *origin]))
+    writer.writerow(map(show_cell, [*columns, *origin]))
     for number, row in enumerate(report.rows, start=1):
         scores = [row.scores.get(name, "") for name in report.labels]
         limits = [row.thresholds.get(name, "") for name in limited]
@@ -169,7 +168,7 @@ def render_csv(report: RunReport) -> str:
         told_of = [*failed, " | ".join(row.notices), *(say_value(row.origin.get(name), " | ") for name in ORIGIN)]
         own = {**origin, "fusion_mode": row.fusion_mode or origin["fusion_mode"]}
         cells = [number, *names, *scores, *limits, "|".join(row.slots), *told_of, *own.values()]
-        writer.writerow(map(_show, cells))
+        writer.writerow(map(show_cell, cells))
     return buffer.getvalue()
 
 
@@ -180,8 +179,3 @@ def say_value(value: object, between: str = ", ") -> str:
     if isinstance(value, list | tuple):
         return between.join(map(str, value))
     return "" if value is None else str(value)
-
-
-def _show(cell: object) -> object:
-    """Return a cell that neither a spreadsheet runs nor a terminal obeys; numbers stay as they are."""
-    return spell(quote_formula(cell)) if isinstance(cell, str) else cell

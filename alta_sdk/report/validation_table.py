@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..files.shown import escape_bytes
-from ..files.tables import quote_formula
+from ..files.tables import show_cell
 from ..statistics.intervals import Interval, Proportion
 from ..validation.figures import LabelFigures
 from ..validation.result import Validation
@@ -37,7 +36,10 @@ def is_validation_table(head: bytes) -> bool:
 
 
 def render_validation_table(validation: Validation) -> str:
-    """Return the table: label, group, figure, value, interval and its method, counts, hashes. No cell is a formula."""
+    """Return the table: label, group, figure, value, interval and its method, counts, hashes.
+
+    No cell is a formula, or obeyed by a screen.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*COLUMNS, *ORIGIN])
@@ -48,8 +50,8 @@ def render_validation_table(validation: Validation) -> str:
             numbers = (one.value, one.low, one.high)
             cells = [figures.label, one.group, one.figure, *numbers, one.method, *(one.counts or of_all)]
             origin = [validation.table_sha256, *engine, figures.prompts, "not for clinical use"]
-            writer.writerow(map(quote_formula, [*cells, *origin]))
-    return escape_bytes(buffer.getvalue())
+            writer.writerow(map(show_cell, [*cells, *origin]))
+    return buffer.getvalue()
 
 
 def _list_lines(figures: LabelFigures) -> Iterator[_Line]:

@@ -15,7 +15,7 @@ Z_95 = 1.959963984540054  # of the normal distribution, two-sided
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % bootstrap interval."""
+    """A figure with its 95 % interval."""
 
     value: float
     low: float

@@ -64,10 +64,13 @@ class PlattCheck:
 
 @dataclass(frozen=True)
 class SampleSizes:
-    """Studies that intervals of a width need. auc: of this mix. positives: for the sensitivity; negatives likewise."""
+    """Studies that intervals of a width need. auc: of this mix. positives: for the sensitivity; negatives likewise.
+
+    auc: None where these studies show no variance of it, and so do not tell, as of an AUC of 1.
+    """
 
     width: float
-    auc: int
+    auc: int | None
     positives: int | None
     negatives: int | None
 
@@ -184,7 +187,7 @@ def measure_label(
         measure_subgroups(scores, truth, patients, studies.groups),
         SampleSizes(
             wishes.width,
-            max(count_for_auc(delong.variance, len(truth), wishes.width), 2 * MIN_PER_CLASS),
+            count_for_auc(delong.variance, len(truth), wishes.width) if delong.variance else None,
             None if point is None else count_for_share(point.sensitivity.value, wishes.width),
             None if point is None else count_for_share(point.specificity.value, wishes.width),
         ),

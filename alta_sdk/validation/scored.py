@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..dicom.files import StudyFiles
 from ..errors import CalibrationError, StudyError
+from ..matching.audit_log import about
 from ..matching.embeddings import StudyEmbedding, require_one_mode
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
@@ -71,7 +72,8 @@ def embed_each(
 ) -> Generator[EmbeddedStudy | UnreadStudy, None, None]:
     """Embed each study with each engine; threads read the next ones meanwhile.
 
-    read: makes a study of files, as an engine's intensity profile wants it.
+    read: makes a study of files, as an engine's intensity profile wants it. An audit log has a line of each study and
+    engine, and one of a study that cannot be read.
     """
     profiles = {matcher.intensity_profile: matcher for matcher in matchers}
 
@@ -93,12 +95,24 @@ def embed_each(
             if isinstance(one, StudyError):  # for mypy: `read_one` keeps them
                 raise one
             if isinstance(one, UnreadStudy):
+                _note_refused(matchers[0], one)
                 yield one
                 continue
             name, studies = one
-            vectors = [matcher.embed(studies[matcher.intensity_profile]) for matcher in matchers]
+            vectors = [_embed(matcher, name, studies) for matcher in matchers]
             first = next(iter(studies.values()))
             yield EmbeddedStudy(name, vectors, first.read_notes(first.slots), measure_picture(first))
+
+
+def _embed(matcher: Matcher, name: StudyName, studies: Mapping[str, Study]) -> StudyEmbedding:
+    with about(matcher.audit, name.key):
+        return matcher.embed(studies[matcher.intensity_profile])
+
+
+def _note_refused(matcher: Matcher, one: UnreadStudy) -> None:
+    if matcher.audit is not None:
+        with matcher.audit.about(one.name.key):
+            matcher.audit.note_refused(one.error.kind)
 
 
 def ask(matcher: Matcher, labels: Labels) -> Question:

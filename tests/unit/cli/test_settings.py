@@ -141,6 +141,14 @@ REFUSED = {
     "a trusted key of the working folder": (f'trust = "{MARK}"\n', "trust is taken from alta.toml among your settings"),
     "a site key of the working folder": ('[score]\nkey-file = "x"\n', "[score] key-file is taken from alta.toml among"),
     "an audit log of the working folder": ('[score]\naudit = "x"\n', "[score] audit is taken from alta.toml among"),
+    "identifiers by the working folder": (
+        "[score]\nwith-identifiers = true\n",
+        "[score] with-identifiers is taken from alta.toml among",
+    ),
+    "pictures by the working folder": (
+        "[score]\nwith-pictures = true\n",
+        "[score] with-pictures is taken from alta.toml among",
+    ),
     "no TOML": (f'engine = "{MARK}\n', "is no TOML: look at line 1"),
     "too deep": ("a = " + "[" * 100_000, "nested too deep"),
 }
@@ -181,6 +189,14 @@ def test_a_file_that_others_may_write_is_refused(place, monkeypatch):
     assert (other.exit_code == 0) is is_of_root, "root may leave it there for everybody"
     if not is_of_root:
         assert "belongs to another user" in other.stderr
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root gives files away")
+def test_root_takes_no_file_of_another_user(place):
+    write_local(place, "threads = 1\n")
+    os.chown(place / "work" / "alta.toml", 12345, -1)
+    done = run("doctor")
+    assert done.exit_code == 1 and "in the working folder belongs to another user" in done.stderr
 
 
 def test_what_a_setting_holds_is_not_quoted(place, monkeypatch):

@@ -113,14 +113,20 @@ def test_a_study_that_cannot_be_read_is_told_and_in_no_figure(bundle, folder, tm
     rows = read_table(folder)
     rows[4][0] = f"{MARK}_nowhere.png"
     table, page = write_table(folder / "hole.csv", rows), tmp_path / "page.html"
-    result = run("validate", table, "--engine", bundle, "--json", "--html", page)
+    audit = tmp_path / "audit.jsonl"
+    result = run("validate", table, "--engine", bundle, "--json", "--html", page, "--audit", audit)
     told = check_output("validate", result.stdout)
     assert result.exit_code == 1 and told["studies"] == COUNT - 1
     assert told["unread"][0]["number"] == 5 and told["unread"][0]["error"]["class"] == "StudyError"
     assert set(told["unread"][0]) == {"number", "key", "error"} and told["unread"][0]["key"]
     assert f"1 of {COUNT} studies could not be read" in result.stderr.splitlines()[-1]
     assert "could not be read and are in no figure" in page.read_text(encoding="utf-8")
-    assert MARK not in result.output + page.read_text(encoding="utf-8")
+    assert MARK not in result.output + page.read_text(encoding="utf-8") + audit.read_text(encoding="ascii")
+    lines = [json.loads(line) for line in audit.read_text(encoding="ascii").splitlines()]
+    assert [line["action"] for line in lines] == ["embedded"] * 4 + ["refused"] + ["embedded"] * (COUNT - 5)
+    assert lines[4]["study_key"] == told["unread"][0]["key"] and lines[4]["detail"] == "StudyError"
+    keys = {line["study_key"] for line in lines}
+    assert len(keys) == COUNT and {case["key"] for case in told["labels"][0]["worst"]} <= keys
 
 
 def test_paths_only_where_they_are_asked_for(bundle, folder, tmp_path):
@@ -187,7 +193,9 @@ def test_the_same_studies_have_not_moved_and_darker_ones_have(bundle, folder, tm
     given = ["watch", f"@{listed}", "--engine", bundle, "--reference", reference]
     (bad,) = check_output("watch", run(*given, "--json").stdout)["unread"]
     assert set(bad) == {"number", "key", "error"} and bad["number"] == COUNT + 1 and bad["key"]
-    shown = run(*given)
+    shown = run(*given, "--audit", tmp_path / "audit.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text(encoding="ascii").splitlines()]
+    assert len(lines) == COUNT + 1 and lines[-1]["action"] == "refused" and lines[-1]["study_key"] == bad["key"]
     assert f"study {COUNT + 1} of {COUNT + 1}: StudyError" in shown.stderr and MARK not in shown.output
     assert json.loads(run(*given, "--json", "--with-identifiers").stdout)["unread"][0]["path"].endswith("nowhere")
     assert run(*given, "--with-identifiers").exit_code == 2

@@ -134,6 +134,24 @@ def test_it_is_replaced_only_when_asked_and_never_with_what_is_not_its_own(engin
     assert (form / "notes.txt").read_text() == "mine"
 
 
+def test_no_option_seals_it_with_a_key_that_nobody_looks_for(engine, tmp_path):
+    (tmp_path / "other.key").write_text("ab" * 32 + "\n")
+    (tmp_path / "other.key").chmod(0o600)
+    assert run(engine, "--key-file", str(tmp_path / "other.key")).exit_code == 2
+    assert not engine.with_name("chest.alta.compiled").exists()
+
+
+def test_what_a_stranger_lists_deletes_no_file_elsewhere(engine, form):
+    victim = engine.with_name("mine.blob")
+    victim.write_bytes(b"mine")
+    content = json.loads((form / "compiled.json").read_text())
+    content["graphs"]["../mine"] = content["graphs"]["image.onnx"]
+    (form / "compiled.json").write_text(json.dumps(content))
+    result = run(engine, "--overwrite")
+    assert result.exit_code == 1 and "not, or not only" in result.stderr
+    assert victim.read_bytes() == b"mine"
+
+
 def test_onnxruntime_does_not_look_at_it(engine, form):
     (form / "compiled.json").write_text("no form")
     with Engine.open(engine, runtime="onnxruntime", threads=1) as opened:

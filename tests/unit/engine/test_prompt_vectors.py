@@ -56,6 +56,20 @@ def test_a_label_set_is_scored_without_loading_the_text_graph(bundle, radiograph
     assert loads == ["image.onnx", "text.onnx"]
 
 
+def test_an_engine_that_is_closed_meanwhile_still_answers_what_has_begun(bundle):
+    class ClosesWhenAsked(dict):
+        def __contains__(self, prompt):
+            engine.close()
+            return super().__contains__(prompt)
+
+    with Engine.open(bundle) as engine:
+        prompt = list_prompts(engine.label_sets)[0]
+        engine._texts._stored = ClosesWhenAsked(engine._texts._stored)
+        assert np.isfinite(engine.project_prompts([prompt])).all()
+        with pytest.raises(EngineError, match="closed"):
+            engine.project_prompts([OTHER])
+
+
 def test_stored_vectors_are_those_that_the_text_graph_gives(bundle, tmp_path, radiograph_path, loads):
     without = forge(bundle, tmp_path / "without.alta", PROMPT_VECTORS, None)
     with Engine.open(bundle) as engine, Engine.open(without) as older:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from alta_sdk import CalibrationError
+from alta_sdk.report.validation_page import render_validation
+from alta_sdk.report.validation_table import render_validation_table
 from alta_sdk.statistics.intervals import measure_proportion
 from alta_sdk.study.naming import Failure, StudyName
 from alta_sdk.validation.figures import (
@@ -50,6 +52,22 @@ def test_a_threshold_is_measured_as_it_is(studies):
     assert none_above.precision is None and none_above.sensitivity.value == 0
     equal = measure_point(np.array([0.5, 0.4]), np.array([True, False]), 0.5)
     assert equal.true_positives == 1, "a score equal to the threshold is above it"
+
+
+def make_validation(figures):
+    return Validation([figures], COUNT, None, [], 0, "cd" * 32, {"engine": "chest\x1b[2J", "engine_sha256": "ef" * 32})
+
+
+def test_an_auc_without_variance_tells_no_number_of_studies(studies):
+    perfect = measure(LabelStudies(studies.truth.astype(float), studies.truth, None, {}, studies.names))
+    assert perfect.auc.value == 1 and perfect.sizes.auc is None
+    assert "do not tell how many for the AUC" in render_validation(make_validation(perfect))
+    assert f"About {measure(studies).sizes.auc} of this mix" in render_validation(make_validation(measure(studies)))
+
+
+def test_no_cell_of_the_table_is_obeyed_by_a_screen(studies):
+    table = render_validation_table(make_validation(measure(studies)))
+    assert "\x1b" not in table and "chest\\x1b[2J" in table
 
 
 def test_small_groups_are_counted_and_have_no_auc(studies):
