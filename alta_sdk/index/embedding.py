@@ -22,6 +22,7 @@ from ..errors import EngineError, StudyError
 from ..files.atomic import name_sibling
 from ..files.opening import check_name
 from ..files.targets import check_replaceable
+from ..matching.audit_log import AuditLog, about, note_refused
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..study.key import SiteKey, identify_study, identify_unreadable
@@ -106,7 +107,9 @@ def embed_folder(
     origin = IndexOrigin("studies", engine.manifest.sha256, mode, site_key.fingerprint)
     with open_journal(out.with_name(out.name + ".journal"), origin, engine.manifest.sizes["embedding"]) as journal:
         known = _read_known(out, origin)
-        run = _Run(site_key, known, journal, lambda files: _take_vector(matcher.embed(read(files)), mode))
+        run = _Run(
+            site_key, known, journal, lambda files: _take_vector(matcher.embed(read(files)), mode), matcher.audit
+        )
         for number, entry in enumerate(entries, start=1):
             yield run.embed(number, entry, StudyNamer(None, with_identifiers))
         _write_index(out, run.seen, origin)
@@ -131,6 +134,7 @@ class _Run:
     known: Mapping[bytes, Vector]
     journal: EmbeddingJournal
     embed_files: Callable[[StudyFiles], Vector]
+    audit: AuditLog | None
     seen: dict[bytes, Vector | None] = field(default_factory=dict)
 
     def embed(self, number: int, entry: StudyEntry, namer: StudyNamer) -> EmbeddedStudy:
@@ -157,9 +161,12 @@ class _Run:
         try:
             if isinstance(files, StudyError):
                 raise files
-            vector = self.embed_files(files)
+            with about(self.audit, key.hex()):
+                vector = self.embed_files(files)
         except StudyError as error:
             self.journal.add(key, None)
+            with about(self.audit, key.hex()):
+                note_refused(self.audit, type(error).__name__)
             return Failure.of(error)
         self.journal.add(key, vector)
         return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..dicom.files import StudyFiles
 from ..errors import CalibrationError, StudyError
-from ..matching.audit_log import about
+from ..matching.audit_log import about, note_refused
 from ..matching.embeddings import StudyEmbedding, require_one_mode
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
@@ -89,7 +89,8 @@ def embed_each(
     with closing(ReadAhead(enumerate(entries, start=1), read_one)) as found:
         for one in found:
             if isinstance(one, UnreadStudy):
-                _note_refused(matchers[0], one)
+                with about(matchers[0].audit, one.name.key):
+                    note_refused(matchers[0].audit, one.error.kind)
                 yield one
                 continue
             name, studies = one
@@ -101,12 +102,6 @@ def embed_each(
 def _embed(matcher: Matcher, name: StudyName, studies: Mapping[str, Study]) -> StudyEmbedding:
     with about(matcher.audit, name.key):
         return matcher.embed(studies[matcher.engine.manifest.intensity_profile])
-
-
-def _note_refused(matcher: Matcher, one: UnreadStudy) -> None:
-    if matcher.audit is not None:
-        with matcher.audit.about(one.name.key):
-            matcher.audit.note_refused(one.error.kind)
 
 
 def ask(matcher: Matcher, labels: Labels) -> Question:
