@@ -11,7 +11,7 @@ from ..dicom.files import StudyFiles
 from ..engine.fusion import name_plain_mode
 from ..engine.manifest_content import FRONTAL, PRESENT, PRIOR
 from ..errors import PromptError, StudyError
-from ..matching.audit_log import about
+from ..matching.audit_log import about, note_refused
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
 from ..matching.questions import Temperature
@@ -102,8 +102,7 @@ def score(
                 if isinstance(study, StudyError):
                     lone_failure = study if len(entries) == 1 and not outputs.is_asked_for else None
                     results.append(Failed(name, Failure.of(study)))
-                    if matcher.audit is not None:
-                        matcher.audit.note_refused(type(study).__name__)
+                    note_refused(matcher.audit, type(study).__name__)
                     rows.append(outputs.make_failed_row(Failure.of(study), name))
                 else:
                     result = matcher.zero_shot(study, wanted, temperature=temperature)

@@ -22,6 +22,7 @@ from ..errors import EngineError, StudyError
 from ..files.atomic import name_sibling
 from ..files.opening import check_name
 from ..files.targets import check_replaceable
+from ..matching.audit_log import about, note_refused
 from ..matching.embeddings import StudyEmbedding
 from ..matching.matcher import Matcher
 from ..matching.stream import stream_studies
@@ -206,9 +207,12 @@ class _Run:
                 raise study
             assert study is not None  # what is not done was read
             self.tell(study)
-            vector = _take_vector(self.matcher.embed(study), self.mode)
+            with about(self.matcher.audit, key.hex()):
+                vector = _take_vector(self.matcher.embed(study), self.mode)
         except StudyError as error:
             self.journal.add(key, None)
+            with about(self.matcher.audit, key.hex()):
+                note_refused(self.matcher.audit, type(error).__name__)
             return Failure.of(error)
         self.journal.add(key, vector)
         return None

@@ -135,6 +135,12 @@ def note(audit: AuditLog | None, action: str, provenance: Mapping[str, Any]) -> 
         audit.note(action, provenance)
 
 
+def note_refused(audit: AuditLog | None, kind: str) -> None:
+    """Add that a study has no result to a log, where there is one; kind: the class of the error."""
+    if audit is not None:
+        audit.note_refused(kind)
+
+
 def about(audit: AuditLog | None, study_key: str) -> AbstractContextManager[None]:
     """Name a study in the lines that are added meanwhile to a log, where there is one."""
     return nullcontext() if audit is None else audit.about(study_key)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..dicom.files import StudyFiles
 from ..errors import CalibrationError, StudyError
-from ..matching.audit_log import about
+from ..matching.audit_log import about, note_refused
 from ..matching.embeddings import StudyEmbedding, require_one_mode
 from ..matching.matcher import Matcher
 from ..matching.prompts import Labels
@@ -95,7 +95,8 @@ def embed_each(
             if isinstance(one, StudyError):  # for mypy: `read_one` keeps them
                 raise one
             if isinstance(one, UnreadStudy):
-                _note_refused(matchers[0], one)
+                with about(matchers[0].audit, one.name.key):
+                    note_refused(matchers[0].audit, one.error.kind)
                 yield one
                 continue
             name, studies = one
@@ -107,12 +108,6 @@ def embed_each(
 def _embed(matcher: Matcher, name: StudyName, studies: Mapping[str, Study]) -> StudyEmbedding:
     with about(matcher.audit, name.key):
         return matcher.embed(studies[matcher.intensity_profile])
-
-
-def _note_refused(matcher: Matcher, one: UnreadStudy) -> None:
-    if matcher.audit is not None:
-        with matcher.audit.about(one.name.key):
-            matcher.audit.note_refused(one.error.kind)
 
 
 def ask(matcher: Matcher, labels: Labels) -> Question:

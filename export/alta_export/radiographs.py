@@ -208,15 +208,18 @@ def _name_patient(row: Mapping[str, str]) -> str:
 
 
 def _read_patient(radiograph: Radiograph) -> str:
-    """Return whose a DICOM radiograph is, by PatientID and its issuer; empty if it does not tell."""
+    """Return whose a DICOM radiograph is, by PatientID and its issuer if told; empty if it does not tell.
+
+    Without an issuer it is as a table names the patient, so that one is known in both.
+    """
     if radiograph.origin is None:
         return ""
     try:
         stated = radiograph.origin.identifiers.get()
     except DicomError:  # a value that cannot be used names nobody
         return ""
-    own = stated.get("PatientID", "").strip()
-    return own and "\n".join((own, stated.get("IssuerOfPatientID", "").strip()))
+    own, issuer = (stated.get(name, "").strip() for name in ("PatientID", "IssuerOfPatientID"))
+    return f"{own}\n{issuer}" if own and issuer else own
 
 
 def _read_item(item: _Item, profile: str) -> Study:

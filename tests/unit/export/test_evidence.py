@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alta_export.evidence import judge_evidence, refuse_overlap, spell_count, tell_lack
-from alta_export.radiographs import Radiographs, split_off, synthetic
+from alta_export.radiographs import Radiographs, StudySource, read_radiographs, split_off, synthetic
 from alta_sdk.errors import CalibrationError
 
 
@@ -48,6 +48,16 @@ def test_a_patient_of_the_calibration_cannot_be_held_out():
     assert "DOE" not in str(caught.value)
     refuse_overlap(shown, make(2, ["c", "d"], first=9))
     refuse_overlap(shown, make(2, first=9))  # nobody told whose
+
+
+def test_a_patient_is_the_same_in_a_table_and_in_dicom_that_tells_no_issuer(make_dicom, tmp_path):
+    for number in range(16):
+        make_dicom(f"plain/{number}.dcm", StudyInstanceUID=f"1.2.{number}", PatientID="DOE")
+        make_dicom(f"issued/{number}.dcm", StudyInstanceUID=f"1.3.{number}", PatientID="DOE", IssuerOfPatientID="A")
+    held, other = (read_radiographs(StudySource(tmp_path / name), 16, "frontal") for name in ("plain", "issued"))
+    with pytest.raises(CalibrationError, match="1 of 1 patients of --held-out are in --calibration"):
+        refuse_overlap(make(1, ["DOE"]), held)
+    refuse_overlap(make(1, ["DOE"]), other)  # another issuer's number
 
 
 def test_a_radiograph_of_the_calibration_cannot_be_held_out_under_another_name():

@@ -35,6 +35,15 @@ def folder(make_dicom, tmp_path):
     return tmp_path / "DOE_JANE"
 
 
+def test_embedding_a_folder_names_each_study_by_its_key_and_notes_what_is_refused(bundle, folder, make_dicom, tmp_path):
+    (folder / "2.dcm").write_bytes(make_dicom("whole.dcm", StudyInstanceUID="1.2.999.5").read_bytes()[:900])
+    log = tmp_path / "audit.jsonl"
+    done = alta("embed", folder, "--engine", bundle, "--out", tmp_path / "i.index", "--json", "--audit", log)
+    told = [(line["action"], line["study_key"], line["detail"]) for line in read(log)]
+    keys = [study["key"] for study in json.loads(done.stdout)["studies"]]
+    assert told == [("embedded", keys[0], ""), ("embedded", keys[1], ""), ("refused", keys[2], "DicomError")]
+
+
 def test_off_by_default_and_a_line_a_study_where_it_is_asked_for(bundle, folder, tmp_path):
     log = tmp_path / "audit.jsonl"
     before = sorted(tmp_path.rglob("*"))
