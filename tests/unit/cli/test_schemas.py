@@ -24,6 +24,11 @@ def test_every_command_with_json_has_a_schema():
     assert list_schemas().keys() == {*list_json_commands(), COMMON}
 
 
+def test_every_schema_is_listed_on_their_page():
+    page = (ROOT / "docs" / "schemas" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in list_schemas() if f"]({name}.json)" not in page] == []
+
+
 def test_every_schema_is_valid_versioned_and_strict():
     for name, schema in list_schemas().items():
         Draft202012Validator.check_schema(schema)
