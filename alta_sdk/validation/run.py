@@ -66,6 +66,9 @@ def measure_table(
     Also returns the first engine's scores and the studies that have them.
     """
     found = [one for one in outcomes if isinstance(one, EmbeddedStudy)]
+    for one in () if found else outcomes:
+        if isinstance(one, UnreadStudy):
+            raise CalibrationError(f"no study of the table can be read; row {one.name.number}: {one.error}")
     scored = [score_all(question, [one.vectors[which] for one in found]) for which, question in enumerate(questions)]
     rows = np.array([one.name.number - 1 for one in found])
     patients = labelled.group_patients(columns.patient)
@@ -85,8 +88,6 @@ def measure_table(
         prompts = scored[0].hash_prompts(label)
         return measure_label(label, prompts, studies, scored[0].find_threshold(label), is_pair, wishes)
 
-    if not found:
-        raise CalibrationError("no study of the table can be read: check its paths")
     validation = Validation(
         [measure(number, label) for number, label in enumerate(labelled.truth, start=1)],
         len(found),
