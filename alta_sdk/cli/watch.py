@@ -13,6 +13,7 @@ from ..validation.drift import (
     MIN_STUDIES,
     Movement,
     Reference,
+    check_same_engine,
     check_same_scores,
     collect_distributions,
     measure_movements,
@@ -57,6 +58,7 @@ def watch(
     studies, _ = expand_studies(studies)
     known = read_reference(Path(reference))
     with reading.open_matcher() as matcher:
+        check_same_engine(known, matcher.engine.manifest.sha256)
         question = ask(matcher, name_labels(known))
         say_notices(matcher, question.notes)
         entries = list_studies(*studies, goes_on=True)
@@ -65,8 +67,9 @@ def watch(
         with closing(embed_each(entries, [matcher], reading.read, namer)) as outcomes:
             found = list(show_progress(outcomes, len(entries), "studies"))
         read = [one for one in found if isinstance(one, EmbeddedStudy)]
-        if not read:
-            raise CalibrationError("no study can be read: check the paths")
+        for one in () if read else found:
+            if isinstance(one, UnreadStudy):
+                raise CalibrationError(f"no study can be read; study {one.name.number}: {one.error}")
         scored = score_all(question, [one.vectors[0] for one in read])
         check_same_scores(known, matcher.engine.manifest.sha256, scored)
         movements = measure_movements(known, collect_distributions(scored, read))

@@ -39,12 +39,12 @@ def read_rows(path: Path, needed: Sequence[str], *, error: type[AltaError], name
     for number, column in enumerate(columns, start=1):
         if column and column in columns[: number - 1]:  # which of the two is meant nobody knows
             raise error(f"column {number} of {name} has the name of an earlier one: rename it, or take it out")
+    if len(columns) == 1 and columns[0] not in needed and any(mark in columns[0] for mark in ";\t"):
+        # As spreadsheets write CSV files where the comma is the decimal sign.
+        raise error(f"cells of {name} are not separated by commas: save it as CSV with commas")
     lacking = [column for column in needed if column not in columns]
     if lacking:
-        # As spreadsheets write CSV files where the comma is the decimal sign.
-        other = len(columns) == 1 and any(mark in columns[0] for mark in ";\t")
-        hint = ": its cells are not separated by commas; save it as CSV with commas" if other else ""
-        raise error(f"{name} lacks the columns {', '.join(lacking)}{hint}")
+        raise error(f"{name} lacks the columns {', '.join(lacking)}")
     if not rows:
         raise error(f"no usable row in {name}: it has none at all")
     return rows

@@ -30,6 +30,10 @@ MIN_STUDIES = 30  # of a reference, and of later studies: fewer tell no movement
 SURE = 0.01  # a p value, corrected for the number of distributions, under which one has moved
 LARGE = 0.1  # and the least stability index beyond chance that counts as one
 _ADVICE = "make it again: alta validate TABLE.csv --reference FILE"
+_OTHER = (
+    "reference is of another engine, fusion mode or prompts: its scores mean something else; give the engine that made "
+    f"it, or {_ADVICE}"
+)
 Floats = NDArray[np.float64]
 
 
@@ -88,15 +92,18 @@ def collect_distributions(scored: EngineScores, studies: Sequence[EmbeddedStudy]
     return scores | {name: np.array([one.picture[name] for one in studies]) for name in MEASURES}
 
 
+def check_same_engine(reference: Reference, engine: str) -> None:
+    """Raise CalibrationError unless the engine of this SHA-256 made a reference: known before any study is read."""
+    if engine != reference.engine:
+        raise CalibrationError(_OTHER)
+
+
 def check_same_scores(reference: Reference, engine: str, scored: EngineScores) -> None:
     """Raise CalibrationError unless scores are of the engine, prompts, mode and scale of a reference."""
     prompts = {label: scored.hash_prompts(label) for label in scored.scores}
     now = (engine, scored.mode, scored.question.logit_scale, prompts)
     if now != (reference.engine, reference.fusion_mode, reference.logit_scale, dict(reference.prompts)):
-        raise CalibrationError(
-            "reference is of another engine, fusion mode or prompts: its scores mean something else; give the engine "
-            f"that made it, or {_ADVICE}"
-        )
+        raise CalibrationError(_OTHER)
 
 
 def measure_movements(reference: Reference, now: Mapping[str, Floats]) -> list[Movement]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import PromptError
+from ..errors import CalibrationError, PromptError
 from ..matching.questions import Question
 from ..study.labelled import LabelledStudies
 from .figures import LabelFigures, LabelStudies, Wishes, check_classes, measure_label
@@ -66,6 +66,9 @@ def measure_table(
     Also returns the first engine's scores and the studies that have them.
     """
     found = [one for one in outcomes if isinstance(one, EmbeddedStudy)]
+    for one in () if found else outcomes:
+        if isinstance(one, UnreadStudy):
+            raise CalibrationError(f"no study of the table can be read; row {one.name.number}: {one.error}")
     scored = [score_all(question, [one.vectors[which] for one in found]) for which, question in enumerate(questions)]
     rows = np.array([one.name.number - 1 for one in found])
     patients = labelled.group_patients(columns.patient)

@@ -199,5 +199,20 @@ def test_the_same_studies_have_not_moved_and_darker_ones_have(bundle, folder, tm
     assert f"study {COUNT + 1} of {COUNT + 1}: StudyError" in shown.stderr and MARK not in shown.output
     assert json.loads(run(*given, "--json", "--with-identifiers").stdout)["unread"][0]["path"].endswith("nowhere")
     assert run(*given, "--with-identifiers").exit_code == 2
+    nowhere = run("watch", tmp_path / "nowhere", "--engine", bundle, "--reference", reference)
+    assert "CalibrationError: no study can be read; study 1: StudyError: study cannot be read" in nowhere.stderr
+    known = reference.read_text(encoding="utf-8")
+    told = known.replace(json.loads(known)["engine_sha256"], "0" * 64)
+    reference.with_name("another.json").write_text(told, encoding="utf-8")
+    early = run("watch", tmp_path / "nowhere", "--engine", bundle, "--reference", reference.with_name("another.json"))
+    assert early.exit_code == 1 and "another engine, fusion mode or prompts" in early.stderr  # before any is read
     other = run("watch", folder, "--engine", bundle, "--reference", reference, "--fusion-mode", "published")
     assert other.exit_code == 1 and "another engine, fusion mode or prompts" in other.stderr
+
+
+def test_a_table_of_which_nothing_is_read_says_why(bundle, folder):
+    rows = [[f"{MARK}.png", *row[1:]] if place == 0 else [f"{place}_{row[0]}", *row[1:]]
+            for place, row in enumerate(read_table(folder))]  # fmt: skip
+    result = run("validate", write_table(folder / "nowhere.csv", rows), "--engine", bundle)
+    assert result.exit_code == 1 and MARK not in result.output
+    assert "no study of the table can be read; row 1: StudyError: study cannot be read" in result.stderr, result.stderr

@@ -3,7 +3,9 @@
 import pytest
 
 from alta_sdk import AltaError
+from alta_sdk.errors import TrainingError
 from alta_sdk.files.tables import read_rows
+from alta_training.data.tables import read_rows as read_training_rows
 
 
 def refuse(path, text: str) -> str:
@@ -29,7 +31,13 @@ def test_columns_without_a_name_may_be_several(tmp_path):
 
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_another_separator_is_told(tmp_path, mark):
-    message = refuse(tmp_path / "table.csv", f"study{mark}edema\na.jpg{mark}1\n")
-    assert message.endswith("lacks the columns study, edema: its cells are not separated by commas; save it as CSV "
-                            "with commas")  # fmt: skip
-    assert "commas" not in refuse(tmp_path / "table.csv", "study\na.jpg\n")
+    told = "cells of table of studies are not separated by commas: save it as CSV with commas"
+    assert refuse(tmp_path / "table.csv", f"study{mark}edema\na.jpg{mark}1\n") == told
+    assert refuse(tmp_path / "table.csv", "study\na.jpg\n") == "table of studies lacks the columns edema"
+
+
+def test_training_tells_of_another_separator(tmp_path):
+    table = tmp_path / "train.csv"
+    table.write_text("image_path;report\na.jpg;Clear.\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match="table train.csv are not separated by commas"):
+        read_training_rows(table, [])
