@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused_in_one_line(archive, studies, bundle, tmp_pat
     assert "Dask without TLS" in refuse(*start, *out, "--on", "dask://10.0.0.9:8786")
     assert "--shard is I/N" in refuse(*start, *out, "--shard", "3/3", code=2)
     assert "go with an archive" in refuse(*start, "--out", tmp_path / "a.index", "--on", "ray", code=2)
-    assert "goes with an index" in refuse(*start, *out, "--with-identifiers", code=2)
+    assert "go with an index" in refuse(*start, *out, "--with-identifiers", code=2)
     assert "label" in refuse(*start, *out, "--labels", "edema, Edema ")
     assert "among the studies" in refuse(*start, "--out", studies / "a.lance")
     rank = ["rank", studies / "p01.png", "--engine", bundle, "--any-picture"]
