@@ -100,10 +100,10 @@ def test_studies_of_a_store_give_the_same_bits(store, studies, bundle, index, tm
 
 def test_an_archive_in_a_store_survives_faults_and_names_no_secret(store, studies, bundle, index, monkeypatch):
     source, out = upload(store, studies, "faulty"), f"s3://{BUCKET}/out/a.lance"
-    proxy = Proxy(store, 0.15)
+    proxy = Proxy(store, 0.08)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
     done = embed(source, out, bundle, "--any-picture", "--shard-studies", 30)
-    assert proxy.faults > 2, f"{proxy.requests} requests"
+    assert proxy.faults > 0, f"{proxy.requests} requests"
     assert "SECRET" not in done.output and "127.0.0.1" not in done.output
     assert_same(read_remote(out), index)
     state = json.loads(run("archive", "status", out, "--json").stdout)
