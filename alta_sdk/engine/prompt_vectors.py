@@ -16,6 +16,7 @@ from .label_sets import LabelSet
 from .vectors import Vector
 
 VECTORS = "vectors"  # (prompts, embedding) float32, not normalised
+SHORTEST = 1e-12  # what is shorter has no direction, and each of its scores would be 0.5
 
 
 def list_prompts(label_sets: Mapping[str, LabelSet]) -> list[str]:
@@ -27,7 +28,7 @@ def list_prompts(label_sets: Mapping[str, LabelSet]) -> list[str]:
 def read_prompt_vectors(bundle: Bundle, label_sets: Mapping[str, LabelSet]) -> dict[str, Vector]:
     """Return the vectors (embedding,) float32 of a bundle's own prompts, by prompt; none for a bundle without them.
 
-    Raises IntegrityError for a file that does not hold one for each prompt.
+    Raises IntegrityError for a file that does not hold one for each prompt, or one of no length: it would score 0.5.
     """
     if not bundle.has(PROMPT_VECTORS):
         return {}
@@ -35,4 +36,6 @@ def read_prompt_vectors(bundle: Bundle, label_sets: Mapping[str, LabelSet]) -> d
     vectors = read_arrays(bundle.read(PROMPT_VECTORS), (VECTORS,), PROMPT_VECTORS)[VECTORS]
     if vectors.shape != (len(prompts), bundle.manifest.sizes["embedding"]) or vectors.dtype != np.float32:
         raise IntegrityError(f"{PROMPT_VECTORS} does not hold one vector for each prompt: export the bundle again")
+    if not np.all(np.linalg.norm(vectors.astype(np.float64), axis=1) >= SHORTEST):
+        raise IntegrityError(f"{PROMPT_VECTORS} has a vector without a direction: export the bundle again")
     return dict(zip(prompts, vectors, strict=True))

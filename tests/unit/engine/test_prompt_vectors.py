@@ -97,6 +97,8 @@ def test_the_self_test_tells_vectors_of_another_model(bundle, tmp_path):
         lambda stored: stored[:, :-1],
         lambda stored: stored.astype(np.float64),
         lambda stored: np.full_like(stored, np.nan),
+        lambda stored: stored * (np.arange(len(stored)) > 0)[:, None].astype(np.float32),
+        lambda stored: stored * np.float32(1e-42),
     ],
 )
 def test_vectors_that_are_not_one_for_each_prompt_are_refused(bundle, tmp_path, change):
