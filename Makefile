@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 IMAGES := $(sort $(wildcard examples/data/*.jpg))
 
-.PHONY: setup help demo demo-wheel demo-model demo-arms test lint docs lock sbom benchmark clean
+.PHONY: setup help demo demo-wheel demo-model demo-arms test test-archive lint docs lock sbom benchmark clean
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)  ## make the virtual environment in .venv with everything in it (make alone does this)
@@ -78,6 +78,9 @@ $(TEACHER): $(BACKBONE) training/alta_training/recipes/demo-teacher.txt
 # Files are dealt out in their order, which has the long ones first, and not by their number of tests.
 test: $(INSTALLED)  ## run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-archive: $(INSTALLED)  ## run the tests of archives that take minutes: stores, clusters, crashes
+	OMP_NUM_THREADS=1 ALTA_ARCHIVE_TESTS=1 ALTA_RAY=1 ALTA_STORE_FAULTS=1 $(BIN)/python -m pytest tests/archive
 
 lint: $(INSTALLED)  ## style, types and import directions
 	$(BIN)/ruff check .

@@ -10,14 +10,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from alta_runtimes import Session, SessionInfo, load
+from alta_runtimes.openvino_session import CompiledGraph
 
 from ..errors import EngineError
 from .bundle import Bundle
 from .closing import ClosableSession
-from .compiled import CompiledForm
 from .manifest import BundleGraph
 
 ONNX_RUNTIMES = ("onnxruntime", "openvino")
+ReadCompiled = Callable[[str], CompiledGraph | None]
 CPU, DEVICES = "cpu", ("cpu", "cuda")
 
 
@@ -33,12 +34,12 @@ class GraphBeside:
         cpu: bool,
         compute: str = "f32",
         check: Callable[[Session], None] = lambda _: None,
-        compiled: CompiledForm | None = None,
+        read_compiled: ReadCompiled | None = None,
     ) -> None:
         """Take a graph of a verified bundle, and the loaded one whose back end it takes; cpu: but not its device.
 
         compute: as in `load`. check: raises EngineError for a loaded graph whose numbers are wrong here.
-        compiled: what was compiled for the engine on this machine, if that is used.
+        read_compiled: returns a graph as it was compiled for this machine, by its file, if such a form is used.
         """
         self._bundle = bundle
         self._graph = graph
@@ -46,7 +47,7 @@ class GraphBeside:
         self._cpu = cpu
         self._compute = compute
         self._check = check
-        self._compiled = compiled
+        self._read_compiled = read_compiled
         self._session: ClosableSession | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -92,5 +93,5 @@ class GraphBeside:
                 threads=threads,
                 runtime=runtime,
                 compute=self._compute,
-                compiled=self._compiled.read(name) if self._compiled else None,
+                compiled=self._read_compiled(name) if self._read_compiled else None,
             )

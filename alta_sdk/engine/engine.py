@@ -275,5 +275,5 @@ class Engine:
             cpu=False,
             compute=compute_type(self.manifest.engine["precision"]),
             check=self._check_text,
-            compiled=loaded.compiled,
+            read_compiled=loaded.read_compiled,
         )

@@ -10,8 +10,8 @@ from alta_runtimes.graph_check import Lengths, check_graph
 from alta_runtimes.openvino_session import NAME as OPENVINO
 
 from ..errors import RuntimeUnavailable
+from .beside import ReadCompiled
 from .bundle import HEAD, IMAGE_GRAPH, PROMPT_VECTORS, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
-from .compiled import CompiledForm, find_compiled
 from .manifest import Manifest
 from .manifest_content import FUSE, IMAGE, TEXT, compute_type
 from .plans import RUNTIME as TENSORRT
@@ -29,14 +29,14 @@ class LoadedGraphs:
     """An engine's graphs in a back end, and why in that one.
 
     text: None for an engine that keeps the vectors of its own prompts: it is loaded when others are asked. fuse: a
-    TensorRT plan; others are loaded when they are asked. compiled: what was compiled for the engine here, if used.
+    TensorRT plan; others are loaded when they are asked. read_compiled: of GraphBeside.
     """
 
     image: Session
     text: Session | None
     reason: str
     fuse: Session | None = None
-    compiled: CompiledForm | None = None
+    read_compiled: ReadCompiled | None = None
 
 
 def list_loaded(manifest: Manifest) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
         raise RuntimeUnavailable(f"this bundle holds no {TENSORRT} engine: export --engine trt")
     compute = compute_type(bundle.manifest.engine["precision"])
     chosen, reason = _choose(bundle.manifest, runtime, compute, device)
-    form, told = find_compiled(bundle) if chosen == OPENVINO else (None, "")
+    read_compiled, told = _find_compiled(bundle) if chosen == OPENVINO else (None, "")
     reason = f"{reason}; {told}" if told else reason
 
     def open_graph(name: str, longest: Lengths) -> Session:
@@ -74,16 +74,24 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
                 runtime=chosen,
                 compute=compute,
                 longest=longest,
-                compiled=form.read(name) if form else None,
+                compiled=read_compiled(name) if read_compiled else None,
             )
 
     image = open_graph(IMAGE_GRAPH, (IMAGE_ROWS, 1))
     longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])
     if not bundle.has(PROMPT_VECTORS):
-        return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, compiled=form)
+        return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, read_compiled=read_compiled)
     with bundle.copy(TEXT_GRAPH) as graph:  # one that would be refused later is refused now
         check_graph(graph.view(), TEXT_GRAPH, longest_text)
-    return LoadedGraphs(image, None, reason, compiled=form)
+    return LoadedGraphs(image, None, reason, read_compiled=read_compiled)
+
+
+def _find_compiled(bundle: Bundle) -> tuple[ReadCompiled | None, str]:
+    """Return what reads an engine's compiled form, if it is used, and what is to be told of it."""
+    from .compiled import find_compiled  # with the site's key and all that it takes: few engines have such a form
+
+    form, told = find_compiled(bundle)
+    return (form.read if form else None), told
 
 
 def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Archives of small studies by a small engine, and an object store on loopback."""
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -13,23 +14,38 @@ import pytest
 from archive.studies import BUCKET, connect, embed, run, write_studies
 
 PACKAGES = ("lance", "pyarrow", "ray", "distributed", "moto", "boto3")
+QUICK = ("test_where.py", "test_manifest.py")
 ABSENT = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 
 
 def pytest_collection_modifyitems(items):
-    """Without the packages of the extras these tests are skipped; on CI that is a failure (tests/conftest.py)."""
-    if ABSENT:
-        mark = pytest.mark.skip(reason=f"packages of an archive absent: {', '.join(ABSENT)}")
-        for item in items:
-            if Path(__file__).parent in Path(item.fspath).parents:
-                item.add_marker(mark)
+    """Stores, clusters and crashes take minutes and are asked for (make test-archive); the rest runs always.
+
+    Without the packages of the extras all are skipped, which is a failure on CI (tests/conftest.py).
+    """
+    own = [item for item in items if Path(__file__).parent in Path(item.fspath).parents]
+    for item in own:
+        if ABSENT:
+            item.add_marker(pytest.mark.skip(reason=f"packages of an archive absent: {', '.join(ABSENT)}"))
+        elif os.environ.get("ALTA_ARCHIVE_TESTS") != "1" and Path(item.fspath).name not in QUICK:
+            item.add_marker(pytest.mark.skip(reason="minutes long: set ALTA_ARCHIVE_TESTS=1"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quiet_clusters():
+@pytest.fixture(scope="session")
+def site_key_file(tmp_path_factory):
+    """One site key for all processes of a test run: archives that one of them made are used by the others."""
+    key = tmp_path_factory.mktemp("site") / "alta-site.key"
+    key.write_text("5a" * 32 + "\n")
+    key.chmod(0o600)
+    return str(key)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet_clusters(site_key_file):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("LANCE_LOG", "error")
+        patch.setenv("ALTA_SITE_KEY", site_key_file)
         yield
 
 
@@ -40,11 +56,12 @@ def studies(make_once):
 
 
 @pytest.fixture(scope="session")
-def index(make_once, studies, bundle):
+def index(make_once, studies, bundle, site_key_file):
     """What `alta embed` makes of the same studies: the vectors by key."""
 
     def make(folder):
-        result = run("embed", studies, "--engine", bundle, "--out", folder / "a.index", "--any-picture")
+        out = ["--out", folder / "a.index", "--key-file", site_key_file]
+        result = run("embed", studies, "--engine", bundle, *out, "--any-picture")
         assert result.exit_code == 1, result.output
 
     from alta_sdk import ReportIndex
@@ -54,11 +71,12 @@ def index(make_once, studies, bundle):
 
 
 @pytest.fixture(scope="session")
-def archive(make_once, studies, bundle):
+def archive(make_once, studies, bundle, site_key_file):
     """An archive of the studies, made on this machine; tests that change it copy it first."""
 
     def make(folder):
-        embed(studies, folder / "a.lance", bundle, "--any-picture", "--labels", "edema, pleural effusion")
+        labels = ["--labels", "edema, pleural effusion", "--key-file", site_key_file]
+        embed(studies, folder / "a.lance", bundle, "--any-picture", *labels)
 
     return make_once("archive", make) / "a.lance"
 

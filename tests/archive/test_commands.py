@@ -1,6 +1,7 @@
 """The commands on an archive: what they print, what they refuse in one line, and that nothing of a patient is in it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -194,10 +195,11 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("engine", ["local", "dask", "ray"])
-def test_nothing_but_loopback_and_no_file_in_the_home_folder_but_rays_token(engine, studies, bundle, tmp_path):
-    import os
+RAY = pytest.mark.skipif(os.environ.get("ALTA_RAY") != "1", reason="minutes long: set ALTA_RAY=1")
 
+
+@pytest.mark.parametrize("engine", ["local", "dask", pytest.param("ray", marks=RAY)])
+def test_nothing_but_loopback_and_no_file_in_the_home_folder_but_rays_token(engine, studies, bundle, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     more = ["--on", engine, "--workers", 1, "--any-picture", "--key-file", tmp_path / "site.key"]

@@ -14,7 +14,7 @@ from conftest import ROOT
 import alta_sdk
 
 FOREIGN = re.compile(r"""(?:src|href|action|poster|data)=["']?(?:[a-z]+:)?//([^"'/ >]+)|url\(["']?(?:https?:)?//""")
-LINKED = ("127.0.0.1:8104",)  # the page of a service on the reader's own machine
+LINKED = ("127.0.0.1:8104", "lance.org", "github.com")  # a service on the reader's own machine; whose formats these are
 NAMED = re.compile(r"^::: alta_sdk\.(\w+)$", re.M)
 
 

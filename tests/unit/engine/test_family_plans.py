@@ -23,6 +23,7 @@ from alta_sdk.engine import plans
 from alta_sdk.engine.bundle import open_bundle, read_manifest
 from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.engine.plans import build_bundle, is_built, strip_build
+from alta_sdk.engine.sessions import LoadedGraphs
 
 FAMILIES = ("biovil-t", "biovil", "chexzero", "open-clip")
 PLANS = ("fuse.plan", "image.plan", "text.plan")
@@ -104,7 +105,7 @@ def test_a_prior_is_read_by_a_plan_of_its_own(gpu, built, monkeypatch):
     assert strip_build(manifest).sha256 == manifest.engine["tensorrt"]["built"]["deferred_sha256"]
     assert not any(file.name.endswith(".plan") for file in strip_build(manifest).files)
     graphs = [load(built / f"{name}.onnx", device="cpu", runtime="onnxruntime") for name in ("image", "text")]
-    expected = Matcher(Engine(open_bundle(built), *graphs, "for this test")).embed(make_study())
+    expected = Matcher(Engine(open_bundle(built), LoadedGraphs(*graphs, "for this test"))).embed(make_study())
     with Matcher(built) as matcher:
         # Nothing may be loaded later: the plan was opened with the others, and the ONNX graph stays aside.
         monkeypatch.setattr("alta_sdk.engine.beside.load", None)

@@ -21,6 +21,7 @@ from alta_sdk.engine.bundle import open_bundle, read_manifest
 from alta_sdk.engine.manifest import parse_manifest
 from alta_sdk.engine.plans import build_bundle, is_built, strip_build
 from alta_sdk.engine.self_test import Drift
+from alta_sdk.engine.sessions import LoadedGraphs
 from alta_sdk.files.atomic import new_file
 
 BOTH_WAYS = "not been built yet: .*alta-export build NAME.alta, or open it once with allow_build=True"
@@ -94,7 +95,7 @@ def test_the_first_matcher_builds_and_the_second_opens(gpu, deferred, builds, ra
     assert len(builds) == 2
     scores = matcher.zero_shot(radiograph_path, "rsna").scores
     graphs = [load(deferred / name, device="cpu", runtime="onnxruntime") for name in ("image.onnx", "text.onnx")]
-    reference = Matcher(Engine(open_bundle(deferred), *graphs, "for this test"))
+    reference = Matcher(Engine(open_bundle(deferred), LoadedGraphs(*graphs, "for this test")))
     expected = reference.zero_shot(radiograph_path, "rsna").scores
     np.testing.assert_allclose(list(scores.values()), list(expected.values()), rtol=1e-3)
 
