@@ -87,6 +87,8 @@ def watch(
     if fail_if_moved and told["has_moved"]:
         say("CalibrationError: scores or pictures have moved: look at the studies, and validate again (alta validate)")
         sys.exit(1)
+    if unread:  # as every command ends that has read a part
+        sys.exit(1)
 
 
 def describe(

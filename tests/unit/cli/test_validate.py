@@ -191,7 +191,9 @@ def test_the_same_studies_have_not_moved_and_darker_ones_have(bundle, folder, tm
     listed = tmp_path / "studies.txt"
     listed.write_text(f"{folder}\n{tmp_path / (MARK + '_nowhere')}\n", encoding="utf-8")
     given = ["watch", f"@{listed}", "--engine", bundle, "--reference", reference]
-    (bad,) = check_output("watch", run(*given, "--json").stdout)["unread"]
+    partly = run(*given, "--json")
+    assert partly.exit_code == 1, "as of every command that has read a part"
+    (bad,) = check_output("watch", partly.stdout)["unread"]
     assert set(bad) == {"number", "key", "error"} and bad["number"] == COUNT + 1 and bad["key"]
     shown = run(*given, "--audit", tmp_path / "audit.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text(encoding="ascii").splitlines()]
