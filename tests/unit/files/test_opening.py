@@ -192,7 +192,6 @@ ALLOWED = {
     "alta_sdk/files/new_files.py: os.open",
     "alta_sdk/files/atomic.py: open",
     "alta_sdk/files/atomic.py: os.open",
-    "alta_sdk/engine/compiled.py: folder.is_dir",  # whether there is one: what is in it is opened in the one place
     "alta_sdk/files/atomic.py: temporary.is_dir",
     "alta_sdk/index/file.py: open",
     "alta_sdk/index/journal.py: os.open",
