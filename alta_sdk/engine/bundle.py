@@ -33,8 +33,8 @@ REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 GRAPH = ".onnx"
 MIB = 1 << 20
 # What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
-MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024, CARD: 1, CARD_TEXT: 1}
-MAX_FILE_MIB[PROMPT_VECTORS] = 256
+MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024}
+MAX_FILE_MIB |= {PROMPT_VECTORS: 256, CARD: 1, CARD_TEXT: 1}
 NO_KEY = "none that can be read"
 AGAIN = "copy or export the bundle again"
 
@@ -85,10 +85,6 @@ class Bundle:
             return self.read(name).decode("utf-8")
         except UnicodeDecodeError as error:
             raise IntegrityError(f"{name} cannot be read: export the bundle again") from error
-
-    def has(self, name: str) -> bool:
-        """Tell whether the manifest lists a file."""
-        return any(file.name == name for file in self.manifest.files)
 
     def find(self, name: str) -> BundleFile:
         """Return what the manifest says of a file; raise IntegrityError if it lists none of that name."""

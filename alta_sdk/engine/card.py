@@ -45,7 +45,7 @@ class ModelCard:
 
 def has_card(manifest: Manifest) -> bool:
     """Tell whether an engine has a model card; those of before cards have none."""
-    return any(file.name in (CARD, CARD_TEXT) for file in manifest.files)
+    return any(map(manifest.lists, (CARD, CARD_TEXT)))
 
 
 def read_card(bundle: Bundle) -> ModelCard | None:

@@ -100,6 +100,10 @@ class Manifest:
         """Return the one canonical text of this manifest, with its own hash in it."""
         return _render(self._written)
 
+    def lists(self, name: str) -> bool:
+        """Tell whether the bundle has a file."""
+        return any(file.name == name for file in self.files)
+
     def check(self) -> None:
         """Raise ValueError, with the place, if it could not be read again: before it is written."""
         check_content({**self._written, "sha256": self.sha256})

@@ -29,7 +29,7 @@ class PatchGraph:
         self._image = image
         self._image_graph = manifest.graphs[IMAGE]
         self._is_of_image = manifest.patch_match == PHRASE
-        is_listed = PATCHES in manifest.graphs and any(file.name == PATCH_GRAPH for file in manifest.files)
+        is_listed = PATCHES in manifest.graphs and manifest.lists(PATCH_GRAPH)
         is_there = LOCAL_HEADS in manifest.engine and is_listed and not self._is_of_image
         self._graph = GraphBeside(bundle, manifest.graphs[PATCHES], image, cpu=True) if is_there else None
         self._is_tested = False

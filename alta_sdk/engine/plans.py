@@ -9,7 +9,6 @@ away gives the deferred manifest to the last byte: so it proves which export it 
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from .._version import __version__
 from ..errors import EngineError, IntegrityError, RuntimeUnavailable
 from ..files.atomic import new_file
 from .bundle import Bundle, open_bundle
+from .clock import tell_time
 from .fuse import FuseGraph
 from .heads import read_head
 from .image_encoder import ImageEncoder
@@ -202,7 +202,7 @@ def add_build(deferred: Manifest, plans: Mapping[str, BuiltPlan], timing_cache: 
     """Return the manifest of a built engine: it lists what was built, whatever lies in the folder by now."""
     added = {**{PLANS[name]: plan.plan for name, plan in plans.items()}, TIMING_CACHE: timing_cache}
     built = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": tell_time(),
         "by": __version__,
         "origin": find_builder().describe(),
         "layers": {name: plan.layers for name, plan in plans.items()},

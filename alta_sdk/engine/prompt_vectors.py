@@ -30,7 +30,7 @@ def read_prompt_vectors(bundle: Bundle, label_sets: Mapping[str, LabelSet]) -> d
 
     Raises IntegrityError for a file that does not hold one for each prompt, or one of no length: it would score 0.5.
     """
-    if not bundle.has(PROMPT_VECTORS):
+    if not bundle.manifest.lists(PROMPT_VECTORS):
         return {}
     prompts = list_prompts(label_sets)
     vectors = read_arrays(bundle.read(PROMPT_VECTORS), (VECTORS,), PROMPT_VECTORS)[VECTORS]

@@ -44,8 +44,7 @@ def list_loaded(manifest: Manifest) -> tuple[str, ...]:
     if is_for_tensorrt(manifest):
         return (*LOADED, *list_plans(manifest).values())
     beside = (manifest.graphs[FUSE].file,) if FUSE in manifest.graphs else ()
-    listed = {file.name for file in manifest.files}
-    vectors = (PROMPT_VECTORS,) if PROMPT_VECTORS in listed else ()
+    vectors = (PROMPT_VECTORS,) if manifest.lists(PROMPT_VECTORS) else ()
     return (*LOADED, IMAGE_GRAPH, TEXT_GRAPH, *beside, *vectors)
 
 
@@ -79,7 +78,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
 
     image = open_graph(IMAGE_GRAPH, (IMAGE_ROWS, 1))
     longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])
-    if not bundle.has(PROMPT_VECTORS):
+    if not bundle.manifest.lists(PROMPT_VECTORS):
         return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, read_compiled=read_compiled)
     with bundle.copy(TEXT_GRAPH) as graph:  # one that would be refused later is refused now
         check_graph(graph.view(), TEXT_GRAPH, longest_text)

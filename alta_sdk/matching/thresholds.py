@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.bundle import Bundle
+from ..engine.clock import tell_time
 from ..engine.label_sets import LabelSet
 from ..errors import CalibrationError
 from ..files.atomic import new_file
@@ -111,7 +111,7 @@ class Thresholds:
         """Return these with one more; an older one for the same scores goes into the history."""
         binding, history = threshold.binding, self.history
         if binding in self.entries:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
+            now = tell_time()
             same = [number for number, one in enumerate(history) if one.threshold.binding == binding]
             too_old = same[: max(0, len(same) + 1 - KEPT)]
             kept = (one for number, one in enumerate(history) if number not in too_old)

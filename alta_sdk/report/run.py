@@ -7,13 +7,13 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..engine.clock import tell_time
 from ..engine.label_sets import LabelSet
 from ..files.tables import show_cell
 from ..locate.heatmap import Heatmap
@@ -112,7 +112,7 @@ class RunReport:
     terms: Mapping[str, str] = field(default_factory=dict)
     prompts: LabelSet = field(default_factory=dict)
     card: Sequence[tuple[str, str]] = ()
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(default_factory=tell_time)
 
     @property
     def labels(self) -> list[str]:

@@ -8,13 +8,13 @@ score with another.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.clock import tell_time
 from ..errors import CalibrationError
 from ..files.opening import open_file
 from ..statistics.shift import Shift, correct_for_many, measure_shift
@@ -82,7 +82,7 @@ def make_reference(engine: str, scored: EngineScores, studies: Sequence[Embedded
         {label: scored.hash_prompts(label) for label in scored.scores},
         len(studies),
         {name: _thin(values) for name, values in collect_distributions(scored, studies).items()},
-        datetime.now(UTC).isoformat(timespec="seconds"),
+        tell_time(),
     )
 
 

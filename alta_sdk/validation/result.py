@@ -4,12 +4,12 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..engine.clock import tell_time
 from ..errors import CalibrationError
 from ..files.opening import open_file
 from .figures import Case, LabelFigures
@@ -34,7 +34,7 @@ class Validation:
     table_sha256: str
     provenance: Mapping[str, Any]
     other: Mapping[str, Any] | None = None
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(default_factory=tell_time)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON: what is not finite, such as the first threshold of a curve, is null."""

@@ -123,7 +123,8 @@ def make_bundle(content):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     held = {"card.md": b"# m", "card.json": data}
     files = {name: BundleFile(name, len(text), "ab" * 32) for name, text in held.items()}
-    return SimpleNamespace(manifest=SimpleNamespace(files=tuple(files.values())), read=held.get, find=files.get)
+    manifest = SimpleNamespace(files=tuple(files.values()), lists=files.__contains__)
+    return SimpleNamespace(manifest=manifest, read=held.get, find=files.get)
 
 
 def test_the_models_card_is_told_with_its_hash():
@@ -138,7 +139,7 @@ def test_the_models_card_is_told_with_its_hash():
     ]
     text = render_page(RunReport([make_row()], ORIGIN, card=card))
     assert EVIL not in text and {"Model card", "split test; auc 0.8715"} <= set(Page(text).texts)
-    assert describe_card(SimpleNamespace(manifest=SimpleNamespace(files=()))) == []
+    assert describe_card(SimpleNamespace(manifest=SimpleNamespace(files=(), lists=lambda name: False))) == []
     facts = {"schema_version": 1, "name": "m", **{str(number): "x" * 500 for number in range(99)}}
     long = describe_card(make_bundle(facts))
     assert len(long) == MOST + 2 and long[-1] == ("more", "60 facts in card.json") and len(long[2][1]) == 400
