@@ -37,7 +37,7 @@ KEPT_FACTS = ("alta-sdk", "system", "processor", "processors", "gpu", "onnxrunti
 @click.option(
     "--compare", multiple=True, metavar="OTHER.alta", type=click.Path(), help="Measure this one, too, in turn."
 )
-@click.option("--runtime", multiple=True, help="Run in this runtime; may be given again. [default: the fastest here]")
+@click.option("--runtime", multiple=True, help="Run in this runtime; may be given again. [default: as it is opened]")
 @threads_option
 @trust_option
 @click.option("--rounds", type=click.IntRange(min=3), default=30, show_default=True, help="Timed runs of each engine.")

@@ -140,6 +140,8 @@ def describe_family(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _lines(name: str, value: object) -> list[tuple[str, str]]:
     """Give a plain value one line, and a nested one a line for each of its entries."""
+    if isinstance(value, list | tuple) and value and all(isinstance(item, dict) for item in value):
+        return [(name, ", ".join(f"{key.replace('_', ' ')} {_shown(one)}" for key, one in i.items())) for i in value]
     if not isinstance(value, dict):
         return [(name, _shown(value))]
     if all(isinstance(item, int) for item in value.values()):  # operator counts, limits: short enough for one line

@@ -76,8 +76,9 @@ class Engine:
         """Verify a bundle, load its graphs and run one row of its self-test.
 
         device: "auto", "cpu" or "cuda"; "auto" takes the GPU where a runtime here can use it.
-        runtime: a back end by its name; None takes the fastest.
-        threads: inside one run; None takes every processor.
+        runtime: a back end by its name; None takes what was measured to be the fastest on such a processor, of an
+        engine that was tuned, else the one that usually is.
+        threads: inside one run; None takes what was measured with it, else every processor.
         allow_build: build a TensorRT engine whose build was deferred, once; takes minutes.
         trust: a file of public keys of which one must have signed the engine; None takes the one that ALTA_TRUST
         names, and asks for no signature where it names none.

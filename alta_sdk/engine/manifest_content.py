@@ -14,6 +14,7 @@ from .schema import Rule, choice, integer, listing, mapping, matching, number, p
 
 SCHEMA_VERSION = 2
 LOCAL_HEADS = "local_heads"  # key of `engine`: what heat maps need; engines of version 0.1 have none
+TUNED = "tuned"  # key of `engine`: what was the fastest at the export; only of one that was tuned
 MAX_FILES = 64
 MAX_FILE_BYTES = 1 << 40
 
@@ -55,6 +56,18 @@ FILE_NAME = matching(
 )
 SHA256 = matching("[0-9a-f]{64}", "a SHA-256")
 LIMITS = record({"min_cosine": number(-4, 1), "max_abs": number(0, 8)}, other=number(-1e6, 1e6))
+WAY = {"runtime": text(50), "threads": integer(1, 1 << 16)}
+TUNING = record(
+    {
+        "processor": text(300),
+        "instruction_sets": listing(text(50), 100),
+        "processors": integer(1, 1 << 16),
+        "rounds": integer(1, 1 << 16),
+        "measured": listing(record({**WAY, "median_ms": number(0, 1e9)}), 100, 1),
+        "chosen": record(WAY),
+    },
+    other=plain,
+)
 # Sections hold more than programs read, and other versions of the SDK wrote more or less of it: that is plain JSON.
 OF_EVERY_VERSION: dict[str, Rule] = {
     "sha256": SHA256,
@@ -71,7 +84,12 @@ OF_EVERY_VERSION: dict[str, Rule] = {
             "runtime": choice("onnx", "openvino", "tensorrt"),
             "precision": choice("fp32", "fp16", "bf16", "int8", "int8-bf16"),
         },
-        {LOCAL_HEADS: record({"limits": LIMITS, "patch_scale": number(1e-6, 1e6), "precision": text(20)}, other=plain)},
+        {
+            LOCAL_HEADS: record(
+                {"limits": LIMITS, "patch_scale": number(1e-6, 1e6), "precision": text(20)}, other=plain
+            ),
+            TUNED: TUNING,
+        },
         plain,
     ),
     "merging": mapping(plain),

@@ -17,6 +17,7 @@ from .manifest_content import FUSE, IMAGE, TEXT, compute_type
 from .plans import RUNTIME as TENSORRT
 from .plans import is_for_tensorrt, list_plans, open_plans
 from .text_encoder import TEXT_ROWS
+from .tuning import ELSEWHERE, read_tuning
 
 # What opening an engine loads; the others are proven and not kept.
 LOADED = (HEAD, TOKENIZER, PROMPTS, SELF_TEST)
@@ -59,7 +60,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
     if runtime == TENSORRT:
         raise RuntimeUnavailable(f"this bundle holds no {TENSORRT} engine: export --engine trt")
     compute = compute_type(bundle.manifest.engine["precision"])
-    chosen, reason = _choose(bundle.manifest, runtime, compute, device)
+    chosen, reason, tuned_threads = _choose(bundle.manifest, runtime, compute, device)
     read_compiled, told = _find_compiled(bundle) if chosen == OPENVINO else (None, "")
     reason = f"{reason}; {told}" if told else reason
 
@@ -69,7 +70,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
                 graph,
                 name=name,
                 device=device,
-                threads=threads,
+                threads=threads or tuned_threads,
                 runtime=chosen,
                 compute=compute,
                 longest=longest,
@@ -93,10 +94,18 @@ def _find_compiled(bundle: Bundle) -> tuple[ReadCompiled | None, str]:
     return (form.read if form else None), told
 
 
-def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str]:
-    """Return the back end for an engine and why: the caller's word, the engine's, or the fastest here."""
+def _choose(manifest: Manifest, runtime: str | None, compute: str, device: str) -> tuple[str, str, int | None]:
+    """Return the back end for an engine, why, and its threads, if they are known.
+
+    It is the caller's word, the engine's, what was measured to be the fastest on such a processor, or what usually is.
+    """
     if runtime is not None:
-        return runtime, "asked for"
+        return runtime, "asked for", None
+    tuning = read_tuning(manifest)
+    here = tuning if tuning is not None and tuning.is_of_here else None
     if manifest.engine["runtime"] != PORTABLE:
-        return manifest.engine["runtime"], "the engine was exported for it"
-    return choose_runtime(compute, device)
+        chosen, reason = manifest.engine["runtime"], "the engine was exported for it"
+    else:
+        chosen, reason = choose_runtime(compute, device, here.runtimes if here else ())
+        reason = f"{reason}; {ELSEWHERE}" if tuning and not here else reason
+    return chosen, reason, here.find_threads(chosen) if here else None

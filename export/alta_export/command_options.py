@@ -126,6 +126,11 @@ export_options = group_options(
         "--finding", default="Pneumonia", show_default=True, help="For the AUC, where a table tells findings."
     ),
     click.option("--accept-drift", is_flag=True, help="Write an engine beyond the limits; its manifest says so."),
+    click.option(
+        "--tune",
+        is_flag=True,
+        help="Measure which runtime is fastest on this CPU, for the engine to choose it on such CPUs.",
+    ),
     click.option("--defer-build", is_flag=True, help="trt: write a bundle that is built on the GPU that will run it."),
     click.option("--max-batch", type=COUNT, help="trt: radiographs at once at most. [default: 16]"),
     click.option(

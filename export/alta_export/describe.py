@@ -9,10 +9,11 @@ from alta_sdk import __version__
 from alta_sdk.engine.environment import onnxruntime_version
 from alta_sdk.engine.label_sets import PROMPT_SET_VERSION
 from alta_sdk.engine.manifest import BundleFile, Manifest
-from alta_sdk.engine.manifest_content import LOCAL_HEADS
+from alta_sdk.engine.manifest_content import LOCAL_HEADS, TUNED
 from alta_sdk.engine.preprocessing import describe_geometry
 from alta_sdk.engine.processor import processor_name
 from alta_sdk.engine.self_test import Drift
+from alta_sdk.engine.tuning import Tuning
 from alta_training.families.family import Family, Towers
 
 from .calibration import Calibration
@@ -37,6 +38,7 @@ def describe_engine(
     lowered: LoweredEngine,
     self_test_limits: dict[str, dict[str, float]],
     local_heads: dict[str, Any] | None,
+    tuning: Tuning | None = None,
 ) -> Callable[[tuple[BundleFile, ...]], Manifest]:
     """Return a function that makes the manifest once the files are known.
 
@@ -77,6 +79,7 @@ def describe_engine(
                 **{f"{name}_precision": found.describe() for name, found in lowered.graphs.items()},
                 "calibration": describe_calibration(lowered.calibration),
                 **({} if local_heads is None else {LOCAL_HEADS: local_heads}),
+                **({} if tuning is None else {TUNED: tuning.describe()}),
                 "milliseconds_per_radiograph": {} if date else lowered.milliseconds,
                 "built_on": {
                     "processor": processor_name(),

@@ -40,6 +40,7 @@ class ExportOptions:
     once at most; memory that a layer may use while it runs. sign: the private key that signs the engine.
     tokenizer, text_heads, preprocessing: of families whose checkpoint does not tell: CLIP's merges file, attention
     heads of the text tower, and whose way of making pixels it was trained with.
+    tune: measure what runs the engine fastest on this machine, for its manifest.
     card: the model card in Markdown; None takes the one beside the checkpoint, if alta-train publish wrote one.
     """
 
@@ -70,6 +71,7 @@ class ExportOptions:
     text_heads: int | None = None
     preprocessing: str | None = None
     card: Path | None = None
+    tune: bool = False
 
 
 def default_precision(engine: str) -> str:
@@ -80,7 +82,11 @@ def default_precision(engine: str) -> str:
 def check_options(options: ExportOptions) -> None:
     """Raise ExportError for what cannot be done: engine, precision, date, or where to write."""
     _check_build(options)
-    read_stated_date()
+    if read_stated_date() is not None and options.tune:
+        raise ExportError(
+            f"--tune keeps how fast this machine was, and with {DATE_VARIABLE} an export depends on no machine: leave "
+            "one of them out"
+        )
     if options.sign is not None:
         read_private_key(options.sign)
     if options.precision not in SUPPORTED.get(options.engine, ()):
@@ -139,6 +145,8 @@ def _check_build(options: ExportOptions) -> None:
         if options.defer_build or options.max_batch is not None or options.workspace_mib is not None:
             raise ExportError("--defer-build, --max-batch and --workspace go with --engine trt")
         return
+    if options.tune:
+        raise ExportError("--tune is for CPUs: TensorRT tries its kernels by itself when it builds; leave it out")
     if not options.defer_build:
         try:
             find_builder()

@@ -14,7 +14,7 @@ import onnx
 from alta_sdk.engine import bundle as names
 from alta_sdk.engine.label_sets import render_label_sets
 from alta_sdk.engine.manifest import Manifest
-from alta_sdk.engine.manifest_content import ALTA, FUSE, IMAGE, PATCHES, TEXT, name_graph_file
+from alta_sdk.engine.manifest_content import ALTA, FUSE, IMAGE, PATCHES, TEXT, compute_type, name_graph_file
 from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.signature import read_private_key
@@ -27,12 +27,13 @@ from .describe import describe_engine
 from .families.merged import MergedEngine
 from .graph import export_graph
 from .local_heads import LocalHeads, describe_local_heads
-from .lower import LoweredEngine, lower_engine
+from .lower import LoweredEngine, lower_engine, make_synthetic
 from .lowered_graphs import Reference
 from .options import ExportOptions, check_options
 from .prompt_vectors import encode_prompts
 from .reading import Source, read_source
 from .tensorrt_graph import check_for_tensorrt, open_deferred
+from .tune import tune_engine
 from .verify import (
     LIMITS,
     PROMPTS,
@@ -93,8 +94,13 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         lowered = lower_engine(options, reference, tokenizer, label_sets)
         limits = measure_limits(options, lowered, merged, verification)
         local_heads = describe_patches(options, lowered, merged, graphs, verification)
+    graphs |= lowered.models
+    tuning = None
+    if options.tune:
+        with stage("Tune for this machine"):
+            compute = compute_type(options.precision)
+            tuning = tune_engine(options, graphs[IMAGE], compute, make_synthetic(reference, 1))
     with stage("Write and open bundle"):
-        graphs |= lowered.models
         contents = {
             **{name_graph_file(name): graph.SerializeToString(deterministic=True) for name, graph in graphs.items()},
             names.HEAD: pack_arrays(merged.head.arrays()),
@@ -108,7 +114,7 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
             contents[names.PROMPT_VECTORS] = encode_prompts(tokenizer, session, graph, label_sets)
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()
-        describe = describe_engine(options, source, merged, verification.drifts, lowered, limits, local_heads)
+        describe = describe_engine(options, source, merged, verification.drifts, lowered, limits, local_heads, tuning)
         finish = choose_finish(options, lowered)
         key = None if options.sign is None else read_private_key(options.sign)
         manifest = write_bundle(

@@ -3,6 +3,7 @@
 from alta_sdk.cli.terminal import print_facts, print_table, say
 from alta_sdk.engine.card import has_card
 from alta_sdk.engine.manifest_content import PATCHES
+from alta_sdk.engine.tuning import read_tuning
 
 from .evidence import FEW, SYNTHETIC
 from .gate import GateDrift
@@ -44,6 +45,7 @@ def show_report(report: ExportReport) -> None:
         ],
     )
     show_gate(report)
+    show_tuning(report)
     print_table("Files", ["file", "bytes"], [(file.name, f"{file.size:,}") for file in manifest.files])
     for notice in manifest.notices:
         say(notice)
@@ -100,6 +102,17 @@ def show_gate(report: ExportReport) -> None:
     for graph, found in lowered.graphs.items():
         if found.raised:
             say(f"{graph}: kept in FP32, since they drift most: {', '.join(sorted(found.raised))}")
+
+
+def show_tuning(report: ExportReport) -> None:
+    """Print what was measured to run the engine here, the fastest first; nothing of one that was not tuned."""
+    tuning = read_tuning(report.manifest)
+    if tuning is not None:
+        print_table(
+            f"One radiograph on this machine, median of {tuning.rounds} runs in turn",
+            ["runtime", "threads", "ms"],
+            [(*way, f"{tuning.median_ms[way]:.1f}") for way in tuning.order],
+        )
 
 
 def show_auc(drift: GateDrift, limit: float) -> list[tuple[str, str, object]]:

@@ -1,7 +1,7 @@
 """Which back ends exist, which work here, and loading a graph with one of them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from .private_copy import PrivateCopy
 from .session import RuntimeInfo, Session
 from .sized_session import SizedSession
 
-ORDER = (openvino_session, onnxruntime_session, tensorrt_session)  # the fastest on a CPU first; plans have but one
+# On most CPUs the fastest first: an engine that was tuned on its CPU knows better. Plans have but one.
+ORDER = (openvino_session, onnxruntime_session, tensorrt_session)
 BACKENDS = {backend.NAME: backend for backend in ORDER}
 DEVICES = ("auto", "cpu", "cuda")
 PLAN = "plan"  # what a TensorRT plan computes: no graph, and nothing to look into
+USUAL = "usually the fastest of those that work here"
+MEASURED = "fastest as measured at export on this processor"
 
 
 def available() -> list[RuntimeInfo]:
@@ -32,21 +35,24 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def choose_runtime(compute: str = "f32", device: str = "auto") -> tuple[str, str]:
-    """Return the back end that runs a graph fastest here, and why it is that one.
+def choose_runtime(compute: str = "f32", device: str = "auto", measured: Sequence[str] = ()) -> tuple[str, str]:
+    """Return the back end that runs a graph here, the usually fastest one, and why it is that one.
 
     `compute`: "f32" or "bf16", what the graph's floating-point products need; "plan" for a TensorRT plan.
     `device`: "auto", "cpu" or "cuda"; "auto" takes the GPU where a back end here can use it.
+    `measured`: back ends that were measured with this graph on this CPU, the fastest first: they go before the others.
     Raises RuntimeUnavailable if none works here.
     """
     infos = {name: backend.is_available() for name, backend in BACKENDS.items()}
     able = [name for name in BACKENDS if compute in BACKENDS[name].COMPUTE]
     if device == "auto" and any("cuda" in infos[name].devices for name in able):
         device = "cuda"
+    known = [] if device == "cuda" else [name for name in measured if name in able]
+    able = [*known, *(name for name in able if name not in known)]
     for name in able:
         if _has(infos[name], device):
             passed_over = [f"{other} {_why_not(infos[other], device)}" for other in able[: able.index(name)]]
-            return name, "; ".join(["fastest of those that work here", *passed_over])
+            return name, "; ".join([MEASURED if name in known else USUAL, *passed_over])
     reasons = "; ".join(f"{name}: {_why_not(infos[name], device)}" for name in able)
     raise RuntimeUnavailable(f"no runtime here computes {compute}{_on(device)}: {reasons}")
 

@@ -60,7 +60,7 @@ def test_inspect_and_doctor(demo):
     card = ROOT / "examples" / "models" / "demo" / "README.md"
     assert run("alta", "inspect", "demo.alta", "--card", cwd=demo).stdout == card.read_text(encoding="utf-8")
     machine = run("alta", "doctor", cwd=demo).stdout
-    assert "An ONNX engine runs on openvino: fastest of those that work here" in machine
+    assert "An ONNX engine runs on openvino: usually the fastest of those that work here" in machine
     tested = run("alta", "doctor", "demo.alta", "--json", cwd=demo)
     assert tested.returncode == 0
     assert check_output("doctor", tested.stdout)["passed"] is True
