@@ -2,9 +2,10 @@
 
 The loop is what one would write first: `pixel_array`, brought to 8 bits and to the model's square, through the
 published tower in eager PyTorch, study after study, FP32 and BF16. Ours is `Matcher.iter_zero_shot` over the paths.
-Beside them the two halves alone: reading with one reader, and inference over studies that were read. All alternate in
-one process; ratios are taken round by round. Every study has pixels of its own, and each round opens the engine anew,
-so that nothing was seen before.
+Beside them the two halves alone: reading with as many readers, and inference over studies that were read. All alternate
+in one process; ratios are taken round by round. Both halves want the same processors, so that the two one after the
+other are what a perfect pipeline would take: the share of that is told beside the targets, which ask for more. Every
+study has pixels of its own, and each round opens the engine anew, so that nothing was seen before.
 
     python benchmarks/published_engine.py build/published --precision int8
     python benchmarks/folder.py build/published/int8.alta [--studies 12] [--rounds 5] [--threads 2] [--reduced] [--json]
@@ -44,7 +45,7 @@ CODINGS = {
 SHAPE = (2500, 2048)
 LABELS = ["pneumonia", "pleural effusion"]
 LOOP, LOOP_BF16, OURS, REDUCED = "loop", "loop, BF16", "ours", "ours, reduced"
-READ, INFER = "reading, one reader", "inference"
+READ, INFER = "reading", "inference"
 AGAINST_LOOP = {"JPEG 2000": 1.5, "JPEG 2000, 10 : 1": 1.5}  # others: 2
 AGAINST_OTHERS = 2.0
 AGAINST_PARTS = 0.9
@@ -104,7 +105,7 @@ def list_runs(engine: Path, paths: list[Path], threads: int, reduced: bool) -> d
 
     def time_reading() -> float:
         start = time.perf_counter()
-        with ReadAhead(paths, Study.from_dicom, readers=1) as studies:
+        with ReadAhead(paths, Study.from_dicom) as studies:
             for _ in studies:
                 pass
         return time.perf_counter() - start
@@ -132,24 +133,24 @@ def measure(engine: Path, coding: str, studies: int, rounds: int, threads: int, 
                 taken = work()
                 if number:  # the first warms up
                     times[run].append(taken)
-    cores = min(threads, count_workers())
 
     def compare(ratio: Callable[[dict[str, float]], float]) -> float:
         return round(statistics.median(ratio({run: times[run][i] for run in times}) for i in range(rounds)), 2)
 
     is_slow = coding.startswith("JPEG 2000")
-    parts = compare(lambda t: (t[READ] / cores if is_slow else max(t[READ] / cores, t[INFER])) / t[OURS])
+    parts = compare(lambda t: (t[READ] if is_slow else max(t[READ], t[INFER])) / t[OURS])
     found = {
         "coding": coding,
         "studies_per_minute": {run: round(60 * studies / statistics.median(own), 1) for run, own in times.items()},
         "times_loop": compare(lambda t: t[LOOP] / t[OURS]),
         "times_loop_bf16": compare(lambda t: t[LOOP_BF16] / t[OURS]),
-        "share_of_parts": parts,
+        "share_of_slower_part": parts,
+        "share_of_both_parts": compare(lambda t: (t[READ] + t[INFER]) / t[OURS]),
     }
     targets = {
         f"{coding}: {AGAINST_LOOP.get(coding, AGAINST_OTHERS)} × the loop": found["times_loop"]
         >= AGAINST_LOOP.get(coding, AGAINST_OTHERS),
-        f"{coding}: {AGAINST_PARTS} of {'cores × reading' if is_slow else 'the slower part'}": parts >= AGAINST_PARTS,
+        f"{coding}: {AGAINST_PARTS} of {'reading alone' if is_slow else 'the slower part'}": parts >= AGAINST_PARTS,
     }
     return {**found, "targets": targets}
 
@@ -185,14 +186,15 @@ def main(
     names = list(rows[0]["studies_per_minute"])
     print_table(
         "Studies a minute, from DICOM file to scores",
-        ["coding", *names, "times the loop", "times the BF16 loop", "share of the parts"],
+        ["coding", *names, "times the loop", "times the BF16 loop", "share of the slower part", "share of both"],
         [
             (
                 row["coding"],
                 *row["studies_per_minute"].values(),
                 row["times_loop"],
                 row["times_loop_bf16"],
-                row["share_of_parts"],
+                row["share_of_slower_part"],
+                row["share_of_both_parts"],
             )
             for row in rows
         ],

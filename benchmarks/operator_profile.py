@@ -2,7 +2,7 @@
 
 onnxruntime writes a profile of its own, OpenVINO counts by node; both count while they run one radiograph.
 
-    python benchmarks/operator_profile.py NAME.alta [--threads 2] [--rounds 12]
+    python benchmarks/operator_profile.py NAME.alta [--threads 2] [--compute bf16] [--rounds 12]
 """
 
 import json
@@ -55,7 +55,8 @@ def profile_openvino(graph: bytes, threads: int, rounds: int, inputs: Inputs, co
         "PERFORMANCE_HINT": "LATENCY",
         "PERF_COUNT": True,
     }
-    request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
     found: Counter[str] = Counter()
     for _ in range(rounds):
         request.infer(inputs)
@@ -67,9 +68,10 @@ def profile_openvino(graph: bytes, threads: int, rounds: int, inputs: Inputs, co
 @click.command()
 @click.argument("engine", metavar="NAME.alta", type=click.Path())
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use. [default: every processor]")
+@click.option("--compute", type=click.Choice(["f32", "bf16"]), help="OpenVINO's products. [default: the engine's]")
 @click.option("--rounds", default=12, show_default=True, type=click.IntRange(min=1), help="Runs of each.")
 @fail_in_one_line
-def main(engine: str, threads: int | None, rounds: int) -> None:
+def main(engine: str, threads: int | None, compute: str | None, rounds: int) -> None:
     """Print the milliseconds of one radiograph by kind of operation, the largest first."""
     bundle = open_bundle(engine)
     precision = bundle.manifest.engine["precision"]
@@ -78,7 +80,7 @@ def main(engine: str, threads: int | None, rounds: int) -> None:
     graph = bundle.read(IMAGE_GRAPH)
     for runtime in (info.name for info in available() if info.is_available and "cpu" in info.devices):
         if runtime == "openvino":
-            found = profile_openvino(graph, used, rounds, inputs, compute_type(precision))
+            found = profile_openvino(graph, used, rounds, inputs, compute or compute_type(precision))
         else:
             found = profile_onnxruntime(graph, used, rounds, inputs)
         whole = sum(found.values())

@@ -37,6 +37,7 @@ from .prompt_words import WordCount
 from .self_test import Drift, measure_drift, require, run_self_test, run_text_test
 from .sessions import LoadedGraphs, list_loaded, open_sessions
 from .signature import choose_trust
+from .streams import Streams
 from .text_encoder import TextEncoder
 from .vectors import Vector, to_unit_length
 
@@ -61,6 +62,7 @@ class Engine:
         self._image_info = image.info
         self.patches = PatchGraph(bundle, self._sessions[0])
         self._fuse = FuseGraph(bundle, self._sessions[0], self._images, loaded.fuse)
+        self._streams = Streams(self._images, loaded.open_streams, 1 if self.together > 1 else image.info.threads)
 
     @classmethod
     def open(
@@ -113,6 +115,7 @@ class Engine:
             session.close()
         self.patches.close()
         self._fuse.close()
+        self._streams.close()
         self._images.cache.clear()
         self._texts.clear()
 
@@ -178,6 +181,13 @@ class Engine:
         Nothing where batches are no faster here, or their rows are not those of single runs.
         """
         self._images.encode_ahead([self._take_pixels(radiographs) for radiographs in studies])
+
+    def encode_beside(self, radiographs: Mapping[Slot, Radiograph]) -> None:
+        """Encode a study's radiographs into the cache in this thread, on one processor, while others do the same.
+
+        For the threads that read a long list. Nothing where batches are faster, or the bits would not be the same.
+        """
+        self._streams.encode(self._take_pixels(radiographs))
 
     def encode_radiographs(self, radiographs: Mapping[Slot, Radiograph]) -> dict[Slot, Vector]:
         """Return the CLS vector (width,) float32, read-only, of each slot's radiograph: new ones run as one batch."""

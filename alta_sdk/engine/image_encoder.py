@@ -21,6 +21,7 @@ from ..errors import EngineError
 from ..study.slots import Slot
 from .manifest import BundleGraph
 from .manifest_content import FEATURES, IMAGE, describe_alta_graphs
+from .processor import list_instruction_sets
 from .vectors import Vector, take_output
 
 ALTA_IMAGE = BundleGraph.read(describe_alta_graphs()[IMAGE])
@@ -30,7 +31,8 @@ ENTRY_BYTES = 512  # what Python needs to keep one radiograph's arrays, about
 CACHE_BYTES = 14 * MIB  # 4,096 vectors of width 768
 CACHE_BYTES_WITH_FEATURES = 128 * MIB  # some 650 radiographs of BioViL-T
 TOGETHER = (8, 4)  # radiographs of several studies in one run: as many as are ready
-GAINS_BY_BATCH = ("openvino",)  # onnxruntime takes as long for each of a batch as for one alone
+# Where a batch takes less for each than one alone: elsewhere studies of a list are encoded side by side (`streams.py`).
+GAINS_BY_BATCH, BY_TILES = ("openvino",), "amx_int8"
 ALONE_FIRST = 16  # studies of lists before batches are tried: trying a size costs about what it gains over so many
 Key = tuple[bytes, int]
 Pixels = NDArray[np.uint8]
@@ -95,6 +97,10 @@ class ImageEncoder:
         self._asked_ahead = 0
         self._keeps_rows: dict[int, bool] = {}  # by batch size: are its rows those of single runs?
 
+    def beside(self, session: Session, *, shares_cache: bool = False) -> "ImageEncoder":
+        """Return one that encodes with another session of the same graph, into its own cache or into this one's."""
+        return ImageEncoder(session, self.cache if shares_cache else None, self._graph)
+
     def run(self, pixels: Pixels, slot: NDArray[np.int64]) -> Vector:
         """Run the graph: pixels (n, 1, px, px) uint8 and slots (n,) to CLS (n, width) float32.
 
@@ -128,7 +134,8 @@ class ImageEncoder:
     @property
     def together(self) -> int:
         """How many radiographs of several studies are encoded in one run, where it pays: else 1."""
-        return TOGETHER[0] if self._session.info.runtime in GAINS_BY_BATCH else 1
+        gains = self._session.info.runtime in GAINS_BY_BATCH and BY_TILES in list_instruction_sets()
+        return TOGETHER[0] if gains else 1
 
     def encode_ahead(self, studies: Sequence[Sequence[tuple[Pixels, Slot]]]) -> None:
         """Encode the radiographs of the first study, and of those that follow as many as make a batch.

@@ -3,6 +3,7 @@
 The text graph of an engine that keeps the vectors of its own prompts is looked into here, and loaded when it is asked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from alta_runtimes import Session, choose_runtime, load
@@ -10,7 +11,7 @@ from alta_runtimes.graph_check import Lengths, check_graph
 from alta_runtimes.openvino_session import NAME as OPENVINO
 
 from ..errors import RuntimeUnavailable
-from .beside import ReadCompiled
+from .beside import CPU, ReadCompiled
 from .bundle import HEAD, IMAGE_GRAPH, PROMPT_VECTORS, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
 from .manifest import Manifest
 from .manifest_content import FUSE, IMAGE, TEXT, compute_type
@@ -30,7 +31,8 @@ class LoadedGraphs:
     """An engine's graphs in a back end, and why in that one.
 
     text: None for an engine that keeps the vectors of its own prompts: it is loaded when others are asked. fuse: a
-    TensorRT plan; others are loaded when they are asked. read_compiled: of GraphBeside.
+    TensorRT plan; others are loaded when they are asked. read_compiled: of GraphBeside. open_streams: loads the image
+    graph again, for so many runs at once on one thread each; None on a GPU.
     """
 
     image: Session
@@ -38,6 +40,7 @@ class LoadedGraphs:
     reason: str
     fuse: Session | None = None
     read_compiled: ReadCompiled | None = None
+    open_streams: Callable[[int], Session] | None = None
 
 
 def list_loaded(manifest: Manifest) -> tuple[str, ...]:
@@ -77,13 +80,27 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
                 compiled=read_compiled(name) if read_compiled else None,
             )
 
+    def open_streams(count: int) -> Session:
+        with bundle.copy(IMAGE_GRAPH) as graph:  # proven again: it may have changed since
+            return load(
+                graph,
+                name=IMAGE_GRAPH,
+                device=CPU,
+                threads=1,
+                runtime=chosen,
+                compute=compute,
+                longest=(1, 1),
+                streams=count,
+            )
+
     image = open_graph(IMAGE_GRAPH, (IMAGE_ROWS, 1))
+    streams = open_streams if image.info.device == CPU else None
     longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])
     if not bundle.manifest.lists(PROMPT_VECTORS):
-        return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, read_compiled=read_compiled)
+        return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, None, read_compiled, streams)
     with bundle.copy(TEXT_GRAPH) as graph:  # one that would be refused later is refused now
         check_graph(graph.view(), TEXT_GRAPH, longest_text)
-    return LoadedGraphs(image, None, reason, read_compiled=read_compiled)
+    return LoadedGraphs(image, None, reason, None, read_compiled, streams)
 
 
 def _find_compiled(bundle: Bundle) -> tuple[ReadCompiled | None, str]:

@@ -4,8 +4,9 @@ Every command and method that runs over a list comes through `stream_studies`. A
 radiograph alone gives, to the last bit (`engine/image_encoder.py`): what is encoded together changes the time alone.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 from contextlib import closing, suppress
+from itertools import count
 from typing import Protocol, TypeVar
 
 from ..engine.engine import Engine
@@ -13,6 +14,8 @@ from ..errors import AltaError, StudyError
 from ..study.read_ahead import ReadAhead
 from ..study.study import Study
 from .embeddings import Embedded, OneStudy, StudyEmbedding, choose_radiographs, embed_study
+
+LONG = 48  # studies of a list for which it pays to load the image graph once more, for its readers
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -53,10 +56,12 @@ def stream_studies(
     """
     together = max(matcher.engine.together for matcher in matchers)
 
+    is_long, began = isinstance(items, Sized) and len(items) >= LONG, count()
+
     def read_ready(item: Item) -> Read:
-        one = read(item)
+        one, encodes = read(item), next(began) >= LONG or is_long
         for matcher in matchers:
-            prepare_pixels(matcher, find_study(one, matcher))
+            prepare(matcher, find_study(one, matcher), encodes=encodes)
         return one
 
     with ReadAhead(items, read_ready, together=together) as stream:
@@ -88,12 +93,15 @@ def embed_all(
             yield embed_study(matcher.engine, study, matcher.fusion_mode)
 
 
-def prepare_pixels(matcher: Embeds, study: Study | None) -> None:
-    """Make what an engine sees of a study's radiographs, in the thread that has read it."""
+def prepare(matcher: Embeds, study: Study | None, *, encodes: bool) -> None:
+    """Make what an engine sees of a study's radiographs, in the thread that has read it; encodes: its vectors, too."""
     if study is not None:
         with suppress(AltaError):  # told at the study's own turn
-            for radiograph in choose_radiographs(matcher.engine, study, matcher.fusion_mode).values():
+            radiographs = choose_radiographs(matcher.engine, study, matcher.fusion_mode)
+            for radiograph in radiographs.values():
                 radiograph.pixels_for(matcher.engine.geometry)
+            if encodes:
+                matcher.engine.encode_beside(radiographs)
 
 
 def encode_ahead(matcher: Embeds, studies: Sequence[Study | None]) -> None:

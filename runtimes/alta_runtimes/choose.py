@@ -68,6 +68,7 @@ def load(
     name: str | None = None,
     longest: Lengths | None = None,
     compiled: CompiledGraph | None = None,
+    streams: int = 1,
 ) -> Session:
     """Load one graph, from its file, which is read once, or from its bytes, or a copy of them; nothing else is read.
 
@@ -77,6 +78,7 @@ def load(
     `built_on`, its origin as the manifest tells it. `name`: of the graph in messages; None takes the file's.
     `longest`: rows and tokens of the largest inputs that it will get, to refuse it now if those took too much; inputs
     of any shape are looked at before they run. `compiled`: what OpenVINO's `compile_graph` made of this graph here.
+    `streams`: how many runs will be asked for at once, by as many threads, each with `threads` of its own; on a CPU.
     Raises RuntimeUnavailable for a back end or device that does not work here, IntegrityError for a graph that is
     not of the kind that an export writes, EngineError for one that the back end does not accept.
     """
@@ -105,6 +107,8 @@ def load(
     plan: dict[str, Any] = {} if built_on is None else {"built_on": built_on}
     if compiled is not None:
         plan["compiled"] = compiled
+    if streams > 1:
+        plan["streams"] = streams
     used = info.devices[-1] if device == "auto" else device  # the GPU stands last
     session: Session = backend.open_session(
         source, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan

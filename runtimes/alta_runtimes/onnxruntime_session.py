@@ -27,12 +27,12 @@ def is_available() -> RuntimeInfo:
 
 
 def open_session(
-    graph: str | bytes, *, name: str, device: str, threads: int, compute: str
+    graph: str | bytes, *, name: str, device: str, threads: int, compute: str, streams: int = 1
 ) -> "OnnxruntimeSession | CudaSession":
     """Load an ONNX graph that `graph_check` has looked at, from bytes or the path of a `PrivateCopy`, for one device.
 
     `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32"; integer products come
-    from the graph.
+    from the graph. `streams`: runs at once, in their callers' threads, which no setting is needed for.
     Raises RuntimeUnavailable for a device that does not work here, EngineError for a graph that
     onnxruntime does not accept.
     """

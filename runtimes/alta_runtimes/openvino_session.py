@@ -41,18 +41,26 @@ def is_available() -> RuntimeInfo:
 
 
 def open_session(
-    graph: str | bytes, *, name: str, device: str, threads: int, compute: str, compiled: CompiledGraph | None = None
+    graph: str | bytes,
+    *,
+    name: str,
+    device: str,
+    threads: int,
+    compute: str,
+    compiled: CompiledGraph | None = None,
+    streams: int = 1,
 ) -> "OpenvinoSession":
     """Load an ONNX graph that `graph_check` has looked at, from bytes or the path of a `PrivateCopy`, for one device.
 
     `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32" or "bf16", the type of
     floating-point products. `compiled`: what `compile_graph` made of the graph on this machine, loaded in its place.
+    `streams`: runs at once, each on so many threads of its own.
     Raises RuntimeUnavailable for a device other than the CPU or a type that this CPU does not compute,
     EngineError for a graph that OpenVINO does not accept.
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f'openvino runs on device "cpu" in this version, not on "{device}"')
-    return OpenvinoSession(graph, name, threads, compute, compiled)
+    return OpenvinoSession(graph, name, threads, compute, compiled, streams)
 
 
 def compile_graph(graph: str | bytes, *, name: str, threads: int, compute: str) -> CompiledGraph:
@@ -82,7 +90,13 @@ class OpenvinoSession:
     """One graph compiled by OpenVINO's CPU plug-in; each run borrows an inference request."""
 
     def __init__(
-        self, graph: str | bytes, name: str, threads: int, compute: str, compiled: CompiledGraph | None = None
+        self,
+        graph: str | bytes,
+        name: str,
+        threads: int,
+        compute: str,
+        compiled: CompiledGraph | None = None,
+        streams: int = 1,
     ) -> None:
         """Compile a graph, or load it compiled; see `open_session`."""
         core = _share_core()
@@ -90,9 +104,9 @@ class OpenvinoSession:
             raise RuntimeUnavailable("openvino: this CPU has no BF16 arithmetic; export FP32 or INT8 for it")
         settings = {
             "INFERENCE_PRECISION_HINT": compute,
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads * streams,
+            "NUM_STREAMS": streams,
+            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         }
         try:
             self._model: Any

@@ -41,9 +41,9 @@ def imports(monkeypatch):
     opened = []
     made = openvino_session.OpenvinoSession.__init__
 
-    def note(self, graph, name, threads, compute, compiled=None):
+    def note(self, graph, name, threads, compute, compiled=None, streams=1):
         opened.append(compiled is not None)
-        made(self, graph, name, threads, compute, compiled)
+        made(self, graph, name, threads, compute, compiled, streams)
 
     monkeypatch.setattr(openvino_session.OpenvinoSession, "__init__", note)
     return opened

@@ -55,6 +55,7 @@ def test_a_batch_whose_rows_differ_from_single_runs_is_never_used():
 
 def open_gaining(session, monkeypatch, alone_first=0):
     monkeypatch.setattr(image_encoder, "ALONE_FIRST", alone_first)
+    monkeypatch.setattr(image_encoder, "list_instruction_sets", lambda: ("avx512_vnni", "amx_int8"))
     session.info = SessionInfo("openvino", "", "cpu", 1)
     return ImageEncoder(session)
 
@@ -108,9 +109,13 @@ def test_studies_whose_rows_would_differ_in_company_are_not_put_together(monkeyp
     assert session.sizes == [1] * 4 + [4] + [1] * 4
 
 
-def test_a_runtime_that_gains_nothing_by_batches_encodes_no_study_ahead():
+@pytest.mark.parametrize(
+    ("runtime", "sets"), [("onnxruntime", ("amx_int8",)), ("openvino", ("avx512_vnni",)), ("openvino", ())]
+)
+def test_where_nothing_is_gained_by_batches_no_study_is_encoded_ahead(runtime, sets, monkeypatch):
+    monkeypatch.setattr(image_encoder, "list_instruction_sets", lambda: sets)
     session = CountingSession()
-    session.info = SessionInfo("onnxruntime", "", "cpu", 1)
+    session.info = SessionInfo(runtime, "", "cpu", 1)
     encoder = ImageEncoder(session)
     assert encoder.together == 1
     encoder.encode_ahead([[(one, Slot.FRONTAL)] for one in make_images(4)])

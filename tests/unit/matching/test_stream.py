@@ -10,6 +10,8 @@ from pydicom.uid import generate_uid
 from alta_sdk import EngineError, Matcher, Study, StudyError
 from alta_sdk.bench.synthetic import make_grey
 from alta_sdk.engine import image_encoder
+from alta_sdk.engine.closing import ClosableSession
+from alta_sdk.matching import stream
 from alta_sdk.matching.stream import stream_studies
 
 
@@ -25,10 +27,45 @@ def studies():
 
 def test_vectors_of_a_list_are_those_of_single_studies(bundle, studies, monkeypatch):
     monkeypatch.setattr(image_encoder, "ALONE_FIRST", 0)
+    monkeypatch.setattr(image_encoder, "list_instruction_sets", lambda: ("amx_int8",))
     for runtime in ("onnxruntime", "openvino"):
         alone = [Matcher(bundle, runtime=runtime).embed(study).vector for study in studies]
         together = [one.vector for one in Matcher(bundle, runtime=runtime).embed(studies)]
         np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_readers_of_a_long_list_encode_it_with_the_vectors_of_single_studies(bundle, studies, monkeypatch, runtime):
+    alone = [Matcher(bundle, runtime=runtime, threads=2).embed(study).vector for study in studies]
+    monkeypatch.setattr(stream, "LONG", len(studies))
+    runs = []
+    with Matcher(bundle, runtime=runtime, threads=2) as matcher:
+        monkeypatch.setattr(ClosableSession, "run", note_threads(runs))
+        given = [one.vector for one in matcher.embed(studies)]
+    np.testing.assert_array_equal(given, alone)
+    by_readers = sum(name.startswith("alta-read-ahead") for name in runs)
+    assert by_readers >= 4  # the first study's two, and those that were not read while the graph was loaded
+    assert by_readers + runs.count(threading.current_thread().name) <= len(studies) + 1
+
+
+def test_a_list_of_unknown_length_is_long_when_so_many_were_read(matcher, studies, monkeypatch):
+    asked = []
+    monkeypatch.setattr(matcher.engine, "encode_beside", lambda radiographs: asked.append(len(radiographs)))
+    monkeypatch.setattr(stream, "LONG", 5)
+    list(stream_studies(studies[:4], lambda one: one, (matcher,)))
+    assert asked == []
+    list(stream_studies(iter(studies), lambda one: one, (matcher,)))
+    assert asked == [1, 1]
+
+
+def note_threads(runs):
+    run = ClosableSession.run
+
+    def noted(session, inputs):
+        runs.append(threading.current_thread().name)
+        return run(session, inputs)
+
+    return noted
 
 
 def test_a_study_that_cannot_be_read_is_told_in_its_turn_and_stops_no_other(matcher, studies):
