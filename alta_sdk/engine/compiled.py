@@ -25,9 +25,10 @@ from ..files.opening import read_bytes
 from ..study.key import SiteKey, open_existing_key
 from .bundle import Bundle, prove_file
 from .manifest import BundleFile, Manifest
-from .manifest_content import FILE_NAME, IMAGE, SHA256, TEXT, compute_type
+from .manifest_content import FILE_NAME, SHA256, TEXT, compute_type
 from .processor import list_instruction_sets, processor_name
 from .schema import choice, integer, listing, mapping, parse_json, record, text
+from .tuning import choose_image_graph
 
 SUFFIX = ".compiled"
 MANIFEST = "compiled.json"
@@ -112,7 +113,7 @@ def compile_engine(bundle: Bundle, site_key: SiteKey, *, threads: int, overwrite
     check_folder(folder, overwrite=overwrite, list_own=list_own_files, by="alta engine compile", error=EngineError)
     graphs: dict[str, Any] = {}
     with new_folder(folder, overwrite=overwrite, list_own=list_own_files) as new:
-        for name in (manifest.graphs[IMAGE].file, manifest.graphs[TEXT].file):
+        for name in (choose_image_graph(manifest, OPENVINO, threads), manifest.graphs[TEXT].file):
             with bundle.copy(name) as graph:
                 compiled = compile_graph(graph.source, name=name, threads=threads, compute=compute)
             data = compiled.data

@@ -56,15 +56,17 @@ FILE_NAME = matching(
 )
 SHA256 = matching("[0-9a-f]{64}", "a SHA-256")
 LIMITS = record({"min_cosine": number(-4, 1), "max_abs": number(0, 8)}, other=number(-1e6, 1e6))
+WHOLE, SPLIT = "whole", "split"  # forms of the image graph: split, with its tokens in two parts
 WAY = {"runtime": text(50), "threads": integer(1, 1 << 16)}
+FORM = {"form": choice(WHOLE, SPLIT)}
 TUNING = record(
     {
         "processor": text(300),
         "instruction_sets": listing(text(50), 100),
         "processors": integer(1, 1 << 16),
         "rounds": integer(1, 1 << 16),
-        "measured": listing(record({**WAY, "median_ms": number(0, 1e9)}), 100, 1),
-        "chosen": record(WAY),
+        "measured": listing(record({**WAY, "median_ms": number(0, 1e9)}, FORM), 100, 1),
+        "chosen": record(WAY, FORM),
     },
     other=plain,
 )

@@ -18,7 +18,7 @@ from .manifest_content import FUSE, IMAGE, TEXT, compute_type
 from .plans import RUNTIME as TENSORRT
 from .plans import is_for_tensorrt, list_plans, open_plans
 from .text_encoder import TEXT_ROWS
-from .tuning import ELSEWHERE, read_tuning
+from .tuning import ELSEWHERE, choose_image_graph, read_tuning
 
 # What opening an engine loads; the others are proven and not kept.
 LOADED = (HEAD, TOKENIZER, PROMPTS, SELF_TEST)
@@ -49,7 +49,9 @@ def list_loaded(manifest: Manifest) -> tuple[str, ...]:
         return (*LOADED, *list_plans(manifest).values())
     beside = (manifest.graphs[FUSE].file,) if FUSE in manifest.graphs else ()
     vectors = (PROMPT_VECTORS,) if manifest.lists(PROMPT_VECTORS) else ()
-    return (*LOADED, IMAGE_GRAPH, TEXT_GRAPH, *beside, *vectors)
+    tuning = read_tuning(manifest)
+    image = choose_image_graph(manifest, *tuning.order[0][:2]) if tuning else IMAGE_GRAPH  # as a rule
+    return (*LOADED, image, TEXT_GRAPH, *beside, *vectors)
 
 
 def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int | None) -> LoadedGraphs:
@@ -93,7 +95,8 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
                 streams=count,
             )
 
-    image = open_graph(IMAGE_GRAPH, (IMAGE_ROWS, 1))
+    image_graph = choose_image_graph(bundle.manifest, chosen, threads or tuned_threads)
+    image = open_graph(image_graph, (IMAGE_ROWS, 1))
     streams = open_streams if image.info.device == CPU else None
     longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])
     if not bundle.manifest.lists(PROMPT_VECTORS):

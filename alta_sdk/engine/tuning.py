@@ -6,40 +6,49 @@ nothing of another processor: one of another model, or of other instruction sets
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from alta_runtimes.choose import default_threads
 
+from .bundle import IMAGE_GRAPH
 from .manifest import Manifest
-from .manifest_content import TUNED
+from .manifest_content import SPLIT, TUNED, WHOLE
 from .processor import list_instruction_sets, processor_name
 
 ELSEWHERE = "it was tuned on another processor"
+SPLIT_GRAPH = "image-split.onnx"  # the image graph with its tokens in two parts, of an engine that it makes faster
+
+
+class Way(NamedTuple):
+    """One way to run an image graph. form: "whole", or "split": with its tokens in two parts."""
+
+    runtime: str
+    threads: int
+    form: str = WHOLE
 
 
 @dataclass(frozen=True)
 class Tuning:
     """Milliseconds of one radiograph on the processor that an engine was exported on.
 
-    processors: that the export might use. rounds: of which each is the median. median_ms: by back end and threads, at
-    least one.
+    processors: that the export might use. rounds: of which each is the median. median_ms: by way, at least one.
     """
 
     processor: str
     instruction_sets: tuple[str, ...]
     processors: int
     rounds: int
-    median_ms: Mapping[tuple[str, int], float]
+    median_ms: Mapping[Way, float]
 
     @property
-    def order(self) -> list[tuple[str, int]]:
-        """Back ends and threads, the fastest first."""
+    def order(self) -> list[Way]:
+        """Every way, the fastest first."""
         return sorted(self.median_ms, key=lambda way: self.median_ms[way])
 
     @property
     def runtimes(self) -> list[str]:
         """The back ends, the fastest first."""
-        return list(dict.fromkeys(runtime for runtime, _ in self.order))
+        return list(dict.fromkeys(way.runtime for way in self.order))
 
     @property
     def is_of_here(self) -> bool:
@@ -48,23 +57,28 @@ class Tuning:
 
     def find_threads(self, runtime: str) -> int | None:
         """Return the threads that a back end was fastest with; None unless as many processors may be used here."""
-        threads = [threads for name, threads in self.order if name == runtime]
+        threads = [way.threads for way in self.order if way.runtime == runtime]
         return threads[0] if threads and self.processors == default_threads() else None
+
+    def find_form(self, runtime: str, threads: int) -> str:
+        """Return the form that a back end is fastest with on so many threads; the whole one where it was not tried."""
+        return next((way.form for way in self.order if way[:2] == (runtime, threads)), WHOLE)
 
     def describe(self) -> dict[str, Any]:
         """Say it for the manifest."""
-        runtime, threads = self.order[0]
         return {
             "processor": self.processor,
             "instruction_sets": list(self.instruction_sets),
             "processors": self.processors,
             "rounds": self.rounds,
-            "measured": [
-                {"runtime": name, "threads": count, "median_ms": self.median_ms[name, count]}
-                for name, count in self.order
-            ],
-            "chosen": {"runtime": runtime, "threads": threads},
+            "measured": [{**_describe(way), "median_ms": self.median_ms[way]} for way in self.order],
+            "chosen": _describe(self.order[0]),
         }
+
+
+def _describe(way: Way) -> dict[str, Any]:
+    told = way._asdict()
+    return told if way.form != WHOLE else {name: told[name] for name in ("runtime", "threads")}
 
 
 def read_tuning(manifest: Manifest) -> Tuning | None:
@@ -77,5 +91,13 @@ def read_tuning(manifest: Manifest) -> Tuning | None:
         tuple(told["instruction_sets"]),
         told["processors"],
         told["rounds"],
-        {(way["runtime"], way["threads"]): way["median_ms"] for way in told["measured"]},
+        {Way(way["runtime"], way["threads"], way.get("form", WHOLE)): way["median_ms"] for way in told["measured"]},
     )
+
+
+def choose_image_graph(manifest: Manifest, runtime: str, threads: int | None) -> str:
+    """Return the file of the image graph that a back end is to load here; threads: None for every processor."""
+    tuning = read_tuning(manifest)
+    if tuning is None or not tuning.is_of_here or not manifest.lists(SPLIT_GRAPH):
+        return IMAGE_GRAPH
+    return SPLIT_GRAPH if tuning.find_form(runtime, threads or default_threads()) == SPLIT else IMAGE_GRAPH

@@ -19,6 +19,7 @@ from alta_sdk.engine.plans import build_bundle
 from alta_sdk.engine.self_test import Drift
 from alta_sdk.engine.signature import read_private_key
 from alta_sdk.engine.tokenizer import PromptTokenizer
+from alta_sdk.engine.tuning import SPLIT_GRAPH
 from alta_sdk.study.slots import Slot
 
 from .bundle import open_written, pack_arrays, try_written, write_bundle
@@ -33,7 +34,7 @@ from .options import ExportOptions, check_options
 from .prompt_vectors import encode_prompts
 from .reading import Source, read_source
 from .tensorrt_graph import check_for_tensorrt, open_deferred
-from .tune import tune_engine
+from .tune import TunedEngine, tune_engine
 from .verify import (
     LIMITS,
     PROMPTS,
@@ -95,11 +96,11 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         limits = measure_limits(options, lowered, merged, verification)
         local_heads = describe_patches(options, lowered, merged, graphs, verification)
     graphs |= lowered.models
-    tuning = None
+    tuned = TunedEngine(None, None)
     if options.tune:
         with stage("Tune for this machine"):
             compute = compute_type(options.precision)
-            tuning = tune_engine(options, graphs[IMAGE], compute, make_synthetic(reference, 1))
+            tuned = tune_engine(options, graphs[IMAGE], compute, make_synthetic(reference, 1))
     with stage("Write and open bundle"):
         contents = {
             **{name_graph_file(name): graph.SerializeToString(deterministic=True) for name, graph in graphs.items()},
@@ -112,9 +113,13 @@ def export_engine(options: ExportOptions, stage: Stage) -> ExportReport:
         if options.engine != "trt":  # whose text graph is built elsewhere
             session, graph = lowered.sessions[TEXT], merged.describe_graph(TEXT)
             contents[names.PROMPT_VECTORS] = encode_prompts(tokenizer, session, graph, label_sets)
+        if tuned.split is not None:
+            contents[SPLIT_GRAPH] = tuned.split.SerializeToString(deterministic=True)
         if lowered.calibration is not None:
             contents[names.CALIBRATION] = lowered.calibration.render()
-        describe = describe_engine(options, source, merged, verification.drifts, lowered, limits, local_heads, tuning)
+        describe = describe_engine(
+            options, source, merged, verification.drifts, lowered, limits, local_heads, tuned.tuning
+        )
         finish = choose_finish(options, lowered)
         key = None if options.sign is None else read_private_key(options.sign)
         manifest = write_bundle(

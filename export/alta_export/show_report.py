@@ -110,7 +110,7 @@ def show_tuning(report: ExportReport) -> None:
     if tuning is not None:
         print_table(
             f"One radiograph on this machine, median of {tuning.rounds} runs in turn",
-            ["runtime", "threads", "ms"],
+            ["runtime", "threads", "tokens", "ms"],
             [(*way, f"{tuning.median_ms[way]:.1f}") for way in tuning.order],
         )
 

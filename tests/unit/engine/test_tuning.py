@@ -13,7 +13,7 @@ from alta_sdk.cli import main
 from alta_sdk.engine import tuning
 from alta_sdk.engine.manifest import parse_manifest
 from alta_sdk.engine.processor import list_instruction_sets, processor_name
-from alta_sdk.engine.tuning import Tuning, read_tuning
+from alta_sdk.engine.tuning import Tuning, Way, read_tuning
 
 pytest.importorskip("openvino")
 
@@ -24,7 +24,8 @@ USUAL = "usually the fastest of those that work here"
 
 
 def make_tuning(median_ms=SLOWER_OPENVINO, **changes):
-    made = Tuning(processor_name(), list_instruction_sets(), default_threads(), 7, median_ms)
+    ways = {Way(*way): value for way, value in median_ms.items()}
+    made = Tuning(processor_name(), list_instruction_sets(), default_threads(), 7, ways)
     return replace(made, **changes)
 
 
