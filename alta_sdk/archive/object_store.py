@@ -39,6 +39,9 @@ class Store(Protocol):
 
     uri: str
 
+    def is_there(self) -> bool:
+        """Tell whether the folder is there, in a store whether its bucket is: prefixes are there with their files."""
+
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name; nothing if it is not there."""
 
@@ -90,7 +93,7 @@ def list_storage_options(uri: str) -> dict[str, str] | None:
     if not is_remote(uri):
         return None
     endpoint = find_endpoint()
-    options = {"client_max_retries": str(TRIES), "retry_timeout": "120", "region": _find_region()}
+    options = {"client_max_retries": str(TRIES), "client_retry_timeout": "120", "region": _find_region()}
     return options | ({"aws_endpoint": endpoint, "allow_http": "true"} if endpoint.startswith("http://") else {})
 
 
@@ -101,6 +104,10 @@ class DiskFolder:
         """path: it need not be there; writing makes it."""
         self.path = path
         self.uri = str(path)
+
+    def is_there(self) -> bool:
+        """Tell whether it is there, and a folder."""
+        return self.path.is_dir()
 
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name."""
@@ -142,6 +149,14 @@ class S3Folder:
         if not self._root.partition("/")[0]:
             raise EngineError("address names no bucket: give s3://bucket/prefix")
         self._fs = _connect()
+
+    def is_there(self) -> bool:
+        """Tell whether its bucket is there."""
+        from pyarrow import fs
+
+        with _told("listed"):
+            found = self._fs.get_file_info(self._root.partition("/")[0])
+        return bool(found.type == fs.FileType.Directory)
 
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name."""
@@ -234,5 +249,10 @@ def _connect() -> Any:
     more = {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint.netloc else {}
     retries = fs.AwsStandardS3RetryStrategy(max_attempts=TRIES)
     return fs.S3FileSystem(
-        region=_find_region(), retry_strategy=retries, connect_timeout=10, request_timeout=60, **more
+        region=_find_region(),
+        retry_strategy=retries,
+        connect_timeout=10,
+        request_timeout=60,
+        allow_delayed_open=True,
+        **more,
     )

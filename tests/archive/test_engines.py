@@ -5,7 +5,10 @@ import os
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from alta_sdk import RuntimeUnavailable
+from alta_sdk.archive import clusters
 from archive.studies import READABLE, UNREADABLE, embed, read_columns, read_table
 
 
@@ -64,3 +67,27 @@ def test_what_could_not_be_read_is_tried_again_when_that_is_asked_for(studies, b
     more = ["--any-picture", "--labels", "edema, pleural effusion", "--json", "--retry"]
     told = json.loads(embed(studies, own_archive, bundle, *more).stdout)
     assert (told["embedded"], sum(told["unreadable"].values()), told["shards"]) == (0, UNREADABLE, 1)
+
+
+@pytest.mark.parametrize(("stated", "told"), [("1", True), ("0", False), (None, True)])
+def test_a_head_tells_whether_it_reports_usage(stated, told, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_USAGE_STATS_CONFIG_PATH", str(tmp_path / "none.json"))
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED")
+    if stated is not None:
+        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", stated)
+    assert clusters._reports_usage() is told
+
+
+def test_a_ray_that_has_moved_what_tells_it_counts_as_reporting(monkeypatch):
+    def lack(name, extra):
+        raise RuntimeUnavailable(name)
+
+    monkeypatch.setattr(clusters, "require", lack)
+    assert clusters._reports_usage() is False, "the environment of the tests says no"
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED")
+    assert clusters._reports_usage() is True
+
+
+@pytest.mark.parametrize("name", ["on_local", "on_ray", "on_dask"])
+def test_an_adapter_is_small(name):
+    assert len((ROOT / "alta_sdk" / "archive" / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60
