@@ -23,6 +23,7 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TRIES = 6  # of one request: stores answer 500 and 503 now and then, and connections are cut
 MAX_OBJECT_BYTES = 1 << 30
+_DENIED = "the store denies access, or the credentials have expired"  # to some requests it answers without a reason
 
 
 @dataclass(frozen=True)
@@ -215,8 +216,8 @@ def explain_refusal(error: BaseException) -> str:
     signs = {
         "EXPIRED": "the credentials have expired",
         "ExpiredToken": "the credentials have expired",
-        "ACCESS_DENIED": "the store denies access",
-        "AccessDenied": "the store denies access",
+        "ACCESS_DENIED": _DENIED,
+        "AccessDenied": _DENIED,
         "INVALID_ACCESS_KEY_ID": "the store does not know the credentials",
         "InvalidAccessKeyId": "the store does not know the credentials",
         "SIGNATURE_DOES_NOT_MATCH": "the store does not accept the credentials",

@@ -34,6 +34,16 @@ def read_table(out):
     return dict(zip(keys, [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()], strict=True))
 
 
+def read_remote(uri):
+    from alta_sdk.archive.table import Archive
+
+    table = Archive(uri).table.to_table(columns=["key", "vector"])
+    keys = [key.hex() for key in table["key"].to_pylist()]
+    assert len(set(keys)) == len(keys)
+    vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
+    return dict(zip(keys, vectors, strict=True))
+
+
 def read_columns(out, *names):
     import lance
 

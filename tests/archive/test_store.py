@@ -10,17 +10,7 @@ from alta_sdk import EngineError
 from alta_sdk.archive.commit import commit_parts
 from alta_sdk.archive.object_store import find_endpoint, open_store
 from archive.proxy import Proxy
-from archive.studies import BUCKET, READABLE, UNREADABLE, embed, read_table, run, upload
-
-
-def read_remote(uri):
-    from alta_sdk.archive.table import Archive
-
-    table = Archive(uri).table.to_table(columns=["key", "vector"])
-    keys = [key.hex() for key in table["key"].to_pylist()]
-    assert len(set(keys)) == len(keys)
-    vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
-    return dict(zip(keys, vectors, strict=True))
+from archive.studies import BUCKET, READABLE, UNREADABLE, embed, read_remote, read_table, run, upload
 
 
 def assert_same(found, index):
