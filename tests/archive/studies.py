@@ -1,5 +1,6 @@
 """Small studies of many kinds, the commands that are run on them, and what is in an archive afterwards."""
 
+import subprocess
 import zipfile
 
 import numpy as np
@@ -22,6 +23,13 @@ def embed(source, out, engine, *more, code=1):
     result = run("embed", source, "--engine", engine, "--out", out, "--workers", 2, "--shard-studies", 6, *more)
     assert result.exit_code == code or code is None and result.exit_code in (0, 1), result.output
     return result
+
+
+def run_shell(script, environment, **more):
+    """Run a script of examples/archive; 1 is of studies that cannot be read."""
+    done = subprocess.run(["bash", *script], env={**environment, **more}, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done
 
 
 def read_table(out):
