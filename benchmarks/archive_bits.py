@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from alta_sdk import ReportIndex
 from alta_sdk.archive.parts import count_dead, open_parts, read_dead
 from alta_sdk.archive.table import Archive, take_vectors
+from alta_sdk.files.opening import read_bytes
 
 WAYS = ("local", "ray", "dask", "shard")
 SHARDS = 3
@@ -34,7 +35,7 @@ def write_studies(source: Path, folder: Path, bad: int) -> int:
     for one in whole:
         shutil.copyfile(one, folder / one.name)
     for number in range(bad):
-        data = whole[number * len(whole) // bad].read_bytes()
+        data = read_bytes(whole[number * len(whole) // bad])
         kinds = (b"", b"no radiograph at all", data[: len(data) // 3], data[:64] + bytes(4096))
         kind = number % len(kinds)
         # Without a head of any kind only the name says that a file is meant to be a radiograph.

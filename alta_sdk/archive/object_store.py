@@ -108,7 +108,7 @@ class DiskFolder:
 
     def is_there(self) -> bool:
         """Tell whether it is there, and a folder."""
-        return self.path.is_dir()
+        return os.path.isdir(self.path)
 
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name."""
