@@ -10,7 +10,7 @@ ray start --head --block --disable-usage-stats --include-dashboard=false --node-
 head=$!
 trap 'kill "$head" 2>/dev/null || true; wait "$head" || true' EXIT
 until (exec 3<>"/dev/tcp/127.0.0.1/$CLIENT_PORT") 2>/dev/null; do
-  kill -0 "$head"  # else it has ended, and so does this
+  kill -0 "$head" 2>/dev/null  # else it has ended, and so does this
   sleep 0.5
 done
 code=0
