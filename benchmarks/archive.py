@@ -9,17 +9,16 @@ work on the machine moves clocks. The engine of --engine is opened with one thre
 """
 
 import os
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from archive_figures import ORIGIN, make_rows, processor_s, tell
+from archive_search import measure_search
 from index import NEIGHBOURS, QUERIES, WIDTH, make_vectors
 
 from alta_sdk import Matcher
@@ -28,49 +27,16 @@ from alta_sdk.archive.extra import require, require_archive
 from alta_sdk.archive.manifest import Shard, join_loose, list_source
 from alta_sdk.archive.parts import open_parts, pack_vectors
 from alta_sdk.archive.run import Run, Where
-from alta_sdk.archive.schema import ArchiveOrigin, make_schema
+from alta_sdk.archive.schema import ArchiveOrigin
 from alta_sdk.archive.shard import ShardJob, embed_shard, open_matcher, read_study, tell_mode
 from alta_sdk.archive.status import count_bytes
 from alta_sdk.archive.table import Archive, take_vectors
 from alta_sdk.archive.upkeep import erase_studies, optimize_archive
-from alta_sdk.engine.vectors import Vector, to_unit_length
+from alta_sdk.engine.vectors import Vector
 from alta_sdk.study.key import SITE_KEY_VARIABLE, SiteKey
 
 PARTS = ("throughput", "commit", "search", "upkeep")
-ORIGIN = ArchiveOrigin("engine", "frontal", "published-v1", "", WIDTH)
-FILTER = "age >= 60 and view = 'PA' and study_month <= '2001-10'"  # keeps 4 %
 MILLION = 1_000_000
-
-
-@contextmanager
-def processor_s(found: dict[str, float], name: str) -> Iterator[None]:
-    """Add the processor seconds of a block, of all threads of this process, and those of the clock."""
-    start, clock = time.process_time(), time.perf_counter()
-    yield
-    found[name] = time.process_time() - start
-    found[f"{name} clock"] = time.perf_counter() - clock
-
-
-def tell(what: str, value: float, target: str, is_met: bool) -> None:
-    """Print a figure beside its target."""
-    print(f"{what:58} {value:8.3f}   target {target:8} {'met' if is_met else 'NOT MET'}", flush=True)
-
-
-def make_rows(vectors: Vector, first: int = 0) -> Any:
-    """Return an archive's rows of vectors, with ages, views and months at random."""
-    pa = require("pyarrow", "archive")
-    count, generator = len(vectors), np.random.default_rng(first)
-    schema = make_schema(ORIGIN)
-    months = generator.integers(0, 96, count)
-    columns = {
-        "key": pa.array([(first + number).to_bytes(16, "big") for number in range(count)], pa.binary(16)),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), WIDTH),
-        "age": pa.array(generator.integers(0, 90, count), pa.int16()),
-        "view": pa.array(generator.choice(["PA", "AP"], count, p=[0.6, 0.4]), pa.string()),
-        "study_month": pa.array([f"{2000 + one // 12}-{one % 12 + 1:02}" for one in months], pa.string()),
-    }
-    filled = {name: columns.get(name, pa.nulls(count, schema.field(name).type)) for name in schema.names}
-    return pa.table(filled, schema=schema)
 
 
 def measure_throughput(engine: Path, studies: Path, folder: Path, rounds: int) -> None:
@@ -182,74 +148,6 @@ def write_parts(out: str, table: Any) -> None:
         sink = pa.BufferOutputStream()
         parquet.write_table(part, sink, compression="none", use_dictionary=False, write_statistics=False)
         store.write(f"{number:032}.parquet", bytes(sink.getvalue()))
-
-
-def measure_search(kind: str, rows: int, folder: Path) -> None:
-    """Print recall and cost of searches of one kind of vectors, and of faiss at the same recall."""
-    lance, found = require("lance", "archive"), dict[str, float]()
-    vectors = make_vectors(kind, rows + QUERIES)
-    vectors, same = vectors[:rows], vectors[rows:]
-    across = to_unit_length(same + to_unit_length(np.random.default_rng(1).standard_normal(same.shape)))
-    table = make_rows(vectors)
-    out = folder / f"{kind}.lance"
-    lance.write_dataset(table, str(out))
-    with processor_s(found, "optimize"):
-        optimize_archive(str(out))
-    archive = Archive(str(out))
-    print(f"{kind}, {rows:,}: index {found['optimize']:.0f} s of the processor, {archive.probes}", flush=True)
-    where = archive.parse_where(FILTER)
-    assert where is not None
-    passes = np.zeros(rows, dtype=bool)
-    kept = archive.table.to_table(columns=["key"], filter=where.sql)["key"].to_pylist()
-    passes[[int.from_bytes(key, "big") for key in kept]] = True
-    for name, queries in (("same", same), ("across", across)):
-        plain_ms = measure_recall(archive, f"{kind} {name}", queries, vectors, None, None)
-        measure_recall(archive, f"{kind} {name}, {passes.mean():.1%}", queries, vectors, where, passes)
-        compare_faiss(vectors, queries, plain_ms)
-    shutil.rmtree(out)
-
-
-def measure_recall(archive: Archive, name: str, queries: Vector, vectors: Vector, where: Any, passes: Any) -> float:
-    """Print the recall of searches and what one costs; return the milliseconds."""
-    hits, spent = [], 0.0
-    for query in queries:
-        cosines = vectors @ query
-        if passes is not None:
-            cosines[~passes] = -2
-        truth = {int(row) for row in np.argpartition(cosines, -NEIGHBOURS)[-NEIGHBOURS:]}
-        start = time.process_time()
-        result = archive.search_vector(query, NEIGHBOURS, where)
-        spent += time.process_time() - start
-        hits.append(len(truth & {int(one.key, 16) for one in result.found}) / NEIGHBOURS)
-    milliseconds = 1e3 * spent / len(queries)
-    recall = float(np.mean(hits))
-    print(f"{name}: {milliseconds:.2f} ms of the processor, {'exact' if result.is_exact else 'cells'}")
-    tell(f"{name}: recall@10", recall, ">= 0.99", recall >= 0.99)
-    return milliseconds
-
-
-def compare_faiss(vectors: Vector, queries: Vector, milliseconds: float) -> None:
-    """Print how much longer a search takes than faiss does for the same recall, where it is installed."""
-    try:
-        import faiss  # type: ignore[import-not-found]
-    except ImportError:
-        print("faiss is not installed: searches are not compared with it")
-        return
-    faiss.omp_set_num_threads(1)
-    lists = round(np.sqrt(len(vectors)))
-    other = faiss.IndexIVFFlat(faiss.IndexFlatIP(WIDTH), WIDTH, lists, faiss.METRIC_INNER_PRODUCT)
-    other.train(vectors[: 64 * lists])
-    other.add(vectors)
-    truth = [set(np.argpartition(vectors @ one, -NEIGHBOURS)[-NEIGHBOURS:].tolist()) for one in queries]
-    for probes in (16, 32, 64, 96, 128, 192, 256, 384, 512):
-        other.nprobe = probes
-        start = time.process_time()
-        found = [set(other.search(one[None], NEIGHBOURS)[1][0].tolist()) for one in queries]
-        spent = 1e3 * (time.process_time() - start) / len(queries)
-        if np.mean([len(a & b) / NEIGHBOURS for a, b in zip(found, truth, strict=True)]) >= 0.99:
-            ratio = milliseconds / spent
-            tell(f"a search, of faiss's with {probes} probes ({spent:.2f} ms)", ratio, "<= 3", ratio <= 3)
-            return
 
 
 def measure_upkeep(folder: Path, appends: int, rows: int) -> None:

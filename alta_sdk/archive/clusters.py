@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import EngineError
+from ..errors import EngineError, RuntimeUnavailable
 from .extra import require
 from .object_store import LOOPBACK
 
@@ -66,5 +66,11 @@ def find_scheduler(address: str) -> str:
 
 
 def _reports_usage() -> bool:
-    """Tell, on the head, whether usage statistics are on there."""
-    return bool(require("ray._private.usage.usage_lib", "ray").usage_stats_enabled())
+    """Tell, on the head, whether usage statistics are on there.
+
+    Ray has no public call for it, and has moved its own: where neither place has it, the environment must say no.
+    """
+    for place in ("ray._common.usage.usage_lib", "ray._private.usage.usage_lib"):
+        with suppress(RuntimeUnavailable):
+            return bool(require(place, "ray").usage_stats_enabled())
+    return os.environ.get("RAY_USAGE_STATS_ENABLED") != "0"

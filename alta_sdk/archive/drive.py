@@ -6,9 +6,11 @@ processes, Ray and Dask have in common, and all that they need.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from ..errors import EngineError
 from ..study.key import SiteKey
 from .looking import Slice, look_at_slice
 from .manifest import Shard
@@ -65,7 +67,8 @@ def embed_all(runner: Runner, job: ShardJob, shards: Sequence[Shard], site_key: 
     """Embed every shard and yield what became of it, as it ends. One of halves counts for itself.
 
     A shard whose process dies is run again five times, then in halves, each once, until the study that ends the
-    process is alone: that one is tried as often again, and then told dead.
+    process is alone: that one is tried as often again, and then told dead. Raises EngineError where nothing runs any
+    more: a cluster that is lost is no study's fault.
     """
 
     buried: list[ShardOutcome] = []
@@ -99,18 +102,32 @@ def _run_all(
         try:
             result = runner.take(ticket)
         except TaskLost:
-            waiting.extend(_try_again(trial, give_up))
+            waiting.extend(_try_again(trial, runner, give_up))
         else:
             yield trial.task, result
 
 
-def _try_again(trial: _Trial, give_up: Callable[[_Trial], list[_Trial]]) -> list[_Trial]:
+def _try_again(trial: _Trial, runner: Runner, give_up: Callable[[_Trial], list[_Trial]]) -> list[_Trial]:
     """Return what is run in place of a task that was lost: itself, or what is made of it."""
     is_alone = len(getattr(trial.task, "entries", ())) == 1
     most = AGAIN if is_alone or not trial.is_suspect else 0
     if trial.lost < most:
         return [_Trial(trial.task, trial.lost + 1, trial.is_suspect)]
+    _require_life(runner)
     return give_up(trial)
+
+
+def _require_life(runner: Runner) -> None:
+    """Raise EngineError if a call that does nothing is lost as often as a task is."""
+    for _ in range(1 + AGAIN):
+        with suppress(TaskLost):
+            runner.take(runner.wait([runner.submit(_do_nothing)]))
+            return
+    raise EngineError("what runs the tasks has died: start it again, and run the same command to go on")
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _drain(found: list[ShardOutcome]) -> Iterator[ShardOutcome]:

@@ -22,6 +22,7 @@ SHARD_STUDIES = 1000
 NAME = "table of studies"
 TABLES = (".csv", ".parquet")
 STUDY = "study"
+_NO_FOLDER = "folder of studies cannot be read: No such file or directory; check the path"
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,16 @@ def list_source(source: str, site_key: SiteKey) -> Listing:
     """List a folder, a table (CSV or Parquet with a column `study`) or s3://bucket/prefix. Raises StudyError."""
     if source.lower().endswith(TABLES) and (is_remote(source) or not os.path.isdir(source)):
         return Listing(tuple(_list_table(source, site_key)))
+    store = open_store(source)
     try:
-        found = [one for one in open_store(source).list_top() if not one.name.startswith(".")]
+        found = [one for one in store.list_top() if not one.name.startswith(".")]
     except OSError as error:
         raise StudyError(
             f"folder of studies cannot be read: {error.strerror or 'read error'}; check the path"
         ) from error
+    if not found and not store.is_there():
+        lacking = "bucket of studies not found: check the address" if is_remote(source) else _NO_FOLDER
+        raise StudyError(lacking)
     if not found:
         raise StudyError("folder of studies is empty: put one file, folder or zip for each study into it")
     made = [

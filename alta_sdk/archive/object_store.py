@@ -23,6 +23,7 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TRIES = 6  # of one request: stores answer 500 and 503 now and then, and connections are cut
 MAX_OBJECT_BYTES = 1 << 30
+_DENIED = "the store denies access, or the credentials have expired"  # to some requests it answers without a reason
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Store(Protocol):
     """A folder, of a disk or of a store; names are relative to it."""
 
     uri: str
+
+    def is_there(self) -> bool:
+        """Tell whether the folder is there, in a store whether its bucket is: prefixes are there with their files."""
 
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name; nothing if it is not there."""
@@ -90,7 +94,7 @@ def list_storage_options(uri: str) -> dict[str, str] | None:
     if not is_remote(uri):
         return None
     endpoint = find_endpoint()
-    options = {"client_max_retries": str(TRIES), "retry_timeout": "120", "region": _find_region()}
+    options = {"client_max_retries": str(TRIES), "client_retry_timeout": "120", "region": _find_region()}
     return options | ({"aws_endpoint": endpoint, "allow_http": "true"} if endpoint.startswith("http://") else {})
 
 
@@ -101,6 +105,10 @@ class DiskFolder:
         """path: it need not be there; writing makes it."""
         self.path = path
         self.uri = str(path)
+
+    def is_there(self) -> bool:
+        """Tell whether it is there, and a folder."""
+        return os.path.isdir(self.path)
 
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name."""
@@ -142,6 +150,14 @@ class S3Folder:
         if not self._root.partition("/")[0]:
             raise EngineError("address names no bucket: give s3://bucket/prefix")
         self._fs = _connect()
+
+    def is_there(self) -> bool:
+        """Tell whether its bucket is there."""
+        from pyarrow import fs
+
+        with _told("listed"):
+            found = self._fs.get_file_info(self._root.partition("/")[0])
+        return bool(found.type == fs.FileType.Directory)
 
     def list_top(self) -> list[Stored]:
         """Return what lies directly in it, by name."""
@@ -200,8 +216,8 @@ def explain_refusal(error: BaseException) -> str:
     signs = {
         "EXPIRED": "the credentials have expired",
         "ExpiredToken": "the credentials have expired",
-        "ACCESS_DENIED": "the store denies access",
-        "AccessDenied": "the store denies access",
+        "ACCESS_DENIED": _DENIED,
+        "AccessDenied": _DENIED,
         "INVALID_ACCESS_KEY_ID": "the store does not know the credentials",
         "InvalidAccessKeyId": "the store does not know the credentials",
         "SIGNATURE_DOES_NOT_MATCH": "the store does not accept the credentials",
@@ -234,5 +250,10 @@ def _connect() -> Any:
     more = {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint.netloc else {}
     retries = fs.AwsStandardS3RetryStrategy(max_attempts=TRIES)
     return fs.S3FileSystem(
-        region=_find_region(), retry_strategy=retries, connect_timeout=10, request_timeout=60, **more
+        region=_find_region(),
+        retry_strategy=retries,
+        connect_timeout=10,
+        request_timeout=60,
+        allow_delayed_open=True,
+        **more,
     )

@@ -1,13 +1,12 @@
 """Tasks in processes of this machine: one pool of one process for each worker, so that a death costs its task alone."""
 
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
+from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
 from .drive import TaskLost
@@ -23,7 +22,7 @@ class LocalRunner:
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Begin a call in a process that has nothing to do, or in a new one."""
-        context = multiprocessing.get_context("spawn")
+        context = get_context("spawn")
         pool = self._free.pop() if self._free else ProcessPoolExecutor(1, context, _prepare, (self._environment,))
         try:
             ticket = pool.submit(function, *arguments)
@@ -57,5 +56,5 @@ class LocalRunner:
 def _prepare(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    if parent := multiprocessing.parent_process():  # a process ends with its parent, however that ends
+    if parent := parent_process():  # a process ends with its parent, however that ends
         threading.Thread(target=lambda: connection.wait([parent.sentinel]) and os._exit(1), daemon=True).start()

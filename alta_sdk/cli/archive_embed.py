@@ -131,7 +131,7 @@ def make_run(
 
 
 def carry_out(run: Run) -> Report:
-    """Embed what is not done and commit it; what is finished is committed also after an error or Ctrl-C."""
+    """Embed what is not done, then commit; after an error or Ctrl-C finished parts wait for the next run."""
     runner = run.start()
     outcomes: list[ShardOutcome] = []
     try:

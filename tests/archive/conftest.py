@@ -14,21 +14,14 @@ import pytest
 from archive.studies import BUCKET, connect, embed, run, write_studies
 
 PACKAGES = ("lance", "pyarrow", "ray", "distributed", "moto", "boto3")
-QUICK = ("test_where.py", "test_manifest.py")
 ABSENT = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 
 
 def pytest_collection_modifyitems(items):
-    """Stores, clusters and crashes take minutes and are asked for (make test-archive); the rest runs always.
-
-    Without the packages of the extras all are skipped, which is a failure on CI (tests/conftest.py).
-    """
-    own = [item for item in items if Path(__file__).parent in Path(item.fspath).parents]
-    for item in own:
-        if ABSENT:
+    """Without the packages of the extras all are skipped, which is a failure on CI (tests/conftest.py)."""
+    for item in items if ABSENT else ():
+        if Path(__file__).parent in Path(item.fspath).parents:
             item.add_marker(pytest.mark.skip(reason=f"packages of an archive absent: {', '.join(ABSENT)}"))
-        elif os.environ.get("ALTA_ARCHIVE_TESTS") != "1" and Path(item.fspath).name not in QUICK:
-            item.add_marker(pytest.mark.skip(reason="minutes long: set ALTA_ARCHIVE_TESTS=1"))
 
 
 @pytest.fixture(scope="session")
@@ -121,3 +114,19 @@ def store():
         yield endpoint
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def environment(studies, bundle, tmp_path):
+    """What the examples in examples/archive are told."""
+    (tmp_path / "site.key").write_text("0b" * 32 + "\n", encoding="ascii")
+    (tmp_path / "site.key").chmod(0o600)
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "SOURCE": str(studies),
+        "ENGINE": str(bundle),
+        "ARCHIVE": str(tmp_path / "a.lance"),
+        "ALTA_SITE_KEY": str(tmp_path / "site.key"),
+        "MORE": "--any-picture --shard-studies 4 --workers 1",
+    }

@@ -1,5 +1,6 @@
 """Small studies of many kinds, the commands that are run on them, and what is in an archive afterwards."""
 
+import subprocess
 import zipfile
 
 import numpy as np
@@ -24,6 +25,13 @@ def embed(source, out, engine, *more, code=1):
     return result
 
 
+def run_shell(script, environment, **more):
+    """Run a script of examples/archive; 1 is of studies that cannot be read."""
+    done = subprocess.run(["bash", *script], env={**environment, **more}, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done
+
+
 def read_table(out):
     """Return an archive's vectors by key, and refuse a key that is there twice."""
     import lance
@@ -32,6 +40,16 @@ def read_table(out):
     keys = [key.hex() for key in table["key"].to_pylist()]
     assert len(set(keys)) == len(keys)
     return dict(zip(keys, [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()], strict=True))
+
+
+def read_remote(uri):
+    from alta_sdk.archive.table import Archive
+
+    table = Archive(uri).table.to_table(columns=["key", "vector"])
+    keys = [key.hex() for key in table["key"].to_pylist()]
+    assert len(set(keys)) == len(keys)
+    vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
+    return dict(zip(keys, vectors, strict=True))
 
 
 def read_columns(out, *names):

@@ -1,7 +1,6 @@
 """The commands on an archive: what they print, what they refuse in one line, and that nothing of a patient is in it."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -178,39 +177,3 @@ def test_without_the_extra_one_line_names_it(bundle, studies, tmp_path):
         done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
         assert done.returncode == 1, done.stderr
         assert done.stderr.splitlines()[-1].endswith('pip install "alta-sdk[archive]"'), done.stderr
-
-
-AUDIT = """
-import ipaddress, sys
-def refuse(event, arguments):
-    if event in ("socket.connect", "socket.bind", "socket.sendto"):
-        address = arguments[1]
-        if isinstance(address, tuple) and not ipaddress.ip_address(address[0]).is_loopback:
-            sys.stderr.write(f"AUDIT {event} {address}\\n")
-    if event == "socket.getaddrinfo" and arguments[0] not in ("localhost", "127.0.0.1", "::1", None):
-        sys.stderr.write(f"AUDIT {event} {arguments[0]}\\n")
-sys.addaudithook(refuse)
-from alta_sdk.cli import main
-main(sys.argv[1:])
-"""
-
-
-RAY = pytest.mark.skipif(os.environ.get("ALTA_RAY") != "1", reason="minutes long: set ALTA_RAY=1")
-
-
-@pytest.mark.parametrize("engine", ["local", "dask", pytest.param("ray", marks=RAY)])
-def test_nothing_but_loopback_and_no_file_in_the_home_folder_but_rays_token(engine, studies, bundle, tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    more = ["--on", engine, "--workers", 1, "--any-picture", "--key-file", tmp_path / "site.key"]
-    (tmp_path / "site.key").write_text("0a" * 32 + "\n", encoding="ascii")
-    (tmp_path / "site.key").chmod(0o600)
-    command = [sys.executable, "-c", AUDIT, "embed", studies, "--engine", bundle, "--out", tmp_path / "a.lance", *more]
-    environment = {**os.environ, "HOME": str(home)}
-    environment.pop("XDG_CONFIG_HOME", None)
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
-    assert done.returncode == 1 and "StudyError" in done.stderr.splitlines()[-1], done.stderr
-    assert "AUDIT" not in done.stderr, done.stderr
-    left = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
-    assert left <= ({".ray/auth_token"} if engine == "ray" else set()), left
-    assert "0a0a0a" not in done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 import pytest
 
+from alta_sdk import EngineError
 from alta_sdk.archive import drive
 from alta_sdk.archive.commit import commit_parts
 from alta_sdk.archive.drive import TaskLost, embed_all, look_at_all
@@ -49,7 +50,7 @@ class Here:
 
     def take(self, ticket):
         function, arguments = self._waiting.pop(ticket)
-        name = arguments[1].name
+        name = arguments[1].name if arguments else "nothing"
         if self.losses.get(name, 0):
             self.losses[name] -= 1
             raise TaskLost
@@ -85,6 +86,20 @@ def test_a_task_that_was_lost_five_times_is_still_run(job, monkeypatch):
     outcomes = list(embed_all(runner, job, shards, SITE_KEY))
     assert {one.name for one in outcomes} == {one.name for one in shards} and runner.calls == 4 + 5
     assert runner.most <= runner.in_flight, "no more are submitted than that"
+
+
+def test_a_cluster_that_is_lost_is_no_studys_fault(job, monkeypatch):
+    monkeypatch.setattr(drive, "embed_shard", embed_without_engine)
+    shards = split_shards(make_entries(20), ORIGIN, lambda _: False, size=5)
+    lost = Here({"nothing": 99, **{shard.name: 99 for shard in shards[1:]}})
+    with pytest.raises(EngineError, match="what runs the tasks has died"):
+        list(embed_all(lost, job, shards, SITE_KEY))
+    with pytest.raises(EngineError, match="what runs the tasks has died"):
+        look_at_all(Here({"slice": 99, "nothing": 99}), job, [Slice("slice", tuple(make_entries(3)))])
+    store = open_parts(job.archive)
+    assert read_dead(store) == []
+    left = split_shards(make_entries(20), ORIGIN, read_ledger(store).__contains__, size=5)
+    assert list(embed_all(Here(), job, left, SITE_KEY)) and commit_parts(job.archive, ORIGIN) == 20
 
 
 def test_what_a_task_raises_ends_the_run(job, monkeypatch):

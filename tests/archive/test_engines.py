@@ -1,10 +1,10 @@
 """Wherever the tasks run, the table is to the last bit what `alta embed` makes of the same studies."""
 
 import json
-import os
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from archive.studies import READABLE, UNREADABLE, embed, read_columns, read_table
 
@@ -30,15 +30,16 @@ def test_what_is_kept_of_a_study_is_what_it_states(archive):
     assert all(0 < score < 1 for name in ("score_edema", "score_pleural_effusion") for score in found[name])
 
 
-RAY = pytest.mark.skipif(os.environ.get("ALTA_RAY") != "1", reason="minutes long: set ALTA_RAY=1")
-
-
-@pytest.mark.parametrize("engine", ["dask", pytest.param("ray", marks=RAY)])
-def test_a_cluster_that_is_started_here_gives_the_same_bits(engine, studies, bundle, index, tmp_path):
-    done = embed(studies, tmp_path / "a.lance", bundle, "--any-picture", "--on", engine, "--json")
+def compare_cluster(engine, studies, bundle, index, folder):
+    """Embed on a cluster that is started here, and compare its table with the index."""
+    done = embed(studies, folder / "a.lance", bundle, "--any-picture", "--on", engine, "--json")
     told = json.loads(done.stdout)
     assert (told["embedded"], sum(told["unreadable"].values())) == (READABLE, UNREADABLE)
-    assert_same(tmp_path / "a.lance", index)
+    assert_same(folder / "a.lance", index)
+
+
+def test_dask_that_is_started_here_gives_the_same_bits(studies, bundle, index, tmp_path):
+    compare_cluster("dask", studies, bundle, index, tmp_path)
 
 
 def test_processes_that_know_nothing_of_each_other_share_the_work(studies, bundle, index, tmp_path):
@@ -64,3 +65,8 @@ def test_what_could_not_be_read_is_tried_again_when_that_is_asked_for(studies, b
     more = ["--any-picture", "--labels", "edema, pleural effusion", "--json", "--retry"]
     told = json.loads(embed(studies, own_archive, bundle, *more).stdout)
     assert (told["embedded"], sum(told["unreadable"].values()), told["shards"]) == (0, UNREADABLE, 1)
+
+
+@pytest.mark.parametrize("name", ["on_local", "on_ray", "on_dask"])
+def test_an_adapter_is_small(name):
+    assert len((ROOT / "alta_sdk" / "archive" / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60

@@ -76,6 +76,8 @@ def test_a_table_that_cannot_be_used_is_told_in_one_line(tmp_path, text, why):
         list_source(str(tmp_path / "t.csv"), SITE_KEY)
 
 
-def test_an_empty_folder_is_told(tmp_path):
+def test_an_empty_folder_is_told_and_one_that_is_missing(tmp_path):
     with pytest.raises(StudyError, match="empty"):
         list_source(str(tmp_path), SITE_KEY)
+    with pytest.raises(StudyError, match="No such file or directory"):
+        list_source(str(tmp_path / "nowhere"), SITE_KEY)

@@ -1,11 +1,7 @@
 """Studies and archives in an S3-compatible store: the same bits, faults of the store survived or told in one line."""
 
-import http.server
 import json
-import os
-import random
 import threading
-import urllib.request
 
 import numpy as np
 import pytest
@@ -13,77 +9,8 @@ import pytest
 from alta_sdk import EngineError
 from alta_sdk.archive.commit import commit_parts
 from alta_sdk.archive.object_store import find_endpoint, open_store
-from archive.studies import BUCKET, READABLE, UNREADABLE, embed, read_table, run, upload
-
-
-class Proxy(http.server.ThreadingHTTPServer):
-    """Stands before a store: some requests it answers with 500 or 503, some connections it cuts."""
-
-    daemon_threads = True
-
-    def __init__(self, target, share):
-        super().__init__(("127.0.0.1", 0), Passing)
-        self.target, self.share, self.random = target, share, random.Random(3)
-        self.faults = self.requests = 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-class Passing(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def pass_on(self):
-        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.requests += 1
-        if self.server.random.random() < self.server.share:
-            self.server.faults += 1
-            kind = self.server.random.choice([500, 503, "cut"])
-            if kind == "cut":
-                self.close_connection = True
-                self.connection.close()
-                return
-            self.answer(kind, {}, b"<Error><Code>SlowDown</Code></Error>")
-            return
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-        request = urllib.request.Request(self.server.target + self.path, data or None, headers, method=self.command)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                self.answer(answer.status, dict(answer.headers), answer.read())
-        except urllib.error.HTTPError as error:
-            self.answer(error.code, dict(error.headers), error.read())
-
-    def answer(self, status, headers, body):
-        self.send_response(status)
-        for name, value in headers.items():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        stated = {name.lower(): value for name, value in headers.items()}
-        length = stated.get("content-length", "0") if self.command == "HEAD" else str(len(body))
-        self.send_header("Content-Length", length)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = pass_on
-
-
-def read_remote(uri):
-    from alta_sdk.archive.table import Archive
-
-    table = Archive(uri).table.to_table(columns=["key", "vector"])
-    keys = [key.hex() for key in table["key"].to_pylist()]
-    assert len(set(keys)) == len(keys)
-    vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
-    return dict(zip(keys, vectors, strict=True))
+from archive.proxy import Proxy
+from archive.studies import BUCKET, READABLE, UNREADABLE, embed, read_remote, read_table, run, upload
 
 
 def assert_same(found, index):
@@ -99,20 +26,19 @@ def test_studies_of_a_store_give_the_same_bits(store, studies, bundle, index, tm
     assert_same(read_table(tmp_path / "a.lance"), index)
 
 
-@pytest.mark.skipif(os.environ.get("ALTA_STORE_FAULTS") != "1", reason="minutes long: set ALTA_STORE_FAULTS=1")
 def test_an_archive_in_a_store_survives_faults_and_names_no_secret(store, studies, bundle, index, monkeypatch):
     source, out = upload(store, studies, "faulty"), f"s3://{BUCKET}/out/a.lance"
-    proxy = Proxy(store, 0.08)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-    done = embed(source, out, bundle, "--any-picture", "--shard-studies", 30)
-    assert proxy.faults > 0, f"{proxy.requests} requests"
-    assert "SECRET" not in done.output and "127.0.0.1" not in done.output
+    with Proxy(store, share=0.08) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        done = embed(source, out, bundle, "--any-picture", "--shard-studies", 30)
+        again = json.loads(embed(source, out, bundle, "--any-picture", "--json").stdout)
+    assert set(proxy.faults) == {500, 503, "cut", "lost"}, f"{proxy.requests} requests"
+    assert "SECRET" not in done.output and "127.0.0.1" not in done.output and "DOE" not in done.output
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store)
     assert_same(read_remote(out), index)
     state = json.loads(run("archive", "status", out, "--json").stdout)
     assert (state["studies"], state["bytes"], state["parts_waiting"]) == (READABLE - 1, None, 0)
-    again = json.loads(embed(source, out, bundle, "--any-picture", "--json").stdout)
     assert (again["embedded"], again["already_done"]) == (0, READABLE + UNREADABLE)
-    proxy.shutdown()
 
 
 def test_commits_at_once_in_a_store_leave_each_study_once(store):
@@ -131,7 +57,8 @@ def test_commits_at_once_in_a_store_leave_each_study_once(store):
 
 def test_a_store_that_refuses_is_told_in_one_line(store, studies, bundle, tmp_path, monkeypatch):
     for source, line in (
-        (f"s3://nowhere-{BUCKET}/x", "StudyError: folder of studies is empty"),
+        (f"s3://nowhere-{BUCKET}/x", "StudyError: bucket of studies not found"),
+        (f"s3://{BUCKET}/nothing", "StudyError: folder of studies is empty"),
         ("s3:///x", "EngineError: address names no bucket"),
     ):
         done = embed(source, tmp_path / "a.lance", bundle)

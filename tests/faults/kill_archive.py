@@ -27,6 +27,8 @@ from alta_sdk import ReportIndex
 
 HERE = Path(__file__).resolve().parent
 SHARD, WORKERS = 4, 2
+COUNT = "ALTA_TEST_COUNT"  # of counted_shards.py; the processes of a trial are known by it
+SHARES = {"worker": 0.7, "driver": 0.15, "raylet": 0.15}
 
 
 @dataclass
@@ -52,57 +54,56 @@ class Trial:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
-            "ALTA_TEST_COUNT": str(self.folder / "count"),
+            COUNT: str(self.folder / "count"),
             "XDG_CONFIG_HOME": str(self.folder / "settings"),
         }
         log = open(self.folder / "log", "ab")  # noqa: SIM115  (the driver's, as long as it lives)
         arguments = [*map(str, command), "--engine", str(self.engine), "--out", str(self.out)]
         return subprocess.Popen(arguments, env=environment, stdout=log, stderr=log, start_new_session=True)
 
+    def parts(self) -> int:
+        """How many shards are finished."""
+        names = os.listdir(f"{self.out}.parts") if os.path.isdir(f"{self.out}.parts") else []
+        return sum(not name.startswith(".") and not name.endswith(".looked.parquet") for name in names)
+
     def begun(self) -> int:
         """How many shards were begun."""
         return (self.folder / "count").stat().st_size if (self.folder / "count").exists() else 0
 
 
-def list_processes(root: int) -> Iterator[tuple[int, str]]:
-    """Yield the processes below one, each with the command that it is."""
-    parents: dict[int, list[int]] = {}
-    names: dict[int, str] = {}
+def list_processes(trial: Trial) -> Iterator[tuple[int, str]]:
+    """Yield the processes of a trial, each with the command that it is: they inherit its variable."""
+    mark = f"{COUNT}={trial.folder / 'count'}".encode()
     for path in Path("/proc").iterdir():
         try:
-            pid = int(path.name)
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            names[pid] = (path / "cmdline").read_text().replace("\0", " ")
-        except (ValueError, OSError):
+            if path.name.isdigit() and mark in (path / "environ").read_bytes().split(b"\0"):
+                yield int(path.name), (path / "cmdline").read_text().replace("\0", " ")
+        except OSError:  # ended meanwhile, or somebody else's
             continue
-        parents.setdefault(parent, []).append(pid)
-    waiting = [root]
-    while waiting:
-        for pid in parents.get(waiting.pop(), []):
-            waiting.append(pid)
-            yield pid, names[pid]
 
 
-def choose_victim(driver: subprocess.Popen[bytes], generator: random.Random) -> tuple[int, str] | None:
-    """Return a process and what it is: a worker mostly, the driver sometimes, Ray's raylet or Dask's nanny."""
-    if generator.random() < 0.15:
-        return driver.pid, "driver"
-    kinds = {"raylet": "raylet/raylet", "worker": ("spawn_main", "ray::", "default_worker")}
-    found = [
-        (pid, kind)
-        for pid, name in list_processes(driver.pid)
-        for kind, signs in kinds.items()
-        if any(sign in name for sign in ([signs] if isinstance(signs, str) else signs))
-    ]
-    workers = [one for one in found if one[1] == "worker"]
-    return generator.choice(workers if workers and generator.random() < 0.9 else found) if found else None
+def find_kind(command: str) -> str | None:
+    """Tell what a process is: a worker of this machine's, Dask's or Ray's, a raylet, or nothing that is killed."""
+    if "raylet/raylet" in command:
+        return "raylet"
+    is_rays = command.startswith("ray::") and "Agent" not in command or "default_worker" in command
+    return "worker" if is_rays or "spawn_main" in command else None
 
 
-def end_session(driver: subprocess.Popen[bytes]) -> None:
-    """Remove what a killed driver left running: Ray's processes outlive it for a while."""
-    for pid, _ in list(list_processes(driver.pid)):
+def choose_victim(trial: Trial, driver: subprocess.Popen[bytes], generator: random.Random) -> tuple[int, str] | None:
+    """Return a process and what it is: a worker mostly, the driver and Ray's raylet sometimes."""
+    found: dict[str, list[int]] = {"driver": [driver.pid]}
+    for pid, command in list_processes(trial):
+        if kind := find_kind(command):
+            found.setdefault(kind, []).append(pid)
+    kinds = generator.choices(*zip(*SHARES.items(), strict=True))
+    return (generator.choice(found[kinds[0]]), kinds[0]) if kinds[0] in found else None
+
+
+def end_all(trial: Trial, driver: subprocess.Popen[bytes]) -> None:
+    """Remove what a driver left running: Ray's processes outlive it for a while."""
+    for pid, _ in list(list_processes(trial)):
         _kill(pid)
-    _kill(driver.pid)
     driver.wait()
 
 
@@ -113,30 +114,35 @@ def _kill(pid: int) -> None:
         pass
 
 
+def start_until_it_works(trial: Trial) -> subprocess.Popen[bytes]:
+    """Start a driver and wait for its first part, or its end: so that what is killed then is at work."""
+    before, driver = trial.parts(), trial.start()
+    while trial.parts() <= before and driver.poll() is None:
+        time.sleep(0.05)
+    return driver
+
+
 def kill_so_often(trial: Trial, times: int, generator: random.Random) -> None:
     """Kill until enough is killed; a driver that finished before that begins anew on an empty place."""
-    driver = trial.start()
+    driver = start_until_it_works(trial)
     while sum(trial.killed.values()) < times:
-        time.sleep(generator.uniform(0.2, 4.0))
+        time.sleep(generator.uniform(0.0, 2.0))
         if driver.poll() is not None:
             if driver.returncode == 0:
                 check(trial)
                 remove(trial)
-            driver = trial.start()
-            continue
-        victim = choose_victim(driver, generator)
-        if victim is None:
-            continue
-        pid, kind = victim
-        trial.killed[kind] += 1
-        if kind == "driver":
-            end_session(driver)
-            driver = trial.start()
-        else:
-            _kill(pid)
+            end_all(trial, driver)
+            driver = start_until_it_works(trial)
+        elif victim := choose_victim(trial, driver, generator):
+            _kill(victim[0])
+            trial.killed[victim[1]] += 1
+            if victim[1] == "driver":
+                end_all(trial, driver)
+                driver = start_until_it_works(trial)
     for _ in range(10):
         if driver.wait() == 0:
             break
+        end_all(trial, driver)
         driver = trial.start()
     check(trial)
 
@@ -161,7 +167,7 @@ def check(trial: Trial) -> None:
     )
     doubled, lost = len(keys) - len(set(keys)), len(vectors.keys() - set(keys))
     trial.rounds += 1
-    print(f"{len(keys)} rows: {lost} lost, {doubled} doubled, {wrong} wrong", flush=True)
+    print(f"{len(keys)} rows: {lost} lost, {doubled} doubled, {wrong} wrong; so far {dict(trial.killed)}", flush=True)
     if lost or doubled or wrong:
         print((trial.folder / "log").read_text()[-2000:], file=sys.stderr)
         sys.exit(1)
@@ -192,7 +198,7 @@ def make_trial(folder: Path, engine: Path, on: str, studies: int) -> Trial:
 
 @click.command()
 @click.option("--times", default=100, show_default=True, help="How many processes to kill.")
-@click.option("--studies", default=60, show_default=True)
+@click.option("--studies", default=200, show_default=True)
 @click.option("--on", default="local", show_default=True, help="local, ray or dask.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--engine", required=True, type=click.Path(path_type=Path), help="An engine to embed with.")
