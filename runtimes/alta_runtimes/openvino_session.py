@@ -4,6 +4,7 @@ OpenVINO computes in BF16 by itself where the CPU has it, so that one bundle wou
 two machines: its precision hint is therefore always set.
 """
 
+import io
 import mmap
 import queue
 import threading
@@ -84,6 +85,14 @@ def _make_core() -> Any:
     return openvino.Core()
 
 
+def _read_graph(graph: str | bytes) -> Any:
+    """Read an ONNX graph by the front end for ONNX: OpenVINO would let others try a file whose name says nothing."""
+    from openvino.frontend import FrontEndManager
+
+    front_end = FrontEndManager().load_by_framework("onnx")
+    return front_end.convert(front_end.load(graph if isinstance(graph, str) else io.BytesIO(graph)))
+
+
 def _as_tensor(mapped: mmap.mmap | None) -> Any:
     """Return the bytes of a map as OpenVINO takes them without a copy of its own; None for none."""
     if mapped is None:
@@ -119,7 +128,7 @@ class OpenvinoSession:
                 self._read_from = compiled.data.map()
                 self._model = core.import_model(_as_tensor(self._read_from) or compiled.data.source, "CPU", settings)
             else:
-                read = core.read_model(graph)
+                read = _read_graph(graph)
                 give_back_freed()  # what the file was parsed into
                 # Named before it is compiled: rounding that changes nothing goes then, and leaves its name to its
                 # tensor.
