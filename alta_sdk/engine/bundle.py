@@ -8,6 +8,7 @@ the signature, which is of the manifest itself.
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ class Bundle:
     _held: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     _copied: dict[str, PrivateCopy] = field(default_factory=dict, repr=False, compare=False)
     _outlined: dict[str, memoryview] = field(default_factory=dict, repr=False, compare=False)
+    _is_given_up: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Return where one of the bundle's files is, to write it; what is read comes from `read`."""
@@ -117,9 +119,13 @@ class Bundle:
 
         Of several files that are not as listed, the first of the manifest is told.
         """
-        with ThreadPoolExecutor(PROVERS) as provers:
-            for proven in [provers.submit(self._prove_and_keep, file, keep) for file in self.manifest.files]:
-                proven.result()
+        with ThreadPoolExecutor(PROVERS, "alta-prove") as provers:
+            try:
+                for proof in [provers.submit(self._prove_and_keep, file, keep) for file in self.manifest.files]:
+                    proof.result()
+            except BaseException:  # Ctrl-C, too: a share may be slow
+                self._is_given_up.set()
+                raise
 
     def _prove_and_keep(self, file: BundleFile, keep: Kept) -> None:
         if file.name in keep.outlines:
@@ -137,7 +143,10 @@ class Bundle:
         largest = MAX_FILE_MIB.get(file.name)
         if largest is not None and file.size > largest * MIB:
             raise IntegrityError(f"{file.name} has more than {largest} MiB: no export of alta-sdk writes that")
-        return read_proven(self.path(file.name), file)
+        for block in read_proven(self.path(file.name), file):
+            if self._is_given_up.is_set():
+                raise EngineError("engine was given up while its files were proven: open it again")
+            yield block
 
 
 def read_proven(path: Path, file: BundleFile, again: str = AGAIN) -> Iterator[bytes]:

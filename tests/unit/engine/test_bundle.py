@@ -1,6 +1,7 @@
 """Bundles: nothing changed is opened, nothing half-written is left."""
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from alta_sdk import (
     IntegrityError,
     RuntimeUnavailable,
 )
-from alta_sdk.engine.bundle import REQUIRED, Bundle, open_bundle, read_manifest
+from alta_sdk.engine.bundle import REQUIRED, Bundle, Kept, open_bundle, read_manifest
 from alta_sdk.engine.manifest import SCHEMA_VERSION, parse_manifest
 from alta_sdk.files.atomic import new_file
 from alta_sdk.files.folders import new_folder
@@ -75,6 +76,30 @@ def test_of_several_damaged_files_the_first_of_the_manifest_is_told(copy, spoile
     for _ in range(3):
         with pytest.raises(IntegrityError, match=spoiled[0]):
             open_bundle(copy)
+
+
+@pytest.mark.parametrize("error", [IntegrityError("text.onnx was changed"), KeyboardInterrupt()])
+def test_when_one_proof_ends_badly_the_others_read_no_further(bundle, monkeypatch, error):
+    has_begun, has_failed, blocks = threading.Event(), threading.Event(), []
+
+    def read(path, file):
+        if file.name == "head.npz":
+            has_begun.wait(60)
+            has_failed.set()
+            raise error
+        has_begun.set()
+        has_failed.wait(60)
+        for number in itertools.count():
+            blocks.append((file.name, number))
+            yield b"x"
+
+    opened = open_bundle(bundle)
+    monkeypatch.setattr("alta_sdk.engine.bundle.read_proven", read)
+    with pytest.raises(type(error)):
+        opened.prove_all(Kept())  # which would never end
+    assert blocks
+    with pytest.raises(EngineError, match="given up"):
+        opened.read("prompts.json")
 
 
 @pytest.mark.parametrize("use", [Bundle.copy, Bundle.outline])
