@@ -10,7 +10,7 @@ from ..engine.bundle import open_bundle
 from ..engine.compiled import compile_engine
 from ..engine.engine import Engine
 from ..engine.plans import is_for_tensorrt
-from ..engine.sessions import list_loaded
+from ..engine.sessions import list_kept
 from ..engine.signature import choose_trust
 from ..errors import EngineError
 from .option_groups import json_option, overwrite_option, threads_option, trust_option
@@ -38,7 +38,7 @@ def compile(path: str, threads: int | None, trust: str | None, overwrite: bool, 
     whoever opens the engine looks. Another machine, or another version, opens the engine as before, and says so.
     """
     require_openvino()
-    bundle = open_bundle(path, trusted=choose_trust(trust), hold=list_loaded)
+    bundle = open_bundle(path, trusted=choose_trust(trust), keep=list_kept)
     if is_for_tensorrt(bundle.manifest):
         raise EngineError("a TensorRT engine is built, not compiled: alta-export build NAME.alta")
     folder = compile_engine(bundle, open_key(None), threads=threads or default_threads(), overwrite=overwrite)

@@ -8,10 +8,14 @@ the signature, which is of the manifest itself.
 
 import hashlib
 import os
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alta_runtimes.graph_outline import take_outline
 from alta_runtimes.private_copy import PrivateCopy
 
 from ..errors import EngineError, IntegrityError
@@ -32,11 +36,21 @@ CARD, CARD_TEXT = "card.json", "card.md"  # the model card, of engines whose mod
 REQUIRED = (IMAGE_GRAPH, TEXT_GRAPH, HEAD, TOKENIZER, PROMPTS, SELF_TEST)
 GRAPH = ".onnx"
 MIB = 1 << 20
+BLOCK_BYTES = MIB
 # What a file may have at most, since all of it is read into memory; graphs and plans are bounded by their readers.
 MAX_FILE_MIB = {TOKENIZER: 64, PROMPTS: 16, CALIBRATION: 64, HEAD: 1024, SELF_TEST: 1024}
 MAX_FILE_MIB |= {PROMPT_VECTORS: 256, CARD: 1, CARD_TEXT: 1}
 NO_KEY = "none that can be read"
+PROVERS = 2  # files that are read and hashed at once, which needs no more of Python than to begin each block
 AGAIN = "copy or export the bundle again"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Files whose bytes are kept from the proof to their first use: whole, or of graphs all but their weights."""
+
+    whole: tuple[str, ...] = ()
+    outlines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,8 @@ class Bundle:
     claimed_signer: str | None = None
     _held: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     _copied: dict[str, PrivateCopy] = field(default_factory=dict, repr=False, compare=False)
+    _outlined: dict[str, memoryview] = field(default_factory=dict, repr=False, compare=False)
+    _is_given_up: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Return where one of the bundle's files is, to write it; what is read comes from `read`."""
@@ -66,18 +82,23 @@ class Bundle:
         held = self._held.pop(name, None)
         if held is not None:
             return held
-        blocks: list[bytes] = []
-        self._prove(self.find(name), blocks.append)
-        return b"".join(blocks)
+        return b"".join(self._read_proven(self.find(name)))
 
     def copy(self, name: str) -> PrivateCopy:
         """Return the same of a graph, as what a back end loads it from with little memory; to be closed after that."""
         held = self._copied.pop(name, None)
         if held is not None:
             return held
-        copied = PrivateCopy()
-        self._prove(self.find(name), copied.write)
-        return copied
+        return copy_blocks(self._read_proven(self.find(name)), name)
+
+    def outline(self, name: str) -> memoryview:
+        """Return the same of a graph with zeros for its weights, to look into and never to load."""
+        held = self._outlined.pop(name, None)
+        if held is not None:
+            return held
+        file = self.find(name)
+        with memory_is_told(name):
+            return take_outline(self._read_proven(file), file.size)
 
     def read_text(self, name: str) -> str:
         """Read one of the bundle's files in UTF-8; raises what `read` raises, and IntegrityError for other bytes."""
@@ -93,26 +114,43 @@ class Bundle:
                 return file
         raise IntegrityError(f"{MANIFEST_NAME} does not list {name}: export the bundle again")
 
-    def prove_all(self, hold: Collection[str]) -> None:
-        """Check every file, and hold the bytes of some of them until they are read: so that each is read once."""
-        for file in self.manifest.files:
-            if file.name not in hold:
-                self._prove(file, lambda _: None)
-            elif file.name.endswith(GRAPH):
-                self._copied[file.name] = self.copy(file.name)
-            else:
-                self._held[file.name] = self.read(file.name)
+    def prove_all(self, keep: Kept) -> None:
+        """Check every file, and keep the bytes of some of them until they are used: so that each is read once.
 
-    def _prove(self, file: BundleFile, take: Callable[[bytes], None]) -> None:
-        """Read a file from its beginning to its end, hand each block over, and raise IntegrityError at a difference."""
+        Of several files that are not as listed, the first of the manifest is told.
+        """
+        with ThreadPoolExecutor(PROVERS, "alta-prove") as provers:
+            try:
+                for proof in [provers.submit(self._prove_and_keep, file, keep) for file in self.manifest.files]:
+                    proof.result()
+            except BaseException:  # Ctrl-C, too: a share may be slow
+                self._is_given_up.set()
+                raise
+
+    def _prove_and_keep(self, file: BundleFile, keep: Kept) -> None:
+        if file.name in keep.outlines:
+            self._outlined[file.name] = self.outline(file.name)
+        elif file.name not in keep.whole:
+            for _ in self._read_proven(file):
+                pass
+        elif file.name.endswith(GRAPH):
+            self._copied[file.name] = self.copy(file.name)
+        else:
+            self._held[file.name] = self.read(file.name)
+
+    def _read_proven(self, file: BundleFile) -> Iterator[bytes]:
+        """Read a file from its beginning to its end, in blocks; raise IntegrityError at a difference."""
         largest = MAX_FILE_MIB.get(file.name)
         if largest is not None and file.size > largest * MIB:
             raise IntegrityError(f"{file.name} has more than {largest} MiB: no export of alta-sdk writes that")
-        prove_file(self.path(file.name), file, take)
+        for block in read_proven(self.path(file.name), file):
+            if self._is_given_up.is_set():
+                raise EngineError("engine was given up while its files were proven: open it again")
+            yield block
 
 
-def prove_file(path: Path, file: BundleFile, take: Callable[[bytes], None], again: str = AGAIN) -> None:
-    """Read a listed file once, hand each block over, and raise IntegrityError if it is not what the list says.
+def read_proven(path: Path, file: BundleFile, again: str = AGAIN) -> Iterator[bytes]:
+    """Read a listed file once, in blocks; raise IntegrityError, at the latest behind the last one, if it is not so.
 
     again: what to do then.
     """
@@ -123,26 +161,44 @@ def prove_file(path: Path, file: BundleFile, take: Callable[[bytes], None], agai
             if size != file.size:
                 raise IntegrityError(f"{file.name} has {size} bytes, the manifest says {file.size}: {again}")
             left = file.size
-            while left and (block := descriptor.read(min(left, 4 * MIB))):
+            while left and (block := descriptor.read(min(left, BLOCK_BYTES))):
                 left -= len(block)
                 digest.update(block)
-                take(block)
+                yield block
     except OSError as error:
         raise IntegrityError(f"{file.name} is missing or not a plain file: {again}") from error
     if digest.hexdigest() != file.sha256:
         raise IntegrityError(f"{file.name} was changed after the export (SHA-256 differs): {again}")
 
 
+def copy_blocks(blocks: Iterator[bytes], name: str) -> PrivateCopy:
+    """Return the bytes of a file that are read in blocks; raise EngineError where memory is short."""
+    copied = PrivateCopy()
+    with memory_is_told(name):
+        for block in blocks:
+            copied.write(block)
+    return copied
+
+
+@contextmanager
+def memory_is_told(name: str) -> Iterator[None]:
+    """Let what the system says of too little memory be an EngineError."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(f"{name} does not fit into memory: {error.strerror}; close other programs") from error
+
+
 def open_bundle(
     path: str | os.PathLike[str],
     *,
     trusted: TrustedKeys | None = None,
-    hold: Callable[[Manifest], Collection[str]] = lambda _: (),
+    keep: Callable[[Manifest], Kept] = lambda _: Kept(),
 ) -> Bundle:
     """Read the manifest of a bundle and check its signature and the size and SHA-256 of every file.
 
-    trusted: the keys of which one must have signed the manifest; None asks for no signature. hold: names the files
-    whose bytes are kept until they are first read.
+    trusted: the keys of which one must have signed the manifest; None asks for no signature. keep: names the files
+    whose bytes are kept until they are first used.
     Raises EngineError if there is no bundle or its schema is newer, IntegrityError if it was changed or is not
     signed by a trusted key.
     """
@@ -154,7 +210,7 @@ def open_bundle(
     missing = set(REQUIRED) - {file.name for file in manifest.files}
     if missing:
         raise IntegrityError(f"{MANIFEST_NAME} does not list {', '.join(sorted(missing))}: export the bundle again")
-    bundle.prove_all(hold(manifest))
+    bundle.prove_all(keep(manifest))
     return bundle
 
 

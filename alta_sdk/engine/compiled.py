@@ -23,7 +23,7 @@ from ..errors import EngineError, IntegrityError
 from ..files.folders import check_folder, new_folder
 from ..files.opening import read_bytes
 from ..study.key import SiteKey, open_existing_key
-from .bundle import Bundle, prove_file
+from .bundle import Bundle, copy_blocks, read_proven
 from .manifest import BundleFile, Manifest
 from .manifest_content import FILE_NAME, SHA256, TEXT, compute_type
 from .processor import list_instruction_sets, processor_name
@@ -63,9 +63,8 @@ class CompiledForm:
         if told is None:
             return None
         name = name_blob(graph)
-        blocks: list[bytes] = []
-        prove_file(self.folder / name, BundleFile(name, told["size"], told["sha256"]), blocks.append, AGAIN)
-        return CompiledGraph(b"".join(blocks), tuple(told["inputs"]), tuple(told["outputs"]))
+        data = copy_blocks(read_proven(self.folder / name, BundleFile(name, told["size"], told["sha256"]), AGAIN), name)
+        return CompiledGraph(data, tuple(told["inputs"]), tuple(told["outputs"]))
 
 
 def name_blob(graph: str) -> str:
@@ -116,7 +115,7 @@ def compile_engine(bundle: Bundle, site_key: SiteKey, *, threads: int, overwrite
         for name in (choose_image_graph(manifest, OPENVINO, threads), manifest.graphs[TEXT].file):
             with bundle.copy(name) as graph:
                 compiled = compile_graph(graph.source, name=name, threads=threads, compute=compute)
-            data = compiled.data
+            data = bytes(compiled.data.view())
             (new / name_blob(name)).write_bytes(data)
             listed = asdict(BundleFile.of(name_blob(name), data))
             listed.pop("name")

@@ -35,7 +35,7 @@ from .processor import list_instruction_sets, processor_name
 from .prompt_vectors import read_prompt_vectors
 from .prompt_words import WordCount
 from .self_test import Drift, measure_drift, require, run_self_test, run_text_test
-from .sessions import LoadedGraphs, list_loaded, open_sessions
+from .sessions import LoadedGraphs, list_kept, open_sessions
 from .signature import choose_trust
 from .streams import Streams
 from .text_encoder import TextEncoder
@@ -93,7 +93,7 @@ class Engine:
         trusted = choose_trust(trust)
         if allow_build and not is_ready(open_bundle(path, trusted=trusted).manifest):
             build_bundle(path, trusted=trusted)
-        bundle = open_bundle(path, trusted=trusted, hold=list_loaded)
+        bundle = open_bundle(path, trusted=trusted, keep=list_kept)
         return cls.start(bundle, device=device, runtime=runtime, threads=threads)
 
     @classmethod

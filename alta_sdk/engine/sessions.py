@@ -12,7 +12,7 @@ from alta_runtimes.openvino_session import NAME as OPENVINO
 
 from ..errors import RuntimeUnavailable
 from .beside import CPU, ReadCompiled
-from .bundle import HEAD, IMAGE_GRAPH, PROMPT_VECTORS, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle
+from .bundle import HEAD, IMAGE_GRAPH, PROMPT_VECTORS, PROMPTS, SELF_TEST, TEXT_GRAPH, TOKENIZER, Bundle, Kept
 from .manifest import Manifest
 from .manifest_content import FUSE, IMAGE, TEXT, compute_type
 from .plans import RUNTIME as TENSORRT
@@ -43,15 +43,19 @@ class LoadedGraphs:
     open_streams: Callable[[int], Session] | None = None
 
 
-def list_loaded(manifest: Manifest) -> tuple[str, ...]:
-    """Return the files of a bundle that opening it loads, and so holds in memory between proof and use."""
+def list_kept(manifest: Manifest) -> Kept:
+    """Return the files of a bundle that opening it uses, and so keeps in memory between proof and use.
+
+    Of the text graph the outline, if it is not loaded then.
+    """
     if is_for_tensorrt(manifest):
-        return (*LOADED, *list_plans(manifest).values())
+        return Kept((*LOADED, *list_plans(manifest).values()))
     beside = (manifest.graphs[FUSE].file,) if FUSE in manifest.graphs else ()
-    vectors = (PROMPT_VECTORS,) if manifest.lists(PROMPT_VECTORS) else ()
     tuning = read_tuning(manifest)
     image = choose_image_graph(manifest, *tuning.order[0][:2]) if tuning else IMAGE_GRAPH  # as a rule
-    return (*LOADED, image, TEXT_GRAPH, *beside, *vectors)
+    if manifest.lists(PROMPT_VECTORS):
+        return Kept((*LOADED, image, *beside, PROMPT_VECTORS), (TEXT_GRAPH,))
+    return Kept((*LOADED, image, TEXT_GRAPH, *beside))
 
 
 def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int | None) -> LoadedGraphs:
@@ -101,8 +105,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
     longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])
     if not bundle.manifest.lists(PROMPT_VECTORS):
         return LoadedGraphs(image, open_graph(TEXT_GRAPH, longest_text), reason, None, read_compiled, streams)
-    with bundle.copy(TEXT_GRAPH) as graph:  # one that would be refused later is refused now
-        check_graph(graph.view(), TEXT_GRAPH, longest_text)
+    check_graph(bundle.outline(TEXT_GRAPH), TEXT_GRAPH, longest_text)  # one that would be refused later is refused now
     return LoadedGraphs(image, None, reason, None, read_compiled, streams)
 
 

@@ -92,7 +92,7 @@ def find_youden_threshold(scores: Scores, truth: Truth) -> float:
 
 def _draw_studies(
     positive: Scores, negative: Scores, target: Target, at_least: float | None
-) -> Callable[[np.random.Generator], float]:
+) -> "Callable[[np.random.Generator], float]":
     truth = np.repeat([True, False], [len(positive), len(negative)])
 
     def draw(generator: np.random.Generator) -> float:

@@ -14,7 +14,7 @@ from alta_sdk.engine.heads import MlpHead
 from alta_sdk.engine.manifest import MANIFEST_NAME, BundleFile, Manifest
 from alta_sdk.engine.own_files import list_bundle_files
 from alta_sdk.engine.self_test import require
-from alta_sdk.engine.sessions import list_loaded
+from alta_sdk.engine.sessions import list_kept
 from alta_sdk.engine.signature import SIGNATURE_NAME, sign
 from alta_sdk.engine.trial import try_engine
 from alta_sdk.errors import ExportError
@@ -53,7 +53,7 @@ def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 def open_written(folder: Path) -> Engine:
     """Open a bundle that was just written, as a user would; whom this machine trusts does not matter yet."""
-    return Engine.start(open_bundle(folder, hold=list_loaded))
+    return Engine.start(open_bundle(folder, keep=list_kept))
 
 
 def try_written(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import onnxruntime_session, openvino_session, tensorrt_session
 from .errors import EngineError, RuntimeUnavailable
+from .freed_memory import give_back_freed
 from .graph_check import Lengths, check_graph
 from .opening import open_file
 from .openvino_session import CompiledGraph
@@ -113,6 +114,7 @@ def load(
     session: Session = backend.open_session(
         source, name=name, device=used, threads=threads or default_threads(), compute=compute, **plan
     )
+    give_back_freed()
     return session if sizes is None else SizedSession(session, sizes)
 
 

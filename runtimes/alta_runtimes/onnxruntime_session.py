@@ -1,5 +1,10 @@
-"""onnxruntime on the CPU: the default back end, installed with the SDK. On a GPU: see `onnxruntime_cuda`."""
+"""onnxruntime on the CPU: the default back end, installed with the SDK. On a GPU: see `onnxruntime_cuda`.
 
+Its threads spin for a while when a run is over, to take up the next one at once. Where others use the processors, too,
+they take these from them and from themselves: `ALTA_SHARED_HOST=1` lets them sleep.
+"""
+
+import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,6 +18,8 @@ NAME = "onnxruntime"
 REQUIRES = ("onnxruntime", CUDA_PACKAGE)  # one of the two
 DEVICES = ("cpu", "cuda")
 COMPUTE = ("f32",)
+SHARED_HOST = "ALTA_SHARED_HOST"
+NO_SPINNING = ("session.intra_op.allow_spinning", "0")  # of onnxruntime_session_options_config_keys.h
 
 
 def is_available() -> RuntimeInfo:
@@ -33,14 +40,22 @@ def open_session(
 
     `name`: of the graph in messages. `threads`: threads inside one run. `compute`: "f32"; integer products come
     from the graph. `streams`: runs at once, in their callers' threads, which no setting is needed for.
-    Raises RuntimeUnavailable for a device that does not work here, EngineError for a graph that
-    onnxruntime does not accept.
+    Raises RuntimeUnavailable for a device that does not work here or an ALTA_SHARED_HOST that is neither 1 nor 0,
+    EngineError for a graph that onnxruntime does not accept.
     """
     if device not in DEVICES:
         raise RuntimeUnavailable(f'onnxruntime runs on device "cpu" or "cuda", not on "{device}"')
     if device == "cuda":
         return open_cuda_session(graph, name, threads)
     return OnnxruntimeSession(graph, name, threads)
+
+
+def is_shared_host() -> bool:
+    """Tell whether ALTA_SHARED_HOST says that others use the processors, too; raise RuntimeUnavailable if unclear."""
+    told = os.environ.get(SHARED_HOST, "")
+    if told not in ("", "0", "1"):
+        raise RuntimeUnavailable(f"{SHARED_HOST} must be 1 or 0: set it, or leave it out")
+    return told == "1"
 
 
 class OnnxruntimeSession:
@@ -55,6 +70,8 @@ class OnnxruntimeSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal ones only: the others print what a graph holds to stderr
+        if is_shared_host():
+            options.add_session_config_entry(*NO_SPINNING)
         try:
             self._session: Any = ort.InferenceSession(
                 graph,

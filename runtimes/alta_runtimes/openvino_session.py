@@ -4,6 +4,8 @@ OpenVINO computes in BF16 by itself where the CPU has it, so that one bundle wou
 two machines: its precision hint is therefore always set.
 """
 
+import io
+import mmap
 import queue
 import threading
 from collections.abc import Mapping
@@ -12,7 +14,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from .errors import EngineError, RuntimeUnavailable
+from .freed_memory import give_back_freed
+from .private_copy import PrivateCopy
 from .session import CANNOT_RUN, RuntimeInfo, SessionInfo, Tensor, check_inputs
 
 NAME = "openvino"
@@ -26,8 +32,7 @@ _lock = threading.Lock()
 class CompiledGraph:
     """A compiled graph as OpenVINO stores it, and the names of what goes in and comes out, in order."""
 
-    # Bytes, which OpenVINO copies: from a map without a copy it reads on after the map is gone. The peak is the same.
-    data: bytes = field(repr=False)
+    data: PrivateCopy = field(repr=False)
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -66,7 +71,9 @@ def open_session(
 def compile_graph(graph: str | bytes, *, name: str, threads: int, compute: str) -> CompiledGraph:
     """Compile a graph for this processor, by this version of OpenVINO; raises what `open_session` raises."""
     session = OpenvinoSession(graph, name, threads, compute)
-    return CompiledGraph(session.export(), *session.names)
+    data = PrivateCopy()
+    data.write(session.export())
+    return CompiledGraph(data, *session.names)
 
 
 def _share_core() -> Any:
@@ -84,6 +91,23 @@ def _make_core() -> Any:
     import openvino
 
     return openvino.Core()
+
+
+def _read_graph(graph: str | bytes) -> Any:
+    """Read an ONNX graph by the front end for ONNX: OpenVINO would let others try a file whose name says nothing."""
+    from openvino.frontend import FrontEndManager
+
+    front_end = FrontEndManager().load_by_framework("onnx")
+    return front_end.convert(front_end.load(graph if isinstance(graph, str) else io.BytesIO(graph)))
+
+
+def _as_tensor(mapped: mmap.mmap | None) -> Any:
+    """Return the bytes of a map as OpenVINO takes them without a copy of its own; None for none."""
+    if mapped is None:
+        return None
+    import openvino
+
+    return openvino.Tensor(np.frombuffer(mapped, np.uint8), shared_memory=True)
 
 
 class OpenvinoSession:
@@ -108,13 +132,18 @@ class OpenvinoSession:
             "NUM_STREAMS": streams,
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         }
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._model: Any = None
+        # OpenVINO reads on from there, so it is let go of last: in the order of these lines.
+        self._read_from: mmap.mmap | None = None
         try:
-            self._model: Any
             if compiled is not None:
                 self._inputs, self._outputs = compiled.inputs, compiled.outputs
-                self._model = core.import_model(compiled.data, "CPU", settings)
+                self._read_from = compiled.data.map()
+                self._model = core.import_model(_as_tensor(self._read_from) or compiled.data.source, "CPU", settings)
             else:
-                read = core.read_model(graph)
+                read = _read_graph(graph)
+                give_back_freed()  # what the file was parsed into
                 # Named before it is compiled: rounding that changes nothing goes then, and leaves its name to its
                 # tensor.
                 self._inputs = tuple(node.get_any_name() for node in read.inputs)
@@ -125,7 +154,6 @@ class OpenvinoSession:
         got = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if got != compute:
             raise RuntimeUnavailable(f"openvino would compute in {got}, not in {compute} as the engine asks")
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         used = int(self._model.get_property("INFERENCE_NUM_THREADS"))
         self._info = SessionInfo(NAME, version(REQUIRES[0]), "cpu", used)
 

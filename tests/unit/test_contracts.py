@@ -64,6 +64,14 @@ def test_the_sdk_imports_without_torch():
     assert run_python(code).stdout.strip() == "[]"
 
 
+def test_importing_the_sdk_leaves_out_what_only_some_calls_need():
+    code = (
+        "import alta_sdk.cli.score, sys;"
+        "print([m for m in ('numpy.random', 'pydicom', 'openvino', 'onnxruntime') if m in sys.modules])"
+    )
+    assert run_python(code).stdout.strip() == "[]"
+
+
 def test_telemetry_is_off_before_onnxruntime_is_imported():
     code = "import alta_sdk, os, sys; print('onnxruntime' in sys.modules, os.environ['ORT_DISABLE_TELEMETRY'])"
     assert run_python(code).stdout.split() == ["False", "1"]

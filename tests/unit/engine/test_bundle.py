@@ -1,6 +1,9 @@
 """Bundles: nothing changed is opened, nothing half-written is left."""
 
+import errno
+import itertools
 import json
+import os
 import re
 import shutil
 import sys
@@ -11,6 +14,7 @@ import pytest
 from conftest import export_quietly
 
 from alta_export.graph import check_portable, count_operators
+from alta_runtimes.private_copy import PrivateCopy
 from alta_sdk import (
     CalibrationError,
     CheckpointError,
@@ -20,7 +24,7 @@ from alta_sdk import (
     IntegrityError,
     RuntimeUnavailable,
 )
-from alta_sdk.engine.bundle import REQUIRED, open_bundle
+from alta_sdk.engine.bundle import REQUIRED, Bundle, Kept, open_bundle, read_manifest
 from alta_sdk.engine.manifest import SCHEMA_VERSION, parse_manifest
 from alta_sdk.files.atomic import new_file
 from alta_sdk.files.folders import new_folder
@@ -61,6 +65,53 @@ def test_a_missing_or_cut_file_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(IntegrityError, match=name):
         Engine.open(copy)
+
+
+@pytest.mark.parametrize("spoiled", [("head.npz", "text.onnx"), ("image.onnx", "prompts.json")])
+def test_of_several_damaged_files_the_first_of_the_manifest_is_told(copy, spoiled):
+    names = [file.name for file in read_manifest(copy).files]
+    assert names.index(spoiled[0]) < names.index(spoiled[1])
+    for name in spoiled:
+        (copy / name).write_bytes(bytes((copy / name).stat().st_size))
+    for _ in range(3):
+        with pytest.raises(IntegrityError, match=spoiled[0]):
+            open_bundle(copy)
+
+
+@pytest.mark.parametrize("error", [IntegrityError("text.onnx was changed"), KeyboardInterrupt()])
+def test_when_one_proof_ends_badly_the_others_read_no_further(bundle, monkeypatch, error):
+    has_begun, has_failed, blocks = threading.Event(), threading.Event(), []
+
+    def read(path, file):
+        if file.name == "head.npz":
+            has_begun.wait(60)
+            has_failed.set()
+            raise error
+        has_begun.set()
+        has_failed.wait(60)
+        for number in itertools.count():
+            blocks.append((file.name, number))
+            yield b"x"
+
+    opened = open_bundle(bundle)
+    monkeypatch.setattr("alta_sdk.engine.bundle.read_proven", read)
+    with pytest.raises(type(error)):
+        opened.prove_all(Kept())  # which would never end
+    assert blocks
+    with pytest.raises(EngineError, match="given up"):
+        opened.read("prompts.json")
+
+
+@pytest.mark.parametrize("use", [Bundle.copy, Bundle.outline])
+def test_too_little_memory_for_a_graph_is_told(bundle, monkeypatch, use):
+    def fail(*_, **__):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    opened = open_bundle(bundle)
+    monkeypatch.setattr(PrivateCopy, "write", fail)
+    monkeypatch.setattr("mmap.mmap", fail)
+    with pytest.raises(EngineError, match="does not fit into memory: Cannot allocate memory; close other programs"):
+        use(opened, "image.onnx")
 
 
 def test_a_link_is_refused(copy):

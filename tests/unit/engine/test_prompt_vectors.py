@@ -10,10 +10,12 @@ import pytest
 from alta_export.bundle import pack_arrays
 from alta_sdk import Engine, EngineError, IntegrityError, Matcher
 from alta_sdk.engine import beside, sessions
+from alta_sdk.engine import bundle as files
 from alta_sdk.engine.arrays import list_arrays, read_arrays
-from alta_sdk.engine.bundle import PROMPT_VECTORS, SELF_TEST, TEXT_GRAPH, open_bundle
+from alta_sdk.engine.bundle import IMAGE_GRAPH, PROMPT_VECTORS, SELF_TEST, TEXT_GRAPH, open_bundle
 from alta_sdk.engine.manifest import BundleFile, parse_manifest
 from alta_sdk.engine.prompt_vectors import VECTORS, list_prompts, read_prompt_vectors
+from alta_sdk.engine.sessions import list_kept
 
 OTHER = "a phrase that is in no label set"
 
@@ -54,6 +56,29 @@ def test_a_label_set_is_scored_without_loading_the_text_graph(bundle, radiograph
         assert loads == ["image.onnx", "text.onnx"]
         assert matcher.zero_shot(radiograph_path, "chexpert5").scores == scores
     assert loads == ["image.onnx", "text.onnx"]
+
+
+def test_the_weights_of_a_text_graph_that_is_not_loaded_are_not_kept(bundle, monkeypatch):
+    copied = []
+
+    def copy(blocks, name, copy=files.copy_blocks):
+        copied.append(name)
+        return copy(blocks, name)
+
+    monkeypatch.setattr(files, "copy_blocks", copy)
+    with Engine.open(bundle) as engine:
+        assert sorted(copied) == [IMAGE_GRAPH]
+        engine.project_prompts([OTHER])
+        assert sorted(copied) == [IMAGE_GRAPH, TEXT_GRAPH]
+
+
+def test_an_outline_is_kept_from_the_proof_to_its_use(bundle):
+    opened = open_bundle(bundle, keep=list_kept)
+    whole = bundle.joinpath(TEXT_GRAPH).read_bytes()
+    first, again = opened.outline(TEXT_GRAPH), opened.outline(TEXT_GRAPH)
+    assert first is not again and bytes(first) == bytes(again)
+    assert len(first) == len(whole) and bytes(first).count(0) > whole.count(0)
+    assert bytes(opened.copy(TEXT_GRAPH).view()) == whole  # what a back end gets is the file itself
 
 
 def test_an_engine_that_is_closed_meanwhile_still_answers_what_has_begun(bundle):
