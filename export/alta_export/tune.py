@@ -1,7 +1,7 @@
 """What runs an engine fastest on this machine: each back end that can, with all processors and with half of them.
 
 Half of them, since two that share a core may be slower than one. Forms of the graph are not tried: those that could
-differ by back end (docs/precision.md lists them) were measured, and none is faster by a twentieth.
+differ by back end (docs/precision.md lists them) were measured, and none pays in all of them.
 """
 
 import onnx
