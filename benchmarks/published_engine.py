@@ -2,7 +2,7 @@
 
 Calibrated on synthetic images: speed, load time and memory do not depend on the weights; scores mean nothing.
 
-    python benchmarks/published_engine.py build/published [--precision fp32 --precision int8]
+    python benchmarks/published_engine.py build/published [--precision fp32 --precision int8] [--tune]
     alta bench build/published/fp32.alta --compare build/published/int8.alta --plot speed.png
 """
 
@@ -27,8 +27,9 @@ CALIBRATED_ON = 20
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--precision", "precisions", multiple=True, type=click.Choice(PRECISIONS), default=("fp32", "int8"))
+@click.option("--tune", is_flag=True, help="Measure which runtime is fastest here, as alta-export --tune.")
 @fail_in_one_line
-def main(folder: Path, precisions: tuple[str, ...]) -> None:
+def main(folder: Path, precisions: tuple[str, ...], tune: bool) -> None:
     """Write FOLDER/PRECISION.alta for each precision."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as source:
@@ -48,6 +49,7 @@ def main(folder: Path, precisions: tuple[str, ...]) -> None:
                 calibration=images if precision == "int8" else None,
                 overwrite=True,
                 accept_drift=True,
+                tune=tune,
             )
             export_engine(options, lambda _: contextlib.nullcontext())
             say(f"written: {precision}.alta")

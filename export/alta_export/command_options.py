@@ -129,7 +129,7 @@ export_options = group_options(
     click.option(
         "--tune",
         is_flag=True,
-        help="Measure which runtime is fastest on this CPU, for the engine to choose it on such CPUs.",
+        help="Measure which runtime is fastest on this CPU, which should be idle; on such CPUs it is chosen.",
     ),
     click.option("--defer-build", is_flag=True, help="trt: write a bundle that is built on the GPU that will run it."),
     click.option("--max-batch", type=COUNT, help="trt: radiographs at once at most. [default: 16]"),

@@ -67,11 +67,14 @@ class LastAttention(nn.Module):
         self.key = nn.Parameter(key.float().contiguous())  # (h, w/h, w)
         self.value = nn.Parameter(value.float().contiguous())  # (h, w, w/h)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend from CLS to all tokens: (n, t, w) to (n, 1, w)."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from CLS to all tokens: (n, t, w) to (n, 1, w); mask (n, 1, t) is added to the logits."""
         q = self.query(x[:, 0]).unflatten(-1, (self.heads, 1, -1))  # (n, h, 1, w/h)
         asked = (q @ self.key).squeeze(2)  # (n, h, w)
-        weights = (asked @ x.transpose(1, 2)).softmax(dim=-1)  # (n, h, t)
+        logits = asked @ x.transpose(1, 2)  # (n, h, t)
+        if mask is not None:
+            logits = logits + mask
+        weights = logits.softmax(dim=-1)
         seen = (weights @ x).unsqueeze(2)  # (n, h, 1, w)
         return (seen @ self.value).flatten(1)[:, None]  # (n, 1, w)
 
@@ -100,13 +103,21 @@ class MergedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform tokens (n, t, w) to (n, t, w); the last block to (n, 1, w)."""
-        attended = self.projection(self.attention(self.norm1(x)))
+        return self.add_mlp(self.add_attended(x, self.attention(self.norm1(x))))
+
+    def add_attended(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Project what attention gives, and add it to the tokens (n, t, w); of the last block to CLS (n, 1, w)."""
+        attended = self.projection(attended)
         if self.side is not None:
             sizes = [self.side.out_features, self.side.in_features]
             attended, hidden = attended.split(sizes, dim=-1)
         x = (x[:, :1] if self.is_last else x) + attended
         if self.side is not None:
             x = x + self.side(F.gelu(hidden))
+        return x
+
+    def add_mlp(self, x: Tensor) -> Tensor:
+        """Add to tokens (n, t, w) what the MLP gives of them."""
         out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
         return out
 
@@ -143,15 +154,19 @@ class MergedImageTower(nn.Module):
 
     def encode(self, pixels: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Return CLS (n, w) and the tokens that enter the last block (n, t, w)."""
-        x = self.patch(pixels.float()).flatten(2).transpose(1, 2) + self.position  # (n, patches, w)
-        x = (
-            torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-            + F.embedding(slot, self.slot_table)[:, None]
-        )
+        x = self.embed(pixels, slot)
         for block in self.blocks[:-1]:
             x = block(x)
         cls: Tensor = self.norm(self.blocks[-1](x))[:, 0]
         return cls, x
+
+    def embed(self, pixels: Tensor, slot: Tensor) -> Tensor:
+        """Return the tokens that enter the first block (n, t, w), CLS first."""
+        x = self.patch(pixels.float()).flatten(2).transpose(1, 2) + self.position  # (n, patches, w)
+        return (
+            torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
+            + F.embedding(slot, self.slot_table)[:, None]
+        )
 
 
 class TracedImageTower(MergedImageTower):
