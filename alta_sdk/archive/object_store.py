@@ -205,6 +205,8 @@ def _told(what: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if "NO_SUCH_KEY" in str(error):  # removed between two requests of one read
+            raise FileNotFoundError from error
         raise EngineError(f"archive or its studies cannot be {what}: {explain_refusal(error)}") from error
 
 

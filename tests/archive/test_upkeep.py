@@ -72,6 +72,18 @@ def test_two_commits_at_once_bring_each_study_in_once(tmp_path):
     assert sorted(new) == [0, 0, 60] and read_table(out).keys() == vectors.keys()
 
 
+def test_what_another_made_at_this_moment_is_not_written_over(tmp_path):
+    out = tmp_path / "a.lance"
+    write_parts(out, 10)
+    commit_parts(str(out), ORIGIN)
+    assert commit._make(str(out), ORIGIN).count_rows() == 10 and len(read_table(out)) == 10
+    with pytest.raises(EngineError, match="another engine"):
+        commit._make(str(out), ArchiveOrigin(**{**vars(ORIGIN), "engine": "other"}))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError):
+        commit._make(str(tmp_path / "file" / "a.lance"), ORIGIN)
+
+
 def test_twins_of_two_commits_without_a_lock_are_dropped(tmp_path, monkeypatch):
     out = tmp_path / "a.lance"
     vectors = write_parts(out, 20)
