@@ -72,6 +72,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
     chosen, reason, tuned_threads = _choose(bundle.manifest, runtime, compute, device)
     read_compiled, told = _find_compiled(bundle) if chosen == OPENVINO else (None, "")
     reason = f"{reason}; {told}" if told else reason
+    threads = tuned_threads if threads is None else threads
 
     def open_graph(name: str, longest: Lengths) -> Session:
         with bundle.copy(name) as graph:
@@ -79,7 +80,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
                 graph,
                 name=name,
                 device=device,
-                threads=threads or tuned_threads,
+                threads=threads,
                 runtime=chosen,
                 compute=compute,
                 longest=longest,
@@ -99,7 +100,7 @@ def open_sessions(bundle: Bundle, device: str, runtime: str | None, threads: int
                 streams=count,
             )
 
-    image_graph = choose_image_graph(bundle.manifest, chosen, threads or tuned_threads)
+    image_graph = choose_image_graph(bundle.manifest, chosen, threads)
     image = open_graph(image_graph, (IMAGE_ROWS, 1))
     streams = open_streams if image.info.device == CPU else None
     longest_text = (TEXT_ROWS, bundle.manifest.sizes["max_tokens"])

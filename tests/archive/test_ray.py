@@ -27,10 +27,10 @@ def find_port():
 
 
 def test_the_example_of_a_cluster_of_two_workers_embeds_everything(environment):
-    for _ in range(clusters.STARTS):  # `ray start` itself gives up after 30 s, which a busy machine exceeds
+    for _ in range(clusters.STARTS):  # `ray start`, and its server of clients, give up after 30 s: too soon when busy
         more = {"PORT": find_port(), "CLIENT_PORT": find_port()}
         done = run_shell([str(ROOT / "examples" / "archive" / "ray.sh")], environment, **more)
-        if "timed out during startup" not in done.stderr:
+        if not any(late in done.stderr for late in ("timed out during startup", "Ray is not reached")):
             break
     assert "StudyError: 4 of 21" in done.stderr, done.stderr
     assert len(read_table(environment["ARCHIVE"])) == READABLE - 1

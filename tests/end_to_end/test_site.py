@@ -14,7 +14,8 @@ from conftest import ROOT
 import alta_sdk
 
 FOREIGN = re.compile(r"""(?:src|href|action|poster|data)=["']?(?:[a-z]+:)?//([^"'/ >]+)|url\(["']?(?:https?:)?//""")
-LINKED = ("127.0.0.1:8104", "lance.org", "github.com")  # a service on the reader's own machine; whose formats these are
+# a service on the reader's own machine; whose formats these are; a paper
+LINKED = ("127.0.0.1:8104", "lance.org", "github.com", "arxiv.org")
 NAMED = re.compile(r"^::: alta_sdk\.(\w+)$", re.M)
 
 
