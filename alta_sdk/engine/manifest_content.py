@@ -68,7 +68,8 @@ TUNING = record(
         "measured": listing(record({**WAY, "median_ms": number(0, 1e9)}, FORM), 100, 1),
         "chosen": record(WAY, FORM),
     },
-    other=plain,
+    {"split_cosine": number(-1, 1.001)},
+    plain,
 )
 # Sections hold more than programs read, and other versions of the SDK wrote more or less of it: that is plain JSON.
 OF_EVERY_VERSION: dict[str, Rule] = {

@@ -39,6 +39,7 @@ class Tuning:
     processors: int
     rounds: int
     median_ms: Mapping[Way, float]
+    split_cosine: float | None = None
 
     @property
     def order(self) -> list[Way]:
@@ -73,6 +74,7 @@ class Tuning:
             "rounds": self.rounds,
             "measured": [{**_describe(way), "median_ms": self.median_ms[way]} for way in self.order],
             "chosen": _describe(self.order[0]),
+            **({} if self.split_cosine is None else {"split_cosine": self.split_cosine}),
         }
 
 
@@ -92,6 +94,7 @@ def read_tuning(manifest: Manifest) -> Tuning | None:
         told["processors"],
         told["rounds"],
         {Way(way["runtime"], way["threads"], way.get("form", WHOLE)): way["median_ms"] for way in told["measured"]},
+        told.get("split_cosine"),
     )
 
 

@@ -125,6 +125,7 @@ def test_tokens_in_two_parts_are_kept_where_they_pay_and_are_what_opens_there(
     timed({"split": 5.0, "whole": 6.0})
     report = export_quietly(export_options(tune=True))
     assert report.manifest.engine["tuned"]["chosen"]["form"] == "split"
+    assert report.manifest.engine["tuned"]["split_cosine"] == pytest.approx(1, abs=1e-5)
     opened.clear()
     split = embed(report.path)
     assert opened == ["image-split.onnx"]
@@ -156,6 +157,7 @@ def test_tokens_in_two_parts_are_not_kept_where_they_gain_less_than_a_twentieth(
     timed({"split": 5.8, "whole": 6.0})
     report = export_quietly(export_options(tune=True))
     assert all("form" not in way for way in report.manifest.engine["tuned"]["measured"])
+    assert "split_cosine" not in report.manifest.engine["tuned"]
     assert not report.manifest.lists("image-split.onnx")
 
 
