@@ -51,7 +51,7 @@ class Streams:
                     encoder.encode([one])
         elif self._open_session is not None and radiographs and self._trying.acquire(blocking=False):
             try:
-                if self._open_session is not None and self._encoder is None:
+                if self._open_session is not None:  # another thread may have tried meanwhile
                     self._try(self._open_session, radiographs)
             finally:
                 self._trying.release()

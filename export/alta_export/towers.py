@@ -74,8 +74,7 @@ class LastAttention(nn.Module):
         logits = asked @ x.transpose(1, 2)  # (n, h, t)
         if mask is not None:
             logits = logits + mask
-        weights = logits.softmax(dim=-1)
-        seen = (weights @ x).unsqueeze(2)  # (n, h, 1, w)
+        seen = (logits.softmax(dim=-1) @ x).unsqueeze(2)  # (n, h, 1, w)
         return (seen @ self.value).flatten(1)[:, None]  # (n, 1, w)
 
 
@@ -112,9 +111,7 @@ class MergedBlock(nn.Module):
             sizes = [self.side.out_features, self.side.in_features]
             attended, hidden = attended.split(sizes, dim=-1)
         x = (x[:, :1] if self.is_last else x) + attended
-        if self.side is not None:
-            x = x + self.side(F.gelu(hidden))
-        return x
+        return x if self.side is None else x + self.side(F.gelu(hidden))
 
     def add_mlp(self, x: Tensor) -> Tensor:
         """Add to tokens (n, t, w) what the MLP gives of them."""
@@ -163,10 +160,8 @@ class MergedImageTower(nn.Module):
     def embed(self, pixels: Tensor, slot: Tensor) -> Tensor:
         """Return the tokens that enter the first block (n, t, w), CLS first."""
         x = self.patch(pixels.float()).flatten(2).transpose(1, 2) + self.position  # (n, patches, w)
-        return (
-            torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-            + F.embedding(slot, self.slot_table)[:, None]
-        )
+        tokens = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
+        return tokens + F.embedding(slot, self.slot_table)[:, None]
 
 
 class TracedImageTower(MergedImageTower):
